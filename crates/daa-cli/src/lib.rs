@@ -1,0 +1,1 @@
+//! The program daa: agents search and train networks on real data, sharing one device.

@@ -1,0 +1,1 @@
+//! Agreement between agents: a deterministic ledger of devices, quotas and leases behind a commit log.

@@ -1,0 +1,1 @@
+//! Devices, pooled device memory and fault classes for compute on wgpu and on the host CPU.

@@ -1,0 +1,1 @@
+//! Compute kernels for training on GPU and CPU: WGSL validated at build time, CPU references, graphs and plans.

@@ -1,0 +1,1 @@
+//! Data readers, networks as data, training with checkpoints, and architecture search.
