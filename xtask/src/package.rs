@@ -22,7 +22,6 @@ const ODD_ENDINGS: &[&str] = &[
     ".snap.new",
     ".profraw",
     ".tmp",
-    ".orig",
     ".rej",
     ".log",
     ".jsonl",

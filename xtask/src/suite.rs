@@ -88,18 +88,7 @@ fn with_nextest(request: &Request, gpu: SoftwareGpu) -> Result<Tally, Failure> {
 fn with_libtest(request: &Request, gpu: SoftwareGpu) -> Result<Tally, Failure> {
     println!("cargo-nextest is not used: running cargo test");
     // Benchmarks are not tests; `cargo xtask bench-smoke` runs them.
-    let mut command = selected(
-        &[
-            "test",
-            "--release",
-            "--no-fail-fast",
-            "--lib",
-            "--bins",
-            "--tests",
-        ],
-        request,
-        gpu,
-    );
+    let mut command = selected(&["test", "--release", "--no-fail-fast", "--tests"], request, gpu);
     command.arg("--").args(&request.filters);
     let output = process::tee(&mut command)?;
     finish(tally::of_libtest(&output.stdout), output.failure)

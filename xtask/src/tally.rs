@@ -27,10 +27,8 @@ impl fmt::Display for Tally {
 
 /// The counts in nextest's closing line, `Summary [   1.234s] 3 tests run: 2 passed, 1 failed, 0 skipped`.
 pub(crate) fn of_nextest(stderr: &[String]) -> Option<Tally> {
-    let summaries = stderr.iter().map(|line| without_colour(line));
-    let last = summaries
-        .filter(|line| line.trim_start().starts_with("Summary ["))
-        .next_back()?;
+    let mut summaries = stderr.iter().map(|line| without_colour(line));
+    let last = summaries.rfind(|line| line.trim_start().starts_with("Summary ["))?;
     let (_, counts) = last.split_once(" run: ")?;
     let mut tally = Tally::default();
     for (count, word) in counts.split(',').filter_map(counted) {
