@@ -16,4 +16,16 @@ pub enum LaunchError {
         /// The largest size allowed.
         limit: u64,
     },
+    /// A parameter is outside its range.
+    #[error("{op}: {what} is {value}, allowed are {allowed}")]
+    OutOfRange {
+        /// The op.
+        op: &'static str,
+        /// Which of its parameters.
+        what: &'static str,
+        /// The value asked for.
+        value: String,
+        /// The values allowed.
+        allowed: &'static str,
+    },
 }

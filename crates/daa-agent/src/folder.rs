@@ -1,0 +1,305 @@
+//! The run folder: everything a run leaves behind, and everything it needs to go on after a crash.
+//!
+//! ```text
+//! run.json             configuration, seed, versions
+//! events.jsonl         what happened, a line each
+//! metrics.jsonl        epochs and memory, a line each
+//! state/…              results and checkpoints of finished and unfinished work
+//! model.safetensors    the trained network   } written last, under a temporary name first
+//! model.json           its description       }
+//! report.html          the report
+//! summary.json         what `-o json` prints
+//! ```
+//! Whole files are written under a temporary name and renamed; the two line files are appended to, and a line that a
+//! crash cut off is dropped when the folder is opened again. A lock keeps a second process out.
+
+use crate::error::FolderError;
+use crate::events::{Event, Work};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// Most bytes of a JSON file that a run folder is believed to hold.
+const MAX_JSON: u64 = 64 << 20;
+
+/// An open run folder.
+#[derive(Debug)]
+pub struct RunFolder {
+    root: PathBuf,
+    lines: Mutex<Lines>,
+    /// Held as long as the folder is open; the operating system lets go of it when the process dies.
+    _lock: File,
+}
+
+#[derive(Debug)]
+struct Lines {
+    events: File,
+    metrics: File,
+}
+
+impl RunFolder {
+    /// Makes the folder. It may exist if it is empty.
+    ///
+    /// # Errors
+    /// When it exists and holds something, or cannot be made.
+    pub fn create(root: &Path) -> Result<Self, FolderError> {
+        let io = |source| FolderError::Io { path: root.to_owned(), doing: "make the run folder", source };
+        fs::create_dir_all(root).map_err(io)?;
+        if fs::read_dir(root).map_err(io)?.next().is_some() {
+            return Err(FolderError::NotEmpty { path: root.to_owned() });
+        }
+        Self::open_at(root)
+    }
+
+    /// Opens the folder of an earlier run and drops what a crash left half-written.
+    ///
+    /// # Errors
+    /// When it is not a run folder, or another process has it open.
+    pub fn open(root: &Path) -> Result<Self, FolderError> {
+        if !root.join("run.json").is_file() {
+            return Err(FolderError::NotARun { path: root.to_owned() });
+        }
+        Self::open_at(root)
+    }
+
+    fn open_at(root: &Path) -> Result<Self, FolderError> {
+        let state = root.join("state");
+        fs::create_dir_all(&state).map_err(|source| FolderError::Io {
+            path: state.clone(),
+            doing: "make the state folder",
+            source,
+        })?;
+        let lock_path = state.join("lock");
+        let lock = open_append(&lock_path)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => return Err(FolderError::InUse { path: root.to_owned() }),
+            Err(fs::TryLockError::Error(source)) => {
+                return Err(FolderError::Io { path: lock_path, doing: "lock", source });
+            }
+        }
+        let events = open_lines(&root.join("events.jsonl"))?;
+        let metrics = open_lines(&root.join("metrics.jsonl"))?;
+        Ok(Self { root: root.to_owned(), lines: Mutex::new(Lines { events, metrics }), _lock: lock })
+    }
+
+    /// Where the folder is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where the state of `work` is kept. The folder is made if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn work_dir(&self, work: Work) -> Result<PathBuf, FolderError> {
+        let name = match work {
+            Work::Trial(trial) => format!("trial-{:05}", trial.get()),
+            Work::Final => "final".to_owned(),
+        };
+        let path = self.root.join("state").join(name);
+        fs::create_dir_all(&path).map_err(|source| FolderError::Io {
+            path: path.clone(),
+            doing: "make the state folder",
+            source,
+        })?;
+        Ok(path)
+    }
+
+    /// Appends `event` to `metrics.jsonl` or `events.jsonl`.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn append(&self, event: &Event) -> Result<(), FolderError> {
+        let metric = event.kind.is_metric();
+        let path = self.root.join(if metric { "metrics.jsonl" } else { "events.jsonl" });
+        let mut line = serde_json::to_vec(event)
+            .map_err(|error| FolderError::Json { path: path.clone(), reason: error.to_string() })?;
+        line.push(b'\n');
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = if metric { &mut lines.metrics } else { &mut lines.events };
+        // One write call a line: a crash cuts at most the last one.
+        file.write_all(&line).map_err(|source| FolderError::Io { path, doing: "append to", source })
+    }
+
+    /// All events so far, metrics among them, in the order of their times.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or a line is not an event.
+    pub fn events(&self) -> Result<Vec<Event>, FolderError> {
+        let mut events = read_lines(&self.root.join("events.jsonl"))?;
+        events.extend(read_lines(&self.root.join("metrics.jsonl"))?);
+        // Stable: at equal times the event that announces work stays before the metrics of that work.
+        events.sort_by_key(|event| event.at_ms);
+        Ok(events)
+    }
+
+    /// Writes `value` as JSON to `name` (relative to the folder), whole or not at all.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), FolderError> {
+        write_json(&self.root.join(name), value)
+    }
+
+    /// Writes `text` to `name` (relative to the folder), whole or not at all.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write_text(&self, name: &str, text: &str) -> Result<(), FolderError> {
+        write_whole(&self.root.join(name), text.as_bytes())
+    }
+}
+
+/// Writes `value` as JSON to `path`, whole or not at all.
+///
+/// # Errors
+/// When the disk refuses.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), FolderError> {
+    let mut bytes = serde_json::to_vec_pretty(value)
+        .map_err(|error| FolderError::Json { path: path.to_owned(), reason: error.to_string() })?;
+    bytes.push(b'\n');
+    write_whole(path, &bytes)
+}
+
+/// Reads `path` as JSON; `None` when there is no such file.
+///
+/// # Errors
+/// When it cannot be read, is too large, or is not the JSON wanted.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FolderError> {
+    let io = |source| FolderError::Io { path: path.to_owned(), doing: "read", source };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io(error)),
+    };
+    let size = file.metadata().map_err(io)?.len();
+    let json = |reason: String| FolderError::Json { path: path.to_owned(), reason };
+    if size > MAX_JSON {
+        return Err(json(format!("it has {size} bytes, allowed are 0 to {MAX_JSON}")));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_JSON).read_to_end(&mut bytes).map_err(io)?;
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| json(error.to_string()))
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
+    let io = |source| FolderError::Io { path: path.to_owned(), doing: "write", source };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
+    file.write_all(bytes).map_err(io)?;
+    file.as_file().sync_all().map_err(io)?;
+    file.persist(path).map_err(|error| io(error.error))?;
+    Ok(())
+}
+
+fn open_append(path: &Path) -> Result<File, FolderError> {
+    OpenOptions::new().create(true).read(true).append(true).open(path).map_err(|source| FolderError::Io {
+        path: path.to_owned(),
+        doing: "open",
+        source,
+    })
+}
+
+/// Opens a file of lines for appending, without the last line if a crash cut it off.
+fn open_lines(path: &Path) -> Result<File, FolderError> {
+    let io = |source| FolderError::Io { path: path.to_owned(), doing: "open", source };
+    let mut file = open_append(path)?;
+    let length = file.metadata().map_err(io)?.len();
+    let mut end = length;
+    let mut byte = [0];
+    while end > 0 {
+        file.seek(SeekFrom::Start(end - 1)).map_err(io)?;
+        file.read_exact(&mut byte).map_err(io)?;
+        if byte[0] == b'\n' {
+            break;
+        }
+        end -= 1;
+    }
+    if end < length {
+        file.set_len(end).map_err(io)?;
+    }
+    Ok(file)
+}
+
+fn read_lines(path: &Path) -> Result<Vec<Event>, FolderError> {
+    let text = fs::read_to_string(path).map_err(|source| FolderError::Io {
+        path: path.to_owned(),
+        doing: "read",
+        source,
+    })?;
+    let parse = |(number, line): (usize, &str)| {
+        serde_json::from_str(line).map_err(|error| FolderError::Json {
+            path: path.to_owned(),
+            reason: format!("line {}: {error}", number + 1),
+        })
+    };
+    text.lines().enumerate().map(parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::EventKind;
+    use daa_base::TrialId;
+
+    fn event(at_ms: u64) -> Event {
+        let kind = EventKind::StopRequested { reason: "a test".to_owned() };
+        Event { at_ms, time: "2026-01-01T00:00:00Z".to_owned(), message: kind.to_string(), kind }
+    }
+
+    #[test]
+    fn a_folder_with_something_in_it_is_not_written_over() {
+        let dir = tempfile::tempdir().expect("a folder");
+        fs::write(dir.path().join("thesis.txt"), "years of work").expect("written");
+        assert!(matches!(RunFolder::create(dir.path()), Err(FolderError::NotEmpty { .. })));
+        assert!(matches!(RunFolder::open(dir.path()), Err(FolderError::NotARun { .. })));
+    }
+
+    #[test]
+    fn a_second_process_is_kept_out() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let folder = RunFolder::create(&dir.path().join("run")).expect("made");
+        folder.write_json("run.json", &1).expect("written");
+        assert!(matches!(RunFolder::open(folder.path()), Err(FolderError::InUse { .. })));
+        let path = folder.path().to_owned();
+        drop(folder);
+        RunFolder::open(&path).expect("free again");
+    }
+
+    #[test]
+    fn a_line_that_a_crash_cut_off_is_dropped() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let root = dir.path().join("run");
+        let folder = RunFolder::create(&root).expect("made");
+        folder.write_json("run.json", &1).expect("written");
+        folder.append(&event(1)).expect("appended");
+        folder.append(&event(2)).expect("appended");
+        drop(folder);
+        let path = root.join("events.jsonl");
+        let bytes = fs::read(&path).expect("read");
+        for cut in 0..bytes.len() {
+            fs::write(&path, &bytes[..cut]).expect("cut");
+            let folder = RunFolder::open(&root).expect("opens");
+            let before = folder.events().expect("whole lines only").len();
+            assert_eq!(before, bytes[..cut].iter().filter(|&&b| b == b'\n').count(), "cut at {cut}");
+            folder.append(&event(3)).expect("appended");
+            assert_eq!(folder.events().expect("still whole").len(), before + 1);
+        }
+    }
+
+    #[test]
+    fn every_piece_of_work_has_its_own_place() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let folder = RunFolder::create(&dir.path().join("run")).expect("made");
+        let places: Vec<_> = [Work::Trial(TrialId(0)), Work::Trial(TrialId(1)), Work::Final]
+            .into_iter()
+            .map(|work| folder.work_dir(work).expect("made"))
+            .collect();
+        assert!(places.iter().all(|place| place.is_dir()) && places[0] != places[1] && places[1] != places[2]);
+    }
+}

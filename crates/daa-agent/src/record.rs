@@ -1,0 +1,236 @@
+//! Everything a run did, folded from its events: what reports and summaries are made of.
+
+use crate::events::{EpochMetrics, Event, EventKind, LeaseEnd, MemorySample, Work};
+use daa_base::{AgentId, Bytes, LeaseId, TrialId};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One piece of work: a trial of the search or the final training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkRecord {
+    /// Who did it last.
+    pub agent: AgentId,
+    /// The network in short.
+    pub architecture: String,
+    /// Epochs that the network had been trained before.
+    pub from_epoch: u32,
+    /// Epochs after which it stops.
+    pub to_epoch: u32,
+    /// The epochs trained.
+    pub epochs: Vec<EpochMetrics>,
+    /// Validation score at the end; higher is better.
+    pub score: Option<f64>,
+    /// Trained parameters of the network.
+    pub parameters: u64,
+    /// The plan's peak in bytes, which is what was leased.
+    pub plan_peak: Bytes,
+    /// `done`, `diverged`, …; empty while it runs.
+    pub outcome: String,
+    /// How often it stopped at a step boundary to go on later.
+    pub yields: u32,
+    /// When it was claimed, in milliseconds of the run.
+    pub claimed_ms: u64,
+    /// When it was done.
+    pub done_ms: Option<u64>,
+}
+
+/// One lease from request to end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LeaseRecord {
+    /// The lease.
+    pub lease: LeaseId,
+    /// Who held it.
+    pub agent: AgentId,
+    /// What for.
+    pub work: Work,
+    /// Leased bytes.
+    pub bytes: Bytes,
+    /// When it was asked for, in milliseconds of the run.
+    pub requested_ms: u64,
+    /// When it was granted.
+    pub granted_ms: u64,
+    /// When it ended.
+    pub ended_ms: Option<u64>,
+    /// How it ended.
+    pub end: Option<LeaseEnd>,
+    /// What was reserved at most under it.
+    pub high_water: Option<Bytes>,
+}
+
+/// How many requests there were and what became of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseCounts {
+    /// Requests submitted.
+    pub requested: u64,
+    /// Leases granted.
+    pub granted: u64,
+    /// Requests refused.
+    pub refused: u64,
+    /// The most bytes leased at one time.
+    pub peak_bytes: Bytes,
+}
+
+/// Everything a run did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Pieces of work by kind and number.
+    pub trials: BTreeMap<TrialId, WorkRecord>,
+    /// The final training.
+    pub final_work: Option<WorkRecord>,
+    /// Leases in the order they were granted.
+    pub leases: Vec<LeaseRecord>,
+    /// Counts over all leases.
+    pub lease_counts: LeaseCounts,
+    /// Memory in use over time, in milliseconds of the run.
+    pub memory: Vec<(u64, MemorySample)>,
+    /// Tasks done per agent.
+    pub agent_tasks: BTreeMap<AgentId, u64>,
+    /// The trial that the search chose, with its score.
+    pub chosen: Option<(TrialId, f64)>,
+    /// Lines about what went wrong and was survived.
+    pub notices: Vec<String>,
+    leased_now: Bytes,
+    asked_ms: BTreeMap<AgentId, u64>,
+}
+
+/// Most memory samples kept; beyond it every second one is dropped.
+const MEMORY_SAMPLES: usize = 4_000;
+
+impl RunRecord {
+    /// The record after `events`.
+    #[must_use]
+    pub fn from_events<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
+        let mut record = Self::default();
+        for event in events {
+            record.apply(event);
+        }
+        record
+    }
+
+    /// Adds one event.
+    pub fn apply(&mut self, event: &Event) {
+        let at = event.at_ms;
+        match &event.kind {
+            EventKind::RunStarted { agents, .. } => {
+                let ids = (1..=*agents).filter_map(|n| u32::try_from(n).ok());
+                ids.for_each(|n| drop(self.agent_tasks.entry(AgentId(n)).or_default()));
+            }
+            EventKind::WorkClaimed { .. }
+            | EventKind::WorkYielded { .. }
+            | EventKind::EpochEnded { .. }
+            | EventKind::WorkDone { .. } => self.apply_work(at, &event.kind),
+            EventKind::LeaseRequested { .. }
+            | EventKind::LeaseGranted { .. }
+            | EventKind::LeaseRefused { .. }
+            | EventKind::LeaseEnded { .. } => self.apply_lease(at, &event.kind),
+            EventKind::Memory { sample } => self.add_memory(at, *sample),
+            EventKind::Chosen { trial, score, .. } => self.chosen = Some((*trial, *score)),
+            EventKind::DataWarning { .. } | EventKind::DeviceFailed { .. } | EventKind::StopRequested { .. } => {
+                self.notices.push(event.message.clone());
+            }
+            _ => {}
+        }
+    }
+
+    fn apply_work(&mut self, at: u64, kind: &EventKind) {
+        match kind {
+            EventKind::WorkClaimed { agent, work, architecture, from_epoch, to_epoch } => {
+                let fresh = WorkRecord {
+                    agent: *agent,
+                    architecture: architecture.clone(),
+                    from_epoch: *from_epoch,
+                    to_epoch: *to_epoch,
+                    epochs: Vec::new(),
+                    score: None,
+                    parameters: 0,
+                    plan_peak: Bytes::ZERO,
+                    outcome: String::new(),
+                    yields: 0,
+                    claimed_ms: at,
+                    done_ms: None,
+                };
+                match work {
+                    Work::Trial(trial) => self.trials.entry(*trial).or_insert(fresh).agent = *agent,
+                    Work::Final => self.final_work.get_or_insert(fresh).agent = *agent,
+                }
+            }
+            EventKind::WorkYielded { work, .. } => {
+                if let Some(record) = self.work(*work) {
+                    record.yields += 1;
+                }
+            }
+            EventKind::EpochEnded { work, metrics, .. } => {
+                if let Some(record) = self.work(*work) {
+                    // An epoch that was cut off and done again counts once.
+                    record.epochs.retain(|epoch| epoch.epoch < metrics.epoch);
+                    record.epochs.push(*metrics);
+                }
+            }
+            EventKind::WorkDone { agent, work, score, parameters, plan_peak, outcome } => {
+                *self.agent_tasks.entry(*agent).or_default() += 1;
+                if let Some(record) = self.work(*work) {
+                    record.agent = *agent;
+                    record.score = *score;
+                    record.parameters = *parameters;
+                    record.plan_peak = *plan_peak;
+                    record.outcome.clone_from(outcome);
+                    record.done_ms = Some(at);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn apply_lease(&mut self, at: u64, kind: &EventKind) {
+        match kind {
+            EventKind::LeaseRequested { agent, .. } => {
+                self.lease_counts.requested += 1;
+                self.asked_ms.insert(*agent, at);
+            }
+            EventKind::LeaseRefused { .. } => self.lease_counts.refused += 1,
+            EventKind::LeaseGranted { agent, work, lease, bytes, .. } => {
+                self.lease_counts.granted += 1;
+                self.leased_now = self.leased_now + *bytes;
+                self.lease_counts.peak_bytes = self.lease_counts.peak_bytes.max(self.leased_now);
+                self.leases.push(LeaseRecord {
+                    lease: *lease,
+                    agent: *agent,
+                    work: *work,
+                    bytes: *bytes,
+                    requested_ms: self.asked_ms.get(agent).copied().unwrap_or(at),
+                    granted_ms: at,
+                    ended_ms: None,
+                    end: None,
+                    high_water: None,
+                });
+            }
+            EventKind::LeaseEnded { lease, end, bytes, high_water, .. } => {
+                self.leased_now = self.leased_now.saturating_sub(*bytes);
+                if let Some(record) = self.leases.iter_mut().rev().find(|record| record.lease == *lease) {
+                    record.ended_ms = Some(at);
+                    record.end = Some(*end);
+                    record.high_water = Some(*high_water);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn work(&mut self, work: Work) -> Option<&mut WorkRecord> {
+        match work {
+            Work::Trial(trial) => self.trials.get_mut(&trial),
+            Work::Final => self.final_work.as_mut(),
+        }
+    }
+
+    fn add_memory(&mut self, at: u64, sample: MemorySample) {
+        if self.memory.len() >= MEMORY_SAMPLES {
+            let mut keep = false;
+            self.memory.retain(|_| {
+                keep = !keep;
+                keep
+            });
+        }
+        self.memory.push((at, sample));
+    }
+}

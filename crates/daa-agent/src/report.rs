@@ -1,0 +1,246 @@
+//! The report: one self-contained HTML page about a run, with plots, no scripts and no network.
+
+mod plot;
+
+use crate::events::MemorySample;
+use crate::record::{RunRecord, WorkRecord};
+use crate::summary::Summary;
+use daa_base::Bytes;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use plot::{Bar, Gantt, Layer, LineChart, Point, Series, StackedArea};
+use std::collections::BTreeMap;
+
+const STYLE: &str = include_str!("report/style.css");
+
+/// Trials whose curves get a colour and a legend entry of their own; the others are drawn in grey.
+const NAMED_CURVES: usize = 7;
+
+const TIERS: [&str; 5] = ["Micro < 1 KiB", "Small < 1 MiB", "Medium < 10 MiB", "Large < 100 MiB", "XLarge"];
+
+/// The page about the run that `summary` and `record` describe.
+#[must_use]
+pub fn render(summary: &Summary, record: &RunRecord) -> String {
+    let title = format!("DAA run, {}, seed {}", summary.data.source, summary.seed);
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main {
+                    h1 { (title) }
+                    (figures(summary))
+                    (notices(record))
+                    (section("Learning curves", curves_note(record), curves(summary, record)))
+                    (section("Final training", "Loss of the chosen network, trained on training and validation rows.", final_curve(record)))
+                    (section("Trials", "Each row is one step of successive halving: a network trained from one epoch count to the next.", trials(record)))
+                    (section("Lease timeline", "Who held the device when. Pale: waiting for the grant.", leases(record)))
+                    (section("Memory by tier", "Bytes that leases reserved in the pool over time.", memory(record)))
+                    (section("Lease by lease", "What was leased and what was really reserved.", lease_table(record)))
+                    footer { "Made by daa " (summary.version) ". Command to repeat it: " code { (summary.command) } }
+                }
+            }
+        }
+    }
+    .into_string()
+}
+
+fn section(title: &str, note: impl maud::Render, body: Markup) -> Markup {
+    html! { section { h2 { (title) } p.note { (note) } (body) } }
+}
+
+fn figures(summary: &Summary) -> Markup {
+    let best = summary.best.as_ref();
+    let test = best.and_then(|best| {
+        let accuracy = best.test_accuracy.map(|a| ("Test accuracy", format!("{:.2} %", a * 100.0)));
+        accuracy.or_else(|| best.test_rmse.map(|rmse| ("Test RMSE", format!("{rmse:.4}"))))
+    });
+    let (label, value) = test.unwrap_or(("Test", "not run".to_owned()));
+    html! {
+        dl.figures {
+            div.big { dt { (label) } dd { (value) } }
+            @if let Some(best) = best {
+                div { dt { "Network" } dd { (best.architecture) } }
+                div { dt { "Parameters" } dd { (grouped(best.params)) } }
+                div { dt { "Plan peak" } dd { (Bytes(best.plan_peak_bytes)) } }
+            }
+            div { dt { "Device" } dd { (summary.device) " (" (summary.backend) ")" } }
+            div { dt { "Data" } dd { (grouped(summary.data.rows as u64)) " rows × " (summary.data.features) } }
+            div { dt { "Agents" } dd { (summary.agents.len()) } }
+            div { dt { "Leases" } dd { (summary.leases.granted) " granted, " (summary.leases.refused) " refused" } }
+            div { dt { "Most leased at once" } dd { (Bytes(summary.leases.peak_bytes)) } }
+            div { dt { "Wall time" } dd { (format!("{:.1} s", summary.wall_seconds)) } }
+        }
+    }
+}
+
+fn notices(record: &RunRecord) -> Markup {
+    html! {
+        @if !record.notices.is_empty() {
+            ul.notices { @for notice in &record.notices { li { (notice) } } }
+        }
+    }
+}
+
+fn curves_note(record: &RunRecord) -> String {
+    if record.trials.values().any(|trial| trial.epochs.iter().any(|epoch| epoch.validation_rmse.is_some())) {
+        "Error on the validation rows after each epoch; lower is better.".to_owned()
+    } else {
+        "Accuracy on the validation rows after each epoch; higher is better.".to_owned()
+    }
+}
+
+/// One curve per network: the trials that continue one another are joined.
+fn curves(summary: &Summary, record: &RunRecord) -> Markup {
+    let mut joined: BTreeMap<u32, (String, Vec<Point>, f64)> = BTreeMap::new();
+    for trial in &summary.trials {
+        let Some(work) = record.trials.get(&trial.trial) else { continue };
+        let entry = joined.entry(trial.candidate).or_insert_with(|| {
+            (format!("#{} {}", trial.candidate, work.architecture), Vec::new(), f64::NEG_INFINITY)
+        });
+        let measured = |e: &crate::events::EpochMetrics| {
+            let y = e.validation_accuracy.or(e.validation_rmse).or(e.validation_loss)?;
+            y.is_finite().then_some(Point { x: f64::from(e.epoch), y })
+        };
+        entry.1.extend(work.epochs.iter().filter_map(measured));
+        entry.2 = entry.2.max(work.score.unwrap_or(f64::NEG_INFINITY));
+    }
+    let mut curves: Vec<_> = joined.into_values().filter(|(_, points, _)| !points.is_empty()).collect();
+    curves.sort_by(|a, b| b.2.total_cmp(&a.2));
+    let mut series: Vec<Series> = curves
+        .into_iter()
+        .enumerate()
+        .map(|(rank, (name, points, _))| Series { name, points, highlight: (rank < NAMED_CURVES).then_some(rank) })
+        .collect();
+    // The best are drawn last, on top.
+    series.reverse();
+    LineChart { x_label: "epoch", y_label: "validation", series }.render()
+}
+
+fn final_curve(record: &RunRecord) -> Markup {
+    let Some(work) = &record.final_work else { return html! { p.empty { "The final training did not run." } } };
+    let points = work.epochs.iter().map(|e| Point { x: f64::from(e.epoch), y: e.train_loss });
+    let series = vec![Series {
+        name: format!("training loss, {}", work.architecture),
+        points: points.filter(|point| point.y.is_finite()).collect(),
+        highlight: Some(0),
+    }];
+    LineChart { x_label: "epoch", y_label: "loss", series }.render()
+}
+
+fn trials(record: &RunRecord) -> Markup {
+    let best = record.chosen.map(|(trial, _)| trial);
+    html! {
+        div.wide { table {
+            thead { tr {
+                th { "Trial" } th { "Network" } th { "Agent" } th.n { "Epochs" } th.n { "Score" }
+                th.n { "Parameters" } th.n { "Peak" } th.n { "Pauses" } th.n { "Seconds" } th { "Outcome" }
+            } }
+            tbody {
+                @for (id, trial) in &record.trials {
+                    tr.chosen[best == Some(*id)] {
+                        td { (id.get()) @if best == Some(*id) { " ★" } }
+                        (trial_cells(trial))
+                    }
+                }
+            }
+        } }
+    }
+}
+
+fn trial_cells(trial: &WorkRecord) -> Markup {
+    let seconds = trial.done_ms.map(|done| done.saturating_sub(trial.claimed_ms) as f64 / 1e3);
+    html! {
+        td { (trial.architecture) }
+        td { (trial.agent) }
+        td.n { (trial.from_epoch) "–" (trial.to_epoch) }
+        td.n { (trial.score.map_or_else(|| "–".to_owned(), |score| format!("{score:.4}"))) }
+        td.n { (grouped(trial.parameters)) }
+        td.n { (trial.plan_peak) }
+        td.n { (trial.yields) }
+        td.n { (seconds.map_or_else(|| "–".to_owned(), |s| format!("{s:.1}"))) }
+        td { (if trial.outcome.is_empty() { "unfinished" } else { &trial.outcome }) }
+    }
+}
+
+fn leases(record: &RunRecord) -> Markup {
+    let end_of_run = record
+        .leases
+        .iter()
+        .flat_map(|lease| [Some(lease.granted_ms), lease.ended_ms])
+        .flatten()
+        .chain(record.memory.last().map(|(at, _)| *at))
+        .max()
+        .unwrap_or(1);
+    let mut rows: Vec<_> = record.leases.iter().map(|lease| lease.agent).collect();
+    rows.sort_unstable();
+    rows.dedup();
+    let bars = record.leases.iter().map(|lease| Bar {
+        row: rows.binary_search(&lease.agent).unwrap_or_default(),
+        wait_from: lease.requested_ms as f64 / 1e3,
+        from: lease.granted_ms as f64 / 1e3,
+        to: lease.ended_ms.unwrap_or(end_of_run) as f64 / 1e3,
+        title: format!("{} for {}, {}", lease.lease, lease.work, lease.bytes),
+    });
+    Gantt { rows: rows.iter().map(ToString::to_string).collect(), bars: bars.collect(), end: end_of_run as f64 / 1e3 }
+        .render()
+}
+
+fn memory(record: &RunRecord) -> Markup {
+    let layer = |tier: usize| Layer {
+        name: TIERS[tier],
+        values: record.memory.iter().map(|(_, sample): &(u64, MemorySample)| sample.in_use[tier].get() as f64).collect(),
+    };
+    let at = record.memory.iter().map(|(at, _)| *at as f64 / 1e3).collect();
+    StackedArea { x_label: "seconds", at, layers: (0..TIERS.len()).map(layer).collect() }.render()
+}
+
+fn lease_table(record: &RunRecord) -> Markup {
+    html! {
+        details { summary { (record.leases.len()) " leases" }
+            div.wide { table {
+                thead { tr {
+                    th { "Lease" } th { "Agent" } th { "For" } th.n { "Leased bytes" } th.n { "High-water mark" }
+                    th.n { "Waited" } th.n { "Held" } th { "Ended" }
+                } }
+                tbody { @for lease in &record.leases { tr {
+                    td { (lease.lease.get()) }
+                    td { (lease.agent) }
+                    td { (lease.work) }
+                    td.n { (grouped(lease.bytes.get())) }
+                    td.n { (lease.high_water.map_or_else(|| "–".to_owned(), |b| grouped(b.get()))) }
+                    td.n { (lease.granted_ms.saturating_sub(lease.requested_ms)) " ms" }
+                    td.n { (lease.ended_ms.map_or_else(|| "–".to_owned(), |end| format!("{} ms", end.saturating_sub(lease.granted_ms)))) }
+                    td { (lease.end.map_or_else(|| "open".to_owned(), |end| format!("{end:?}").to_lowercase())) }
+                } } }
+            } }
+        }
+    }
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+}

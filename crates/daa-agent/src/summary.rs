@@ -1,0 +1,209 @@
+//! What `daa run -o json` prints: one object about a finished run, schema `daa.run/1`. Fields are only ever added.
+
+use crate::config::RunConfig;
+use crate::record::{RunRecord, WorkRecord};
+use daa_base::{AgentId, TrialId};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The schema's name.
+pub const SCHEMA: &str = "daa.run/1";
+
+/// A finished run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Version of daa.
+    pub version: String,
+    /// `finished`, or `interrupted` when the run was stopped and can be resumed.
+    pub outcome: String,
+    /// The run folder.
+    pub run_dir: PathBuf,
+    /// The seed.
+    pub seed: u64,
+    /// What really ran the final training: `host`, `vulkan`, `metal` or `dx12`.
+    pub backend: String,
+    /// The device's name.
+    pub device: String,
+    /// The command line that repeats the run.
+    pub command: String,
+    /// The data.
+    pub data: DataSummary,
+    /// The agents and what they did.
+    pub agents: Vec<AgentSummary>,
+    /// The trials in the order they were decided.
+    pub trials: Vec<TrialSummary>,
+    /// The final network; absent when the run was interrupted before.
+    pub best: Option<BestSummary>,
+    /// The leases.
+    pub leases: LeaseSummary,
+    /// Duration of this process's part of the run.
+    pub wall_seconds: f64,
+}
+
+/// The data of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataSummary {
+    /// What was read.
+    pub source: String,
+    /// Rows read.
+    pub rows: usize,
+    /// Numbers per row after encoding.
+    pub features: usize,
+    /// Classes; zero for regression.
+    pub classes: usize,
+    /// Rows to train on.
+    pub train: usize,
+    /// Rows to choose by.
+    pub validation: usize,
+    /// Rows for the one final test.
+    pub test: usize,
+}
+
+/// One agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentSummary {
+    /// Its id.
+    pub id: AgentId,
+    /// Pieces of work it finished.
+    pub tasks: u64,
+    /// Leases it was granted.
+    pub leases: u64,
+    /// How often it stopped at a step boundary for others.
+    pub yields: u64,
+}
+
+/// One trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialSummary {
+    /// Its number.
+    pub trial: TrialId,
+    /// The candidate it trained.
+    pub candidate: u32,
+    /// The network in short.
+    pub architecture: String,
+    /// Who finished it.
+    pub agent: AgentId,
+    /// Epochs trained before it.
+    pub from_epoch: u32,
+    /// Epochs trained after it.
+    pub to_epoch: u32,
+    /// Validation score, higher is better; absent when it diverged or did not finish.
+    pub score: Option<f64>,
+    /// The plan's peak in bytes.
+    pub plan_peak_bytes: u64,
+    /// How it ended.
+    pub outcome: String,
+}
+
+/// The final network.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct BestSummary {
+    /// Accuracy on the test rows, scored once; classification only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_accuracy: Option<f64>,
+    /// Root of the mean squared error on the test rows, scored once; regression only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_rmse: Option<f64>,
+    /// Trained parameters.
+    pub params: u64,
+    /// The network in short.
+    pub architecture: String,
+    /// Peak of the final training's plan.
+    pub plan_peak_bytes: u64,
+    /// The trial whose network was chosen.
+    pub trial: TrialId,
+    /// Its validation score.
+    pub validation_score: f64,
+}
+
+/// The leases of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseSummary {
+    /// Requests submitted.
+    pub requested: u64,
+    /// Leases granted.
+    pub granted: u64,
+    /// Requests refused.
+    pub refused: u64,
+    /// The most bytes leased at one time.
+    pub peak_bytes: u64,
+}
+
+/// What a summary needs beyond the record.
+#[derive(Debug, Clone)]
+pub struct SummaryInput<'a> {
+    /// The configuration.
+    pub config: &'a RunConfig,
+    /// `finished` or `interrupted`.
+    pub outcome: &'a str,
+    /// The run folder.
+    pub run_dir: PathBuf,
+    /// What really ran.
+    pub backend: String,
+    /// The device's name.
+    pub device: String,
+    /// The data.
+    pub data: DataSummary,
+    /// The candidate of each trial.
+    pub candidates: &'a [(TrialId, u32)],
+    /// The final network.
+    pub best: Option<BestSummary>,
+    /// Duration.
+    pub wall_seconds: f64,
+}
+
+impl Summary {
+    /// The summary of the run that `record` tells of.
+    #[must_use]
+    pub fn new(input: SummaryInput<'_>, record: &RunRecord) -> Self {
+        let trial = |&(id, candidate): &(TrialId, u32)| {
+            record.trials.get(&id).map(|work| trial_summary(id, candidate, work))
+        };
+        Self {
+            schema: SCHEMA.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            outcome: input.outcome.to_owned(),
+            run_dir: input.run_dir,
+            seed: input.config.seed.0,
+            backend: input.backend,
+            device: input.device,
+            command: input.config.command_line(),
+            data: input.data,
+            agents: agents(record),
+            trials: input.candidates.iter().filter_map(trial).collect(),
+            best: input.best,
+            leases: LeaseSummary {
+                requested: record.lease_counts.requested,
+                granted: record.lease_counts.granted,
+                refused: record.lease_counts.refused,
+                peak_bytes: record.lease_counts.peak_bytes.get(),
+            },
+            wall_seconds: input.wall_seconds,
+        }
+    }
+}
+
+fn trial_summary(trial: TrialId, candidate: u32, work: &WorkRecord) -> TrialSummary {
+    TrialSummary {
+        trial,
+        candidate,
+        architecture: work.architecture.clone(),
+        agent: work.agent,
+        from_epoch: work.from_epoch,
+        to_epoch: work.to_epoch,
+        score: work.score,
+        plan_peak_bytes: work.plan_peak.get(),
+        outcome: if work.outcome.is_empty() { "unfinished".to_owned() } else { work.outcome.clone() },
+    }
+}
+
+fn agents(record: &RunRecord) -> Vec<AgentSummary> {
+    let summary = |(&id, &tasks): (&AgentId, &u64)| {
+        let held = record.leases.iter().filter(|lease| lease.agent == id);
+        let yields = held.clone().filter(|lease| lease.end == Some(crate::events::LeaseEnd::Yielded));
+        AgentSummary { id, tasks, leases: held.count() as u64, yields: yields.count() as u64 }
+    };
+    record.agent_tasks.iter().map(summary).collect()
+}
