@@ -1,7 +1,13 @@
 //! What a tenant loads: one arena, and command lists over slices of it.
 
+mod check;
+
+use crate::memory::tier::reserved_bytes;
 use crate::program::Program;
 use daa_base::Bytes;
+
+pub use check::ImageError;
+pub(crate) use check::check;
 
 /// Alignment of every slice that a dispatch binds, in bytes: the strictest that WebGPU lets an adapter demand, so that
 /// one layout, and one peak, holds on every adapter.
@@ -73,4 +79,42 @@ pub struct Image {
     pub upload_ring: u32,
     /// Capacity of the readback staging area. Larger reads go in several pieces.
     pub readback: Bytes,
+}
+
+impl Image {
+    /// Exactly what [`crate::Tenant::load`] reserves, on any backend, to the byte: the memory named above, each buffer
+    /// rounded to its size class ([`reserved_bytes`]). Parts of no bytes reserve nothing. Saturates at `u64::MAX`.
+    #[must_use]
+    pub fn footprint(&self) -> Bytes {
+        let ring = u64::from(self.upload_ring).saturating_mul(reserved_bytes(self.upload).get());
+        let parts = [
+            reserved_bytes(self.arena).get(),
+            reserved_bytes(self.params()).get(),
+            reserved_bytes(self.readback).get(),
+        ];
+        Bytes(parts.into_iter().fold(ring, u64::saturating_add))
+    }
+
+    /// Bytes of the one buffer that holds every dispatch's parameters.
+    pub(crate) fn params(&self) -> Bytes {
+        let slots = self
+            .dispatches()
+            .map(|dispatch| params_slot(dispatch.params.len()));
+        Bytes(slots.fold(0, u64::saturating_add))
+    }
+
+    fn dispatches(&self) -> impl Iterator<Item = &Dispatch> {
+        self.lists
+            .iter()
+            .flat_map(|list| &list.commands)
+            .filter_map(|command| match command {
+                Command::Dispatch(dispatch) => Some(dispatch),
+                Command::Zero(_) => None,
+            })
+    }
+}
+
+/// Bytes of the slot for `words` parameter words.
+pub(crate) const fn params_slot(words: usize) -> u64 {
+    (words as u64 * 4).next_multiple_of(SLICE_ALIGN)
 }

@@ -1,8 +1,28 @@
-//! Devices, pooled device memory and fault classes for compute on wgpu and on the host CPU.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod adapter;
+mod backend;
+pub mod config;
+pub mod context;
+pub mod error;
+mod health;
 pub mod image;
+pub mod memory;
 pub mod program;
+pub mod tenant;
 
-pub use image::{Command, CommandList, Dispatch, Image, SLICE_ALIGN, Slice};
+pub use adapter::{
+    AdapterReport, BackendKind, DeviceChoice, DeviceClass, DeviceInfo, DeviceLimits, MemorySource, Selection,
+    survey,
+};
+pub use config::{ConfigError, ContextConfig, MemoryConfig};
+pub use context::{ComputeContext, Counters};
+pub use daa_base::{Bytes, DeviceEpoch, FencingToken};
+pub use error::{DeviceError, ErrorClass, GpuError, MemoryError, WorkError};
+pub use image::{Command, CommandList, Dispatch, Image, ImageError, SLICE_ALIGN, Slice};
+pub use memory::layout::{Lifetime, Packing, pack};
+pub use memory::pool::{PoolReport, TierReport};
+pub use memory::tier::{Tier, reserved_bytes};
 pub use program::{Access, BindingSpec, HostCall, HostFn, Program, Scratch};
+pub use tenant::{Loaded, Tenant, TenantSpec, TenantUsage, Ticket, Work};

@@ -69,7 +69,11 @@ impl<'a> HostCall<'a> {
     /// When the program does not have exactly `N` read bindings: the backend hands over what the program declares.
     #[must_use]
     pub fn reads_f32<const N: usize>(&self) -> [&'a [f32]; N] {
-        assert_eq!(self.reads.len(), N, "a program's host function must take the reads that it declares");
+        assert_eq!(
+            self.reads.len(),
+            N,
+            "a program's host function must take the reads that it declares"
+        );
         std::array::from_fn(|i| bytemuck::cast_slice(self.reads[i]))
     }
 
@@ -79,9 +83,15 @@ impl<'a> HostCall<'a> {
     /// When the program does not have exactly `N` written bindings, or they were taken before.
     #[must_use]
     pub fn take_writes_f32<const N: usize>(&mut self) -> [&'a mut [f32]; N] {
-        assert_eq!(self.writes.len(), N, "a program's host function must take the writes that it declares, once");
+        assert_eq!(
+            self.writes.len(),
+            N,
+            "a program's host function must take the writes that it declares, once"
+        );
         let mut writes = std::mem::take(&mut self.writes).into_iter();
-        std::array::from_fn(|_| bytemuck::cast_slice_mut(writes.next().expect("the length was checked above")))
+        std::array::from_fn(|_| {
+            bytemuck::cast_slice_mut(writes.next().expect("the length was checked above"))
+        })
     }
 
     /// Parameter word `index` as a float.

@@ -1,0 +1,77 @@
+//! What a backend must do. There are two: host functions on CPU threads, and wgpu.
+
+pub(crate) mod host;
+#[cfg(feature = "gpu")]
+pub(crate) mod wgpu;
+
+use crate::error::GpuError;
+use crate::image::{Image, Slice};
+use crate::memory::pool::{BufferUsage, Pooled};
+use crate::tenant::Ticket;
+use daa_base::Bytes;
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Memory of either backend.
+#[derive(Debug)]
+pub(crate) enum Buffer {
+    /// Words in host memory.
+    Host(Vec<u32>),
+    /// A wgpu buffer.
+    #[cfg(feature = "gpu")]
+    Device(::wgpu::Buffer),
+}
+
+/// The buffers of one loaded image, each at its reserved size.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) arena: Pooled<Buffer>,
+    pub(crate) params: Option<Pooled<Buffer>>,
+    pub(crate) uploads: Vec<Pooled<Buffer>>,
+    pub(crate) readback: Option<Pooled<Buffer>>,
+}
+
+/// One submission that passed every check.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Checked<'a> {
+    pub(crate) list: Option<usize>,
+    pub(crate) uploads: &'a [(Slice, &'a [u8])],
+    pub(crate) reads: &'a [Slice],
+}
+
+/// A device that images can be loaded on. Dropping it ends its threads.
+pub(crate) trait Backend: Debug + Send + Sync {
+    /// Makes a buffer of exactly `size` bytes, ready at rest.
+    fn create(&self, usage: BufferUsage, size: Bytes) -> Result<Buffer, GpuError>;
+
+    /// Makes a checked image ready to run in `parts`, its arena all zeros.
+    fn load(&self, image: &Image, parts: Parts) -> Result<Box<dyn Resident>, GpuError>;
+
+    /// Ends the device as if the driver had lost it.
+    #[cfg(any(test, feature = "testing"))]
+    fn destroy(&self);
+}
+
+/// A loaded image. Dropping it waits, within the deadline, for what was submitted, and gives the buffers back.
+pub(crate) trait Resident: Debug + Send {
+    /// Uploads, runs the list, reads; in this order, after everything submitted before.
+    fn submit(&mut self, work: Checked<'_>) -> Result<Ticket, GpuError>;
+}
+
+/// Counts of what a context did.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) buffers_created: AtomicU64,
+    pub(crate) bind_groups_created: AtomicU64,
+    pub(crate) pipelines_created: AtomicU64,
+    pub(crate) submits: AtomicU64,
+    pub(crate) dispatches: AtomicU64,
+    pub(crate) host_waits: AtomicU64,
+    pub(crate) uploaded_bytes: AtomicU64,
+    pub(crate) read_bytes: AtomicU64,
+}
+
+/// Adds to a count.
+pub(crate) fn count(cell: &AtomicU64, more: u64) {
+    cell.fetch_add(more, Ordering::Relaxed);
+}

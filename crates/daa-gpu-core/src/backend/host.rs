@@ -1,0 +1,250 @@
+//! The host CPU backend: host functions on worker threads.
+//!
+//! A loaded image is a queue of jobs that at most one worker serves at a time, so its submissions run in order while
+//! images run beside each other. What comes out never depends on which worker ran what, or when.
+
+mod cell;
+mod split;
+
+use super::{Backend, Buffer, Checked, Parts, Resident, Tally, count};
+use crate::config::ContextConfig;
+use crate::error::{DeviceError, GpuError};
+use crate::health::Health;
+use crate::image::Image;
+use crate::memory::pool::{BufferUsage, Pooled};
+use crate::program::Scratch;
+use crate::tenant::Ticket;
+use cell::{Cell, Job};
+use crossbeam::channel::{Receiver, Sender, bounded};
+use daa_base::Bytes;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Images that wait for a worker at most; a submission beyond waits for room.
+const READY_LIMIT: usize = 4096;
+
+/// The worker threads.
+#[derive(Debug)]
+pub(crate) struct HostBackend {
+    /// `None` only while dropping.
+    ready: Option<Sender<Arc<Cell>>>,
+    workers: Vec<JoinHandle<()>>,
+    /// Never sends: it disconnects when the last worker has ended.
+    ended: Receiver<()>,
+    health: Arc<Health>,
+    tally: Arc<Tally>,
+    deadline: Duration,
+    queue_depth: usize,
+}
+
+impl HostBackend {
+    pub(crate) fn start(
+        config: &ContextConfig,
+        health: Arc<Health>,
+        tally: Arc<Tally>,
+    ) -> Result<Self, DeviceError> {
+        let (ready, jobs) = bounded::<Arc<Cell>>(READY_LIMIT);
+        let (alive, ended) = bounded::<()>(0);
+        let mut backend = Self {
+            ready: Some(ready),
+            workers: Vec::with_capacity(config.cpu_workers),
+            ended,
+            health,
+            tally,
+            deadline: config.step_deadline,
+            queue_depth: config.queue_depth,
+        };
+        for index in 0..config.cpu_workers {
+            let (jobs, alive) = (jobs.clone(), alive.clone());
+            let worker = move || {
+                let mut scratch = Scratch::default();
+                while let Ok(cell) = jobs.recv() {
+                    Cell::serve(&cell, &mut scratch);
+                }
+                drop(alive);
+            };
+            let spawned = std::thread::Builder::new()
+                .name(format!("daa-cpu-{index}"))
+                .spawn(worker);
+            match spawned {
+                Ok(handle) => backend.workers.push(handle),
+                // The workers that did start end when `backend` is dropped here.
+                Err(error) => {
+                    return Err(DeviceError::Thread {
+                        message: error.to_string(),
+                    });
+                }
+            }
+        }
+        Ok(backend)
+    }
+}
+
+impl Drop for HostBackend {
+    fn drop(&mut self) {
+        // Every image is gone by now, so the workers see their channel end.
+        self.ready.take();
+        match self.ended.recv_timeout(self.deadline) {
+            Err(crossbeam::channel::RecvTimeoutError::Timeout) => {
+                tracing::warn!(deadline = ?self.deadline, "a host function does not end; its thread is left behind");
+            }
+            _ => {
+                for worker in self.workers.drain(..) {
+                    // Workers catch what host functions throw; there is nothing to learn from the result.
+                    drop(worker.join());
+                }
+            }
+        }
+    }
+}
+
+impl Backend for HostBackend {
+    fn create(&self, _usage: BufferUsage, size: Bytes) -> Result<Buffer, GpuError> {
+        let words = usize::try_from(size.get() / 4).map_err(|_| GpuError::OutOfMemory {
+            message: format!("{size} exceed the address space"),
+        })?;
+        count(&self.tally.buffers_created, 1);
+        // Asked for first without aborting, then as zeroed pages, which the system hands out lazily.
+        let mut probe: Vec<u32> = Vec::new();
+        probe
+            .try_reserve_exact(words)
+            .map_err(|error| GpuError::OutOfMemory {
+                message: format!("{size} of host memory: {error}"),
+            })?;
+        drop(probe);
+        Ok(Buffer::Host(vec![0; words]))
+    }
+
+    fn load(&self, image: &Image, parts: Parts) -> Result<Box<dyn Resident>, GpuError> {
+        let Some(ready) = self.ready.clone() else {
+            return Err(GpuError::Internal {
+                message: "the context is shutting down".to_owned(),
+            });
+        };
+        let (free, staging) = bounded(parts.uploads.len());
+        for area in parts.uploads {
+            // There is room for all of them.
+            drop(free.send(area));
+        }
+        let memory = cell::Memory::new(image, parts.arena, parts.params);
+        let cell = Cell::new(
+            memory,
+            free,
+            ready,
+            Arc::clone(&self.health),
+            Arc::clone(&self.tally),
+            self.queue_depth,
+        );
+        Ok(Box::new(HostResident {
+            cell: Arc::new(cell),
+            staging,
+            readback: parts.readback,
+            health: Arc::clone(&self.health),
+            tally: Arc::clone(&self.tally),
+            deadline: self.deadline,
+        }))
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    fn destroy(&self) {
+        self.health.lose("destroyed by a test".to_owned());
+    }
+}
+
+/// A loaded image on the host.
+#[derive(Debug)]
+struct HostResident {
+    cell: Arc<Cell>,
+    staging: Receiver<Pooled<Buffer>>,
+    /// Workers read straight out of the arena. The area is held so that an image takes the same memory everywhere,
+    /// and a lease sized for one backend holds on the other.
+    #[expect(dead_code, reason = "held for the books only, as said above")]
+    readback: Option<Pooled<Buffer>>,
+    health: Arc<Health>,
+    tally: Arc<Tally>,
+    deadline: Duration,
+}
+
+impl HostResident {
+    /// A free upload staging area.
+    fn stage(&self) -> Result<Pooled<Buffer>, GpuError> {
+        if self.staging.is_empty() {
+            count(&self.tally.host_waits, 1);
+        }
+        self.health
+            .recv(&self.staging, "an upload staging area", self.deadline)
+    }
+
+    /// Copies the uploads through staging areas: all areas but the last go ahead as jobs of their own.
+    fn upload(&self, work: &Checked<'_>, last: &mut Job) -> Result<(), GpuError> {
+        let mut area: Option<Pooled<Buffer>> = None;
+        let mut spans = Vec::new();
+        let mut used = 0;
+        for (slice, data) in work.uploads {
+            let (mut offset, mut data) = (slice.offset, *data);
+            while !data.is_empty() {
+                let mut current = match area.take() {
+                    Some(current) => current,
+                    None => self.stage()?,
+                };
+                let words = host_words(&mut current);
+                let room = words.len() * 4 - used;
+                let (now, rest) = data.split_at(data.len().min(room));
+                bytemuck::cast_slice_mut::<u32, u8>(words)[used..used + now.len()].copy_from_slice(now);
+                spans.push(cell::Span::new(offset, now.len() as u64));
+                used += now.len();
+                offset += now.len() as u64;
+                data = rest;
+                if data.is_empty() {
+                    area = Some(current);
+                } else {
+                    let job = Job {
+                        uploads: std::mem::take(&mut spans),
+                        staging: Some(current),
+                        ..Job::default()
+                    };
+                    self.cell.push(job, self.deadline)?;
+                    used = 0;
+                }
+            }
+        }
+        last.uploads = spans;
+        last.staging = area;
+        Ok(())
+    }
+}
+
+impl Resident for HostResident {
+    fn submit(&mut self, work: Checked<'_>) -> Result<Ticket, GpuError> {
+        let (reply, replies) = bounded(1);
+        let mut job = Job {
+            list: work.list,
+            reply: Some(reply),
+            ..Job::default()
+        };
+        job.reads = work
+            .reads
+            .iter()
+            .map(|slice| cell::Span::new(slice.offset, slice.bytes))
+            .collect();
+        self.upload(&work, &mut job)?;
+        self.cell.push(job, self.deadline)?;
+        Ok(Ticket::new(replies, 1, self.deadline, Arc::clone(&self.health)))
+    }
+}
+
+impl Drop for HostResident {
+    fn drop(&mut self) {
+        self.cell.retire(self.deadline);
+    }
+}
+
+/// The words of a host buffer.
+fn host_words(buffer: &mut Pooled<Buffer>) -> &mut [u32] {
+    match buffer.get_mut() {
+        Buffer::Host(words) => words,
+        #[cfg(feature = "gpu")]
+        Buffer::Device(_) => unreachable!("a pool serves one backend, and this is the host's"),
+    }
+}

@@ -1,0 +1,341 @@
+//! One loaded image on the host: its memory, its recorded lists and its queue of jobs.
+
+use super::split::Split;
+use super::{Pooled, host_words};
+use crate::backend::{Buffer, Tally, count};
+use crate::error::GpuError;
+use crate::health::Health;
+use crate::image::{Command, Image, Slice, params_slot};
+use crate::program::{HostCall, Program, Scratch};
+use crossbeam::channel::{Sender, TrySendError};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Jobs that a worker runs for one image before another image gets its turn.
+const TURN: usize = 8;
+
+/// A range of words.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span {
+    start: usize,
+    len: usize,
+}
+
+impl Span {
+    /// From bytes that were checked to be whole words of the arena.
+    pub(super) const fn new(offset: u64, bytes: u64) -> Self {
+        Self {
+            start: (offset / 4) as usize,
+            len: (bytes / 4) as usize,
+        }
+    }
+
+    fn of<'a>(&self, words: &'a [u32]) -> &'a [u32] {
+        &words[self.start..self.start + self.len]
+    }
+
+    fn of_mut<'a>(&self, words: &'a mut [u32]) -> &'a mut [u32] {
+        &mut words[self.start..self.start + self.len]
+    }
+}
+
+/// What a worker does in one go.
+#[derive(Debug, Default)]
+pub(super) struct Job {
+    /// Where the words of `staging` go, one after the other.
+    pub(super) uploads: Vec<Span>,
+    pub(super) staging: Option<Pooled<Buffer>>,
+    pub(super) list: Option<usize>,
+    pub(super) reads: Vec<Span>,
+    /// Who waits for it; `None` for a piece of a larger submission.
+    pub(super) reply: Option<Sender<Result<Vec<u8>, GpuError>>>,
+}
+
+#[derive(Debug)]
+enum Step {
+    Run {
+        program: &'static Program,
+        params: Span,
+        split: Split,
+    },
+    Zero(Span),
+}
+
+/// What one worker at a time works on.
+#[derive(Debug)]
+pub(super) struct Memory {
+    arena: Pooled<Buffer>,
+    params: Option<Pooled<Buffer>>,
+    lists: Vec<Vec<Step>>,
+}
+
+impl Memory {
+    /// Zeroes the arena, writes the parameter slots and prepares the lists of a checked image.
+    pub(super) fn new(image: &Image, mut arena: Pooled<Buffer>, mut params: Option<Pooled<Buffer>>) -> Self {
+        if !arena.is_fresh() {
+            host_words(&mut arena).fill(0);
+        }
+        let words = params.as_mut().map_or_else(Default::default, host_words);
+        let mut slot = 0;
+        let mut record = |command: &Command| match command {
+            Command::Zero(Slice { offset, bytes }) => Step::Zero(Span::new(*offset, *bytes)),
+            Command::Dispatch(dispatch) => {
+                let params = Span {
+                    start: slot,
+                    len: dispatch.params.len(),
+                };
+                params.of_mut(words).copy_from_slice(&dispatch.params);
+                slot += (params_slot(dispatch.params.len()) / 4) as usize;
+                Step::Run {
+                    program: dispatch.program,
+                    params,
+                    split: Split::new(dispatch),
+                }
+            }
+        };
+        let lists = image
+            .lists
+            .iter()
+            .map(|list| list.commands.iter().map(&mut record).collect())
+            .collect();
+        Self { arena, params, lists }
+    }
+
+    fn upload(&mut self, spans: &[Span], staging: &mut Pooled<Buffer>) -> u64 {
+        let arena = host_words(&mut self.arena);
+        let mut staged: &[u32] = host_words(staging);
+        let mut bytes = 0;
+        for span in spans {
+            let (now, rest) = staged.split_at(span.len);
+            span.of_mut(arena).copy_from_slice(now);
+            staged = rest;
+            bytes += 4 * span.len as u64;
+        }
+        bytes
+    }
+
+    fn run(&mut self, list: usize, scratch: &mut Scratch) -> u64 {
+        let arena = host_words(&mut self.arena);
+        let words: &[u32] = self.params.as_mut().map_or_else(Default::default, host_words);
+        let mut dispatches = 0;
+        for step in &self.lists[list] {
+            match step {
+                Step::Zero(span) => span.of_mut(arena).fill(0),
+                Step::Run {
+                    program,
+                    params,
+                    split,
+                } => {
+                    let (reads, writes) = split.apply(arena);
+                    (program.host)(HostCall {
+                        params: params.of(words),
+                        reads,
+                        writes,
+                        scratch,
+                    });
+                    dispatches += 1;
+                }
+            }
+        }
+        dispatches
+    }
+
+    fn read(&mut self, spans: &[Span]) -> Vec<u8> {
+        let arena: &[u32] = host_words(&mut self.arena);
+        let mut bytes = Vec::with_capacity(spans.iter().map(|span| span.len * 4).sum());
+        for span in spans {
+            bytes.extend_from_slice(bytemuck::cast_slice(span.of(arena)));
+        }
+        bytes
+    }
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    /// Whether a worker has this image, or will get it.
+    scheduled: bool,
+    /// Why nothing runs on this image any more.
+    poison: Option<GpuError>,
+}
+
+/// One loaded image.
+#[derive(Debug)]
+pub(super) struct Cell {
+    queue: Mutex<Queue>,
+    /// Told whenever a job ended.
+    progress: Condvar,
+    /// `None` once retired.
+    memory: Mutex<Option<Memory>>,
+    free: Sender<Pooled<Buffer>>,
+    ready: Sender<Arc<Self>>,
+    health: Arc<Health>,
+    tally: Arc<Tally>,
+    depth: usize,
+}
+
+impl Cell {
+    pub(super) fn new(
+        memory: Memory,
+        free: Sender<Pooled<Buffer>>,
+        ready: Sender<Arc<Self>>,
+        health: Arc<Health>,
+        tally: Arc<Tally>,
+        depth: usize,
+    ) -> Self {
+        let (queue, progress, memory) = (Mutex::default(), Condvar::new(), Mutex::new(Some(memory)));
+        Self {
+            queue,
+            progress,
+            memory,
+            free,
+            ready,
+            health,
+            tally,
+            depth,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a job behind the earlier ones.
+    pub(super) fn push(self: &Arc<Self>, job: Job, deadline: Duration) -> Result<(), GpuError> {
+        let mut queue = self.lock();
+        if queue.jobs.len() >= self.depth {
+            count(&self.tally.host_waits, 1);
+            let (waited, timeout) = self
+                .progress
+                .wait_timeout_while(queue, deadline, |queue| queue.jobs.len() >= self.depth)
+                .unwrap_or_else(PoisonError::into_inner);
+            queue = waited;
+            if timeout.timed_out() {
+                drop(queue);
+                self.give_back(job);
+                return Err(GpuError::Timeout {
+                    what: "room in the queue of an image",
+                    deadline,
+                });
+            }
+        }
+        if let Some(poison) = &queue.poison {
+            let poison = poison.clone();
+            drop(queue);
+            self.give_back(job);
+            return Err(poison);
+        }
+        queue.jobs.push_back(job);
+        let schedule = !std::mem::replace(&mut queue.scheduled, true);
+        drop(queue);
+        count(&self.tally.submits, 1);
+        if schedule && self.ready.send_timeout(Arc::clone(self), deadline).is_err() {
+            let mut queue = self.lock();
+            queue.scheduled = false;
+            let jobs = std::mem::take(&mut queue.jobs);
+            drop(queue);
+            jobs.into_iter().for_each(|job| self.give_back(job));
+            return Err(GpuError::Timeout {
+                what: "a free CPU worker",
+                deadline,
+            });
+        }
+        Ok(())
+    }
+
+    /// Runs jobs of the image that a worker just got: all there are, but lets other images go in between.
+    pub(super) fn serve(cell: &Arc<Self>, scratch: &mut Scratch) {
+        loop {
+            for _ in 0..TURN {
+                let mut queue = cell.lock();
+                let Some(job) = queue.jobs.pop_front() else {
+                    queue.scheduled = false;
+                    drop(queue);
+                    cell.progress.notify_all();
+                    return;
+                };
+                let poison = queue.poison.clone();
+                drop(queue);
+                cell.finish(job, poison, scratch);
+            }
+            match cell.ready.try_send(Arc::clone(cell)) {
+                Ok(()) => return,
+                // So many images wait that this worker may as well go on with this one.
+                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+            }
+        }
+    }
+
+    fn finish(&self, mut job: Job, poison: Option<GpuError>, scratch: &mut Scratch) {
+        let outcome = match poison.map_or_else(|| self.health.check(), Err) {
+            Err(error) => Err(error),
+            Ok(()) => self.run(&mut job, scratch),
+        };
+        let reply = job.reply.take();
+        self.give_back(job);
+        if let Err(error) = &outcome {
+            self.lock().poison.get_or_insert_with(|| error.clone());
+        }
+        if let Some(reply) = reply {
+            // Nobody may be waiting.
+            drop(reply.try_send(outcome));
+        }
+        self.progress.notify_all();
+    }
+
+    /// Frees the staging area of a job that is done or never runs.
+    fn give_back(&self, job: Job) {
+        if let Some(area) = job.staging {
+            // There is room for every area; the image may be gone.
+            drop(self.free.try_send(area));
+        }
+    }
+
+    fn run(&self, job: &mut Job, scratch: &mut Scratch) -> Result<Vec<u8>, GpuError> {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(memory) = memory.as_mut() else {
+            return Err(GpuError::Internal {
+                message: "the image was released".to_owned(),
+            });
+        };
+        let steps = || {
+            if let Some(staging) = &mut job.staging {
+                count(&self.tally.uploaded_bytes, memory.upload(&job.uploads, staging));
+            }
+            if let Some(list) = job.list {
+                count(&self.tally.dispatches, memory.run(list, scratch));
+            }
+            let bytes = memory.read(&job.reads);
+            count(&self.tally.read_bytes, bytes.len() as u64);
+            bytes
+        };
+        // A panic leaves the memory of this image, and only of this one, half written: nothing runs on it again.
+        catch_unwind(AssertUnwindSafe(steps)).map_err(|panic| GpuError::Internal {
+            message: format!("a host function failed: {}", panic_text(panic.as_ref())),
+        })
+    }
+
+    /// Waits for the jobs and gives the memory back. Past the deadline the worker that hangs gives it back.
+    pub(super) fn retire(&self, deadline: Duration) {
+        let queue = self.lock();
+        let (queue, timeout) = self
+            .progress
+            .wait_timeout_while(queue, deadline, |queue| queue.scheduled)
+            .unwrap_or_else(PoisonError::into_inner);
+        drop(queue);
+        if !timeout.timed_out() {
+            let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner).take();
+            drop(memory);
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("it panicked")
+}

@@ -1,0 +1,235 @@
+//! The compute context: one opened device, its pool and its threads.
+
+use crate::adapter::{self, DeviceChoice, DeviceClass, DeviceInfo, Selection};
+use crate::backend::host::HostBackend;
+use crate::backend::{Backend, Buffer, Tally};
+use crate::config::{ContextConfig, MemoryConfig};
+use crate::error::{DeviceError, MemoryError};
+use crate::health::Health;
+use crate::memory::pool::{Pool, PoolReport};
+use crate::tenant::{Tenant, TenantSpec};
+use daa_base::{Bytes, DeviceEpoch};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// An opened device. Clones share it; its threads end when the last clone, tenant and loaded image is gone.
+#[derive(Debug, Clone)]
+pub struct ComputeContext {
+    shared: Arc<Shared>,
+}
+
+/// What tenants and loaded images hold on to.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) backend: Box<dyn Backend>,
+    pub(crate) pool: Arc<Pool<Buffer>>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) selection: Selection,
+    tally: Arc<Tally>,
+    config: ContextConfig,
+}
+
+/// Counts since the context was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Buffers that the pool did not have.
+    pub buffers_created: u64,
+    /// Bind groups, made when images are loaded.
+    pub bind_groups_created: u64,
+    /// Pipelines, made when a program is first loaded.
+    pub pipelines_created: u64,
+    /// Submissions handed to the device.
+    pub submits: u64,
+    /// Dispatches in them.
+    pub dispatches: u64,
+    /// How often a submission waited for room.
+    pub host_waits: u64,
+    /// Bytes written into arenas.
+    pub uploaded_bytes: u64,
+    /// Bytes read out of arenas.
+    pub read_bytes: u64,
+}
+
+impl ComputeContext {
+    /// Opens the device that the configuration chooses, as its first epoch.
+    ///
+    /// # Errors
+    /// When a field is out of range, no adapter matches the choice, or the driver or operating system refuses.
+    pub fn open(config: &ContextConfig) -> Result<Self, DeviceError> {
+        Self::open_epoch(config, DeviceEpoch(1))
+    }
+
+    /// Opens the host CPU, whatever the configuration chooses.
+    ///
+    /// # Errors
+    /// When a field is out of range or the operating system gives no thread.
+    pub fn host(config: &ContextConfig) -> Result<Self, DeviceError> {
+        Self::open(&ContextConfig {
+            device: DeviceChoice::Cpu,
+            ..config.clone()
+        })
+    }
+
+    /// Opens a device again with the same configuration, as the next epoch. Tenants and images of this epoch stay
+    /// what they are: void, if it was lost.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn reopen(&self) -> Result<Self, DeviceError> {
+        Self::open_epoch(
+            &self.shared.config,
+            DeviceEpoch(self.epoch().get().saturating_add(1)),
+        )
+    }
+
+    fn open_epoch(config: &ContextConfig, epoch: DeviceEpoch) -> Result<Self, DeviceError> {
+        config.validate()?;
+        let health = Arc::new(Health::new(epoch));
+        let tally = Arc::new(Tally::default());
+        let opened = open_device(config, &health, &tally)?;
+        let capacity = config
+            .memory
+            .capacity
+            .unwrap_or_else(|| default_capacity(&opened.selection.chosen));
+        let pool = Arc::new(Pool::new(capacity, &config.memory));
+        for report in &opened.selection.reports {
+            tracing::info!(adapter = %report, "adapter");
+        }
+        let Opened { backend, selection } = opened;
+        let shared = Shared {
+            backend,
+            pool,
+            health,
+            selection,
+            tally,
+            config: config.clone(),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// The device in use, and why it was chosen.
+    #[must_use]
+    pub fn selection(&self) -> &Selection {
+        &self.shared.selection
+    }
+
+    /// The device in use.
+    #[must_use]
+    pub fn info(&self) -> &DeviceInfo {
+        &self.shared.selection.chosen
+    }
+
+    /// The epoch of the device.
+    #[must_use]
+    pub fn epoch(&self) -> DeviceEpoch {
+        self.shared.health.epoch()
+    }
+
+    /// Whether the device is gone. It never comes back; see [`Self::reopen`].
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.shared.health.is_lost()
+    }
+
+    /// What all tenants together may reserve.
+    #[must_use]
+    pub fn capacity(&self) -> Bytes {
+        self.shared.pool.capacity()
+    }
+
+    /// Opens a tenant. Budgets may sum to more than [`Self::capacity`]: what is reserved may not.
+    ///
+    /// # Errors
+    /// When the name is empty or too long, or there are too many tenants.
+    pub fn tenant(&self, spec: TenantSpec) -> Result<Tenant, MemoryError> {
+        Tenant::open(Arc::clone(&self.shared), spec)
+    }
+
+    /// The pool at this moment.
+    #[must_use]
+    pub fn pool_report(&self) -> PoolReport {
+        self.shared.pool.report()
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let tally = &self.shared.tally;
+        let get = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
+        Counters {
+            buffers_created: get(&tally.buffers_created),
+            bind_groups_created: get(&tally.bind_groups_created),
+            pipelines_created: get(&tally.pipelines_created),
+            submits: get(&tally.submits),
+            dispatches: get(&tally.dispatches),
+            host_waits: get(&tally.host_waits),
+            uploaded_bytes: get(&tally.uploaded_bytes),
+            read_bytes: get(&tally.read_bytes),
+        }
+    }
+
+    /// Ends the device as if the driver had lost it: the honest way to test what happens then.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn destroy_device_for_test(&self) {
+        self.shared.backend.destroy();
+    }
+}
+
+/// A backend and why it is this one.
+struct Opened {
+    backend: Box<dyn Backend>,
+    selection: Selection,
+}
+
+fn open_device(
+    config: &ContextConfig,
+    health: &Arc<Health>,
+    tally: &Arc<Tally>,
+) -> Result<Opened, DeviceError> {
+    #[cfg(feature = "gpu")]
+    let (mut adapters, found): (Vec<_>, Vec<_>) = if config.device == DeviceChoice::Cpu {
+        // No driver is loaded for a run that asked for none.
+        (Vec::new(), Vec::new())
+    } else {
+        adapter::scan::adapters().into_iter().unzip()
+    };
+    #[cfg(not(feature = "gpu"))]
+    let found = Vec::new();
+    let reports = adapter::judge(config.device, found);
+    let Some(at) = reports.iter().position(|report| report.chosen) else {
+        return Err(DeviceError::NoAdapter {
+            choice: config.device,
+            reports,
+        });
+    };
+    let chosen = reports[at].info.clone();
+    let selection = Selection { chosen, reports };
+    if selection.chosen.class == DeviceClass::Host {
+        let backend = Box::new(HostBackend::start(config, Arc::clone(health), Arc::clone(tally))?);
+        return Ok(Opened { backend, selection });
+    }
+    #[cfg(feature = "gpu")]
+    {
+        let adapter = adapters.swap_remove(at);
+        let backend = crate::backend::wgpu::WgpuBackend::open(&adapter, config, health, tally)?;
+        Ok(Opened {
+            backend: Box::new(backend),
+            selection,
+        })
+    }
+    #[cfg(not(feature = "gpu"))]
+    Err(DeviceError::NoAdapter {
+        choice: config.device,
+        reports: selection.reports,
+    })
+}
+
+fn default_capacity(info: &DeviceInfo) -> Bytes {
+    info.memory.map_or(MemoryConfig::UNKNOWN_CAPACITY, |memory| {
+        Bytes(memory.get() / 4 * 3)
+    })
+}

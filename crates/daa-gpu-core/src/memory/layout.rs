@@ -1,0 +1,88 @@
+//! The pure lifetime packer: given when each piece of memory lives, where in one arena it lies.
+//!
+//! Offline storage allocation is NP-hard. [`pack`] runs greedy placements over several orders and then repairs the
+//! best of them: what reaches the peak is placed earlier in the next round. Every step is counted, never timed, so
+//! equal inputs give equal layouts on every machine.
+
+mod place;
+
+use place::Search;
+
+/// When a piece of memory lives, in steps of a schedule, and how large it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lifetime {
+    /// First step in which it is live.
+    pub lower: u32,
+    /// One past the last step. A lifetime with `upper <= lower` is live in no step and may lie anywhere.
+    pub upper: u32,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// Where everything lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packing {
+    /// First byte of each lifetime, in the order given, multiples of the alignment.
+    pub offsets: Vec<u64>,
+    /// Bytes needed: the largest end of any lifetime, each size rounded up to the alignment.
+    pub peak: u64,
+    /// What no layout can beat: the most (rounded) bytes live in one step.
+    pub lower_bound: u64,
+}
+
+/// Placement steps that one call may spend, over all orders and repairs; bounds the time to about a second.
+const WORK_LIMIT: u64 = 400_000_000;
+
+/// Repairs of the best order tried at most.
+const REPAIR_LIMIT: u32 = 4_000;
+
+/// Packs `lifetimes` into one arena so that no two that are live in the same step overlap. Deterministic.
+///
+/// Sizes are rounded up to `align` bytes (0 counts as 1). Sums beyond `u64::MAX` saturate.
+#[must_use]
+pub fn pack(lifetimes: &[Lifetime], align: u64) -> Packing {
+    let align = align.max(1);
+    let items: Vec<Lifetime> = lifetimes
+        .iter()
+        .map(|life| Lifetime {
+            size: round_up(life.size, align),
+            ..*life
+        })
+        .collect();
+    let lower_bound = lower_bound(&items);
+    let (offsets, peak) = Search::new(&items, lower_bound).run(WORK_LIMIT, REPAIR_LIMIT);
+    Packing {
+        offsets,
+        peak,
+        lower_bound,
+    }
+}
+
+fn round_up(size: u64, align: u64) -> u64 {
+    size.checked_next_multiple_of(align)
+        .unwrap_or(u64::MAX / align * align)
+}
+
+/// The most bytes live in one step.
+fn lower_bound(items: &[Lifetime]) -> u64 {
+    // Ends sort before starts of the same step: upper is exclusive.
+    let mut events: Vec<(u32, bool, u64)> = items
+        .iter()
+        .filter(|item| item.lower < item.upper)
+        .flat_map(|item| [(item.lower, true, item.size), (item.upper, false, item.size)])
+        .collect();
+    events.sort_unstable();
+    let (mut live, mut most) = (0_u128, 0_u128);
+    for (_, starts, size) in events {
+        if starts {
+            live += u128::from(size);
+            most = most.max(live);
+        } else {
+            live -= u128::from(size);
+        }
+    }
+    u64::try_from(most).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,320 @@
+//! Tenants of a device, the images they load, and the work they submit.
+
+mod ticket;
+
+pub use ticket::Ticket;
+
+use crate::backend::{Buffer, Checked, Parts, Resident};
+use crate::context::Shared;
+use crate::error::{GpuError, MemoryError, WorkError};
+use crate::image::{self, Image, Slice};
+use crate::memory::pool::{BufferUsage, Pooled, TenantKey};
+use daa_base::{Bytes, FencingToken};
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// Who a tenant is and what it may hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantSpec {
+    /// For errors and reports, 1 to 256 bytes; need not be unique.
+    pub name: String,
+    /// The most it may reserve at any time, in reserved bytes ([`crate::reserved_bytes`]).
+    pub budget: Bytes,
+    /// The token of the lease it works under.
+    pub token: FencingToken,
+}
+
+/// What a tenant holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantUsage {
+    /// What it may hold.
+    pub budget: Bytes,
+    /// What it holds.
+    pub in_use: Bytes,
+    /// The most it ever held.
+    pub high_water: Bytes,
+}
+
+/// A share of a device's memory, and the right to submit work under a fencing token.
+///
+/// Dropping the tenant takes back everything it holds: what it loaded refuses work from then on.
+#[derive(Debug)]
+pub struct Tenant {
+    lease: Arc<Lease>,
+    residents: Mutex<Vec<Weak<Slot>>>,
+    shared: Arc<Shared>,
+}
+
+/// What a tenant and its loaded images have in common.
+#[derive(Debug)]
+struct Lease {
+    name: String,
+    token: FencingToken,
+    key: TenantKey,
+    revoked: AtomicBool,
+}
+
+impl Lease {
+    fn check(&self) -> Result<(), GpuError> {
+        if self.revoked.load(Ordering::Acquire) {
+            return Err(GpuError::StaleToken {
+                tenant: self.name.clone(),
+                token: self.token,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Holds a resident image until either its owner or its tenant goes.
+#[derive(Debug)]
+struct Slot {
+    resident: Mutex<Option<Box<dyn Resident>>>,
+}
+
+impl Slot {
+    fn clear(&self) {
+        let resident = self
+            .resident
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        drop(resident);
+    }
+}
+
+impl Tenant {
+    pub(crate) fn open(shared: Arc<Shared>, spec: TenantSpec) -> Result<Self, MemoryError> {
+        let key = shared.pool.open_tenant(&spec.name, spec.budget)?;
+        let lease = Lease {
+            name: spec.name,
+            token: spec.token,
+            key,
+            revoked: AtomicBool::new(false),
+        };
+        Ok(Self {
+            lease: Arc::new(lease),
+            residents: Mutex::new(Vec::new()),
+            shared,
+        })
+    }
+
+    /// The name it was opened with.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.lease.name
+    }
+
+    /// The token it works under.
+    #[must_use]
+    pub fn token(&self) -> FencingToken {
+        self.lease.token
+    }
+
+    /// What it holds now, and the most it ever held.
+    #[must_use]
+    pub fn usage(&self) -> TenantUsage {
+        self.shared.pool.usage(self.lease.key)
+    }
+
+    /// Ends the right to load and submit; for leases that were revoked or ran out. What it loaded keeps its memory
+    /// until it is dropped, and work already submitted still ends.
+    pub fn revoke(&self) {
+        self.lease.revoked.store(true, Ordering::Release);
+    }
+
+    /// Whether [`Self::revoke`] was called.
+    #[must_use]
+    pub fn is_revoked(&self) -> bool {
+        self.lease.revoked.load(Ordering::Acquire)
+    }
+
+    /// Reserves exactly [`Image::footprint`] bytes and makes the image ready to run, its arena all zeros.
+    ///
+    /// # Errors
+    /// [`GpuError::Image`] when the image is not well-formed or asks for more than the device offers,
+    /// [`GpuError::Memory`] when the budget or the capacity is too small, [`GpuError::StaleToken`] after
+    /// [`Self::revoke`], and whatever the driver refuses.
+    pub fn load(&self, image: &Image) -> Result<Loaded, GpuError> {
+        self.lease.check()?;
+        self.shared.health.check()?;
+        image::check(image, &self.shared.selection.chosen.limits)?;
+        // Refused as a whole, so that the error names all of what is missing; the parts are checked again below.
+        self.shared.pool.check(self.lease.key, image.footprint())?;
+        let parts = self.parts(image)?;
+        let resident = self.shared.backend.load(image, parts)?;
+        self.shared.health.check()?;
+        let slot = Arc::new(Slot {
+            resident: Mutex::new(Some(resident)),
+        });
+        let mut residents = self.residents.lock().unwrap_or_else(PoisonError::into_inner);
+        residents.retain(|slot| slot.strong_count() > 0);
+        residents.push(Arc::downgrade(&slot));
+        Ok(Loaded {
+            slot,
+            lease: Arc::clone(&self.lease),
+            arena: image.arena.get(),
+            lists: image.lists.len(),
+            uploads: image.upload > Bytes::ZERO,
+            reads: image.readback > Bytes::ZERO,
+            shared: Arc::clone(&self.shared),
+        })
+    }
+
+    fn parts(&self, image: &Image) -> Result<Parts, GpuError> {
+        let uploads = if image.upload == Bytes::ZERO {
+            0
+        } else {
+            image.upload_ring
+        };
+        Ok(Parts {
+            arena: self.acquire(BufferUsage::Arena, image.arena)?,
+            params: self.acquire_some(BufferUsage::Params, image.params())?,
+            uploads: (0..uploads)
+                .map(|_| self.acquire(BufferUsage::Upload, image.upload))
+                .collect::<Result<_, _>>()?,
+            readback: self.acquire_some(BufferUsage::Readback, image.readback)?,
+        })
+    }
+
+    fn acquire_some(&self, usage: BufferUsage, size: Bytes) -> Result<Option<Pooled<Buffer>>, GpuError> {
+        if size == Bytes::ZERO {
+            Ok(None)
+        } else {
+            self.acquire(usage, size).map(Some)
+        }
+    }
+
+    fn acquire(&self, usage: BufferUsage, size: Bytes) -> Result<Pooled<Buffer>, GpuError> {
+        let create = |usage, size| self.shared.backend.create(usage, size);
+        self.shared.pool.acquire(self.lease.key, usage, size, create)
+    }
+}
+
+impl Drop for Tenant {
+    fn drop(&mut self) {
+        self.revoke();
+        let residents = std::mem::take(self.residents.get_mut().unwrap_or_else(PoisonError::into_inner));
+        for slot in residents.iter().filter_map(Weak::upgrade) {
+            slot.clear();
+        }
+        self.shared.pool.close_tenant(self.lease.key);
+    }
+}
+
+/// One submission.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Work<'a> {
+    /// Which command list runs, if any.
+    pub list: Option<usize>,
+    /// Bytes written into the arena before the list runs. Offsets and lengths are multiples of 4.
+    pub uploads: &'a [(Slice, &'a [u8])],
+    /// Slices read after the list ran; the ticket gives their bytes, one after the other.
+    pub reads: &'a [Slice],
+}
+
+/// An image in a device's memory: its buffers and everything made for its lists. Dropping it gives them back.
+#[derive(Debug)]
+pub struct Loaded {
+    slot: Arc<Slot>,
+    lease: Arc<Lease>,
+    arena: u64,
+    lists: usize,
+    uploads: bool,
+    reads: bool,
+    // Last: the threads of the context must outlive the slot.
+    shared: Arc<Shared>,
+}
+
+impl Loaded {
+    /// Hands work to the device and returns at once: uploads, then the list, then reads, after everything submitted
+    /// before on the same image. In the steady state no buffer, bind group or pipeline is made.
+    ///
+    /// Waits, within the context's step deadline, only when every upload staging area is still in use, the queue is
+    /// full, or on a GPU the readback area is still in use by an earlier submission; [`crate::Counters::host_waits`]
+    /// counts that. Transfers larger than the image's staging areas go in pieces, each a submission of its own.
+    ///
+    /// # Errors
+    /// [`GpuError::Work`] when the work is not well-formed, [`GpuError::StaleToken`] once the tenant was revoked or
+    /// dropped, [`GpuError::DeviceLost`], [`GpuError::Timeout`], [`GpuError::Internal`] after a kernel of this image
+    /// failed, and whatever the driver refuses.
+    pub fn submit(&mut self, work: Work<'_>) -> Result<Ticket, GpuError> {
+        self.lease.check()?;
+        self.shared.health.check()?;
+        self.check(&work)?;
+        let work = Checked {
+            list: work.list,
+            uploads: work.uploads,
+            reads: work.reads,
+        };
+        let mut slot = self.slot.resident.lock().unwrap_or_else(PoisonError::into_inner);
+        match slot.as_mut() {
+            Some(resident) => resident.submit(work),
+            None => Err(GpuError::StaleToken {
+                tenant: self.lease.name.clone(),
+                token: self.lease.token,
+            }),
+        }
+    }
+
+    /// What the tenant of this image holds, all its images together.
+    #[must_use]
+    pub fn tenant_usage(&self) -> TenantUsage {
+        self.shared.pool.usage(self.lease.key)
+    }
+
+    fn check(&self, work: &Work<'_>) -> Result<(), WorkError> {
+        if let Some(list) = work.list
+            && list >= self.lists
+        {
+            return Err(WorkError::List {
+                list,
+                lists: self.lists,
+            });
+        }
+        for (index, (slice, data)) in work.uploads.iter().enumerate() {
+            self.check_slice("upload", index, *slice)?;
+            if data.len() as u64 != slice.bytes {
+                return Err(WorkError::Data {
+                    index,
+                    given: data.len() as u64,
+                    slice: slice.bytes,
+                });
+            }
+        }
+        for (index, slice) in work.reads.iter().enumerate() {
+            self.check_slice("read", index, *slice)?;
+        }
+        if !work.uploads.is_empty() && !self.uploads {
+            return Err(WorkError::NoStaging { what: "upload" });
+        }
+        if !work.reads.is_empty() && !self.reads {
+            return Err(WorkError::NoStaging { what: "readback" });
+        }
+        Ok(())
+    }
+
+    const fn check_slice(&self, what: &'static str, index: usize, slice: Slice) -> Result<(), WorkError> {
+        let Slice { offset, bytes } = slice;
+        if bytes == 0 || !bytes.is_multiple_of(4) || !offset.is_multiple_of(4) {
+            return Err(WorkError::Words {
+                what,
+                index,
+                offset,
+                bytes,
+            });
+        }
+        let end = offset.saturating_add(bytes);
+        if end > self.arena {
+            return Err(WorkError::Range {
+                what,
+                index,
+                offset,
+                end,
+                arena: self.arena,
+            });
+        }
+        Ok(())
+    }
+}
