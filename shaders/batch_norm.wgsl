@@ -68,6 +68,7 @@ fn element(i: u32, channel: u32, channels: u32, spatial: u32) -> u32 {
     return (i / spatial * channels + channel) * spatial + i % spatial;
 }
 
+// reference: cpu::batch_norm::forward
 @compute @workgroup_size(128)
 fn batch_norm(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -105,6 +106,7 @@ fn batch_norm(
     }
 }
 
+// reference: cpu::batch_norm::grad
 @compute @workgroup_size(128)
 fn batch_norm_grad(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -137,6 +139,7 @@ fn batch_norm_grad(
     }
 }
 
+// reference: cpu::batch_norm::infer
 @compute @workgroup_size(64)
 fn batch_norm_infer(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let p = infer_params;

@@ -12,6 +12,7 @@ struct ChannelParams {
 
 var<workgroup> partial: array<f32, 128>;
 
+// reference: cpu::channel_sum::channel_sum
 @compute @workgroup_size(128)
 fn channel_sum(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -16,7 +16,6 @@ struct ConvParams {
     pad_x: u32,
     oh: u32,
     ow: u32,
-    activated: u32,
     kind: u32,
     steepness: f32,
 }
@@ -52,6 +51,7 @@ struct ConvGradParams {
 @group(0) @binding(3) var<uniform> grad_params: ConvGradParams;
 
 // One invocation per output element.
+// reference: cpu::conv2d::forward
 @compute @workgroup_size(64)
 fn conv2d(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let p = params;
@@ -82,14 +82,11 @@ fn conv2d(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups)
             }
         }
     }
-    sum += bias[o];
-    if p.activated != 0u {
-        sum = activate(p.kind, p.steepness, sum);
-    }
-    y[index] = sum;
+    y[index] = activate(p.kind, p.steepness, sum + bias[o]);
 }
 
 // One invocation per input element: it gathers from every output that it took part in.
+// reference: cpu::conv2d::grad_input
 @compute @workgroup_size(64)
 fn conv2d_grad_input(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let p = grad_params;
@@ -127,6 +124,7 @@ var<workgroup> partial: array<vec4<f32>, 128>;
 
 // One workgroup per tap (c, ky, kx) and four output channels: each invocation sums every 128th position, then the
 // workgroup adds up in a tree. Channels beyond the last repeat it and are not stored.
+// reference: cpu::conv2d::grad_weight
 @compute @workgroup_size(128)
 fn conv2d_grad_weight(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -15,7 +15,6 @@ struct LinearParams {
     m: u32,
     k: u32,
     n: u32,
-    activated: u32,
     kind: u32,
     steepness: f32,
 }
@@ -133,6 +132,7 @@ fn store_c(row: u32, column: u32, values: vec4<f32>) {
     }
 }
 
+// reference: cpu::matmul::matmul
 @compute @workgroup_size(16, 16)
 fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let row = group.y * 64u;
@@ -152,13 +152,11 @@ fn store_y(row: u32, column: u32, value: f32) {
     if row >= linear_params.m || column >= linear_params.n {
         return;
     }
-    var result = value + bias[column];
-    if linear_params.activated != 0u {
-        result = activate(linear_params.kind, linear_params.steepness, result);
-    }
+    let result = activate(linear_params.kind, linear_params.steepness, value + bias[column]);
     y[row * linear_params.n + column] = result;
 }
 
+// reference: cpu::matmul::linear
 @compute @workgroup_size(16, 16)
 fn linear(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let row = group.y * 64u;

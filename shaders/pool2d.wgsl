@@ -46,6 +46,7 @@ fn window_corner(p: PoolParams, index: u32) -> u32 {
     return (plane * p.h + oy * p.stride_y) * p.w + ox * p.stride_x;
 }
 
+// reference: cpu::pool2d::max_forward
 @compute @workgroup_size(64)
 fn max_pool2d(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = id.x + id.y * groups.x * 64u;
@@ -55,6 +56,7 @@ fn max_pool2d(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgro
     y[index] = x[largest(params, window_corner(params, index))];
 }
 
+// reference: cpu::pool2d::avg_forward
 @compute @workgroup_size(64)
 fn avg_pool2d(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let p = params;
@@ -86,6 +88,7 @@ fn end_window(position: u32, stride: u32, count: u32) -> u32 {
 }
 
 // One invocation per input element: it gathers from every window that it won.
+// reference: cpu::pool2d::max_grad
 @compute @workgroup_size(64)
 fn max_pool2d_grad(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let p = grad_params;
@@ -110,15 +113,16 @@ fn max_pool2d_grad(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wo
 }
 
 // One invocation per input element: it gathers its share of every window that covers it.
+// reference: cpu::pool2d::avg_grad
 @compute @workgroup_size(64)
 fn avg_pool2d_grad(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let p = grad_params;
-    // Bound like in max pooling, so that both gradients are called alike; its content does not matter.
-    _ = &x;
     let index = id.x + id.y * groups.x * 64u;
     if index >= p.planes * p.h * p.w {
         return;
     }
+    // Bound like in max pooling, so that both gradients are called alike; its content does not matter.
+    _ = x[index];
     let ix = index % p.w;
     let iy = index / p.w % p.h;
     let plane = index / (p.w * p.h);

@@ -1,12 +1,10 @@
 //! Batch normalisation over dimension 1, for training and inference, and its gradient.
 
-use crate::cpu;
 use crate::error::LaunchError;
-use crate::kernels::batch_norm as wgsl;
+use crate::kernels::{batch_norm as wgsl, program};
 use crate::launch::{Launch, linear_groups};
 use crate::ops::channel_sum::per_channel;
-use crate::ops::extent::{read, read_write, write};
-use daa_gpu_core::Program;
+
 
 /// Sizes of a normalised tensor: `[n, c, spatial]`; `spatial` is 1 for `[n, c]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,56 +17,16 @@ pub struct BatchNormDims {
     pub spatial: usize,
 }
 
-/// Normalises with the statistics of the batch and updates the running ones. Parameters: `n, c, spatial, eps, momentum`.
-pub static BATCH_NORM: Program = Program {
-    name: "batch_norm",
-    wgsl: wgsl::WGSL,
-    entry: wgsl::batch_norm::ENTRY,
-    workgroup_size: wgsl::batch_norm::WORKGROUP_SIZE,
-    bindings: &[
-        read("x"),
-        read("gamma"),
-        read("beta"),
-        write("y"),
-        write("mean"),
-        write("inv_std"),
-        read_write("running_mean"),
-        read_write("running_var"),
-    ],
-    params_words: wgsl::batch_norm::PARAMS_WORDS,
-    host: cpu::batch_norm::forward,
-};
+program! {
+    /// Normalises with the statistics of the batch and updates the running ones. Parameters: `n, c, spatial, eps, momentum`.
+    pub static BATCH_NORM = batch_norm::batch_norm, crate::cpu::batch_norm::forward;
 
-/// The gradient of [`BATCH_NORM`]. Parameters: `n, c, spatial`.
-pub static BATCH_NORM_GRAD: Program = Program {
-    name: "batch_norm_grad",
-    wgsl: wgsl::WGSL,
-    entry: wgsl::batch_norm_grad::ENTRY,
-    workgroup_size: wgsl::batch_norm_grad::WORKGROUP_SIZE,
-    bindings: &[
-        read("x"),
-        read("dy"),
-        read("grad_gamma"),
-        read("grad_mean"),
-        read("grad_inv_std"),
-        write("dx"),
-        write("dgamma"),
-        write("dbeta"),
-    ],
-    params_words: wgsl::batch_norm_grad::PARAMS_WORDS,
-    host: cpu::batch_norm::grad,
-};
+    /// The gradient of [`BATCH_NORM`]. Parameters: `n, c, spatial`.
+    pub static BATCH_NORM_GRAD = batch_norm::batch_norm_grad, crate::cpu::batch_norm::grad;
 
-/// Normalises with given statistics. Parameters: `n, c, spatial, eps`.
-pub static BATCH_NORM_INFER: Program = Program {
-    name: "batch_norm_infer",
-    wgsl: wgsl::WGSL,
-    entry: wgsl::batch_norm_infer::ENTRY,
-    workgroup_size: wgsl::batch_norm_infer::WORKGROUP_SIZE,
-    bindings: &[read("x"), read("gamma"), read("beta"), read("given_mean"), read("given_var"), write("infer_y")],
-    params_words: wgsl::batch_norm_infer::PARAMS_WORDS,
-    host: cpu::batch_norm::infer,
-};
+    /// Normalises with given statistics. Parameters: `n, c, spatial, eps`.
+    pub static BATCH_NORM_INFER = batch_norm::batch_norm_infer, crate::cpu::batch_norm::infer;
+}
 
 /// Launches `y = gamma · (x − mean) · inv_std + beta` with the batch's mean and its biased variance (divided by the
 /// count), `inv_std = 1 / √(variance + eps)`, both taken in two passes. The running statistics move by `momentum`

@@ -1,25 +1,17 @@
 //! Sums over everything but the channel dimension: the gradient of a bias.
 
-use crate::cpu;
 use crate::error::LaunchError;
-use crate::kernels::channel_sum as wgsl;
+use crate::kernels::{channel_sum as wgsl, program};
 use crate::launch::{Launch, check_trips, linear_groups};
-use crate::ops::extent::{elements, read, size, write};
-use daa_gpu_core::Program;
+use crate::ops::extent::{elements, size};
 
 /// Trips of a workgroup's tree reduction, generously.
 const TREE_TRIPS: u64 = 16;
 
-/// `sums[c] = Σ dy[·, c, ·]`. Parameters: `n, c, spatial`.
-pub static CHANNEL_SUM: Program = Program {
-    name: "channel_sum",
-    wgsl: wgsl::WGSL,
-    entry: wgsl::channel_sum::ENTRY,
-    workgroup_size: wgsl::channel_sum::WORKGROUP_SIZE,
-    bindings: &[read("dy"), write("sums")],
-    params_words: wgsl::channel_sum::PARAMS_WORDS,
-    host: cpu::channel_sum::channel_sum,
-};
+program! {
+    /// `sums[c] = Σ dy[·, c, ·]`. Parameters: `n, c, spatial`.
+    pub static CHANNEL_SUM = channel_sum::channel_sum, crate::cpu::channel_sum::channel_sum;
+}
 
 /// Launches `sums[c] = Σ over n and spatial of dy[n, c, spatial]`; `spatial` is 1 for `[n, c]`. Bindings: `dy | sums`.
 ///

@@ -1,13 +1,10 @@
 //! Two-dimensional convolution (cross-correlation) with stride and zero padding, forward and backward.
 
 use crate::activation::Activation;
-use crate::cpu;
 use crate::error::LaunchError;
-use crate::kernels::conv2d as wgsl;
+use crate::kernels::{conv2d as wgsl, program};
 use crate::launch::{Launch, check_trips, linear_groups};
-use crate::ops::extent::{elements, read, size, write};
-use crate::ops::linear::activation_words;
-use daa_gpu_core::Program;
+use crate::ops::extent::{elements, size};
 
 /// Output channels that one workgroup of the weight gradient computes.
 const GRAD_CHANNELS: usize = 4;
@@ -87,41 +84,19 @@ fn output_size(names: [&'static str; 3], size: usize, kernel: usize, padding: us
     Ok((padded - kernel) / stride + 1)
 }
 
-/// Convolution, bias and activation. Parameters: see [`launch_forward`].
-pub static CONV2D: Program = Program {
-    name: "conv2d",
-    wgsl: wgsl::WGSL,
-    entry: wgsl::conv2d::ENTRY,
-    workgroup_size: wgsl::conv2d::WORKGROUP_SIZE,
-    bindings: &[read("x"), read("weight"), read("bias"), write("y")],
-    params_words: wgsl::conv2d::PARAMS_WORDS,
-    host: cpu::conv2d::forward,
-};
+program! {
+    /// Convolution, bias and activation. Parameters: see [`launch_forward`].
+    pub static CONV2D = conv2d::conv2d, crate::cpu::conv2d::forward;
 
-/// The gradient with respect to the images.
-pub static CONV2D_GRAD_INPUT: Program = Program {
-    name: "conv2d_grad_input",
-    wgsl: wgsl::WGSL,
-    entry: wgsl::conv2d_grad_input::ENTRY,
-    workgroup_size: wgsl::conv2d_grad_input::WORKGROUP_SIZE,
-    bindings: &[read("dy"), read("weight"), write("dx")],
-    params_words: wgsl::conv2d_grad_input::PARAMS_WORDS,
-    host: cpu::conv2d::grad_input,
-};
+    /// The gradient with respect to the images.
+    pub static CONV2D_GRAD_INPUT = conv2d::conv2d_grad_input, crate::cpu::conv2d::grad_input;
 
-/// The gradient with respect to the weights.
-pub static CONV2D_GRAD_WEIGHT: Program = Program {
-    name: "conv2d_grad_weight",
-    wgsl: wgsl::WGSL,
-    entry: wgsl::conv2d_grad_weight::ENTRY,
-    workgroup_size: wgsl::conv2d_grad_weight::WORKGROUP_SIZE,
-    bindings: &[read("x"), read("dy_weight"), write("dw")],
-    params_words: wgsl::conv2d_grad_weight::PARAMS_WORDS,
-    host: cpu::conv2d::grad_weight,
-};
+    /// The gradient with respect to the weights.
+    pub static CONV2D_GRAD_WEIGHT = conv2d::conv2d_grad_weight, crate::cpu::conv2d::grad_weight;
+}
 
 /// Launches `y[n,o,oh,ow] = activation(bias[o] + Σ x[n,c,·,·]·w[o,c,·,·])`. Bindings: `x, w, bias | y`. Parameters: `n, c,
-/// h, w, o, kh, kw, stride y, stride x, padding y, padding x, oh, ow, activated (0 or 1), activation kind, steepness`.
+/// h, w, o, kh, kw, stride y, stride x, padding y, padding x, oh, ow, activation kind, steepness`.
 ///
 /// # Errors
 /// [`LaunchError::TooLarge`] when a size is zero, a kernel does not fit its image, a tensor has too many elements to
@@ -129,7 +104,7 @@ pub static CONV2D_GRAD_WEIGHT: Program = Program {
 pub fn launch_forward(dims: ConvDims, activation: Option<Activation>) -> Result<Launch, LaunchError> {
     let op = "conv2d";
     let mut params = dims.words(op)?;
-    params.extend(activation_words(activation));
+    params.extend(Activation::words(activation));
     check_trips(op, "loop trips over c, kh and kw", nested_trips(dims.c, dims.kh, dims.kw))?;
     let elements = params[0] * params[4] * params[11] * params[12];
     let groups = linear_groups(op, u64::from(elements), wgsl::conv2d::WORKGROUP_SIZE[0])?;
@@ -143,7 +118,7 @@ pub fn launch_forward(dims: ConvDims, activation: Option<Activation>) -> Result<
 pub fn launch_grad_input(dims: ConvDims) -> Result<Launch, LaunchError> {
     let op = "conv2d_grad_input";
     let params = dims.words(op)?;
-    check_trips(op, "loop trips over o, kh and kw", nested_trips(dims.o, dims.kh, dims.kw))?;
+    check_trips(op, "loop trips over kh, kw and o", nested_trips(dims.kh, dims.kw, dims.o))?;
     let elements = params[0] * params[1] * params[2] * params[3];
     let groups = linear_groups(op, u64::from(elements), wgsl::conv2d_grad_input::WORKGROUP_SIZE[0])?;
     Ok(Launch { program: &CONV2D_GRAD_INPUT, params, groups })

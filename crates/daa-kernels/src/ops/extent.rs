@@ -1,7 +1,6 @@
-//! What every launch checks of its sizes, and how programs name their bindings.
+//! What every launch checks of its sizes.
 
 use crate::error::LaunchError;
-use daa_gpu_core::{Access, BindingSpec};
 
 /// Most elements of one tensor: kernels index with 4-byte words, and leave room for rounding up to a workgroup.
 const MAX_ELEMENTS: u64 = i32::MAX as u64;
@@ -18,19 +17,4 @@ pub(crate) fn elements(op: &'static str, what: &'static str, dims: &[usize]) -> 
         Ok(word) if value >= 1 && value <= MAX_ELEMENTS => Ok(word),
         _ => Err(LaunchError::TooLarge { op, what, value, limit: MAX_ELEMENTS }),
     }
-}
-
-/// A binding that is only read.
-pub(crate) const fn read(name: &'static str) -> BindingSpec {
-    BindingSpec { name, access: Access::Read }
-}
-
-/// A binding that is written whole.
-pub(crate) const fn write(name: &'static str) -> BindingSpec {
-    BindingSpec { name, access: Access::Write }
-}
-
-/// A binding that is updated in place.
-pub(crate) const fn read_write(name: &'static str) -> BindingSpec {
-    BindingSpec { name, access: Access::ReadWrite }
 }

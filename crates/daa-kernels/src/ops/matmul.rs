@@ -1,11 +1,9 @@
 //! Matrix product in all four transpositions.
 
-use crate::cpu;
 use crate::error::LaunchError;
-use crate::kernels::matmul as wgsl;
+use crate::kernels::program;
 use crate::launch::{Launch, MAX_GROUPS, check_trips};
-use crate::ops::extent::{elements, read, size, write};
-use daa_gpu_core::Program;
+use crate::ops::extent::{elements, size};
 
 /// Rows and columns of the result that one workgroup computes.
 pub(crate) const TILE: u32 = 64;
@@ -15,6 +13,9 @@ const SLAB: u32 = 16;
 
 /// Loop trips per slab: the slab itself, and its inner loop, which is unrolled by four.
 const TRIPS_PER_SLAB: u64 = 1 + SLAB as u64 / 4;
+
+/// Loop trips after the last slab.
+const EPILOGUE_TRIPS: u64 = 20;
 
 /// Which operands of a product are stored transposed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -47,16 +48,10 @@ impl Transpose {
     }
 }
 
-/// `c = op(a) · op(b)`. Parameters: `m, k, n, a transposed, b transposed`.
-pub static MATMUL: Program = Program {
-    name: "matmul",
-    wgsl: wgsl::WGSL,
-    entry: wgsl::matmul::ENTRY,
-    workgroup_size: wgsl::matmul::WORKGROUP_SIZE,
-    bindings: &[read("a"), read("b"), write("c")],
-    params_words: wgsl::matmul::PARAMS_WORDS,
-    host: cpu::matmul::matmul,
-};
+program! {
+    /// `c = op(a) · op(b)`. Parameters: `m, k, n, a transposed, b transposed`.
+    pub static MATMUL = matmul::matmul, crate::cpu::matmul::matmul;
+}
 
 /// Launches `c[m,n] = op(a) · op(b)`, summing over `k`. Bindings: `a, b | c`, all row-major.
 ///
@@ -80,6 +75,6 @@ pub(crate) fn geometry(op: &'static str, m: usize, k: usize, n: usize) -> Result
             return Err(LaunchError::TooLarge { op, what, value: u64::from(value), limit });
         }
     }
-    check_trips(op, "loop trips over k", u64::from(words[1].div_ceil(SLAB)) * TRIPS_PER_SLAB)?;
+    check_trips(op, "loop trips over k", u64::from(words[1].div_ceil(SLAB)) * TRIPS_PER_SLAB + EPILOGUE_TRIPS)?;
     Ok([words[0], words[1], words[2], words[0].div_ceil(TILE)])
 }

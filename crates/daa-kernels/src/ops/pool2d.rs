@@ -1,11 +1,9 @@
 //! Max and average pooling without padding, forward and backward.
 
-use crate::cpu;
 use crate::error::LaunchError;
-use crate::kernels::pool2d as wgsl;
+use crate::kernels::{pool2d as wgsl, program};
 use crate::launch::{Launch, check_trips, linear_groups};
-use crate::ops::extent::{elements, read, size, write};
-use daa_gpu_core::Program;
+use crate::ops::extent::{elements, size};
 
 /// How a window becomes one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,49 +73,19 @@ impl PoolDims {
     }
 }
 
-/// Max pooling. Parameters: see [`launch_forward`].
-pub static MAX_POOL2D: Program = Program {
-    name: "max_pool2d",
-    wgsl: wgsl::WGSL,
-    entry: wgsl::max_pool2d::ENTRY,
-    workgroup_size: wgsl::max_pool2d::WORKGROUP_SIZE,
-    bindings: &[read("x"), write("y")],
-    params_words: wgsl::max_pool2d::PARAMS_WORDS,
-    host: cpu::pool2d::max_forward,
-};
+program! {
+    /// Max pooling. Parameters: see [`launch_forward`].
+    pub static MAX_POOL2D = pool2d::max_pool2d, crate::cpu::pool2d::max_forward;
 
-/// Average pooling.
-pub static AVG_POOL2D: Program = Program {
-    name: "avg_pool2d",
-    wgsl: wgsl::WGSL,
-    entry: wgsl::avg_pool2d::ENTRY,
-    workgroup_size: wgsl::avg_pool2d::WORKGROUP_SIZE,
-    bindings: &[read("x"), write("y")],
-    params_words: wgsl::avg_pool2d::PARAMS_WORDS,
-    host: cpu::pool2d::avg_forward,
-};
+    /// Average pooling.
+    pub static AVG_POOL2D = pool2d::avg_pool2d, crate::cpu::pool2d::avg_forward;
 
-/// The gradient of max pooling; finds the largest elements again.
-pub static MAX_POOL2D_GRAD: Program = Program {
-    name: "max_pool2d_grad",
-    wgsl: wgsl::WGSL,
-    entry: wgsl::max_pool2d_grad::ENTRY,
-    workgroup_size: wgsl::max_pool2d_grad::WORKGROUP_SIZE,
-    bindings: &[read("x"), read("dy"), write("dx")],
-    params_words: wgsl::max_pool2d_grad::PARAMS_WORDS,
-    host: cpu::pool2d::max_grad,
-};
+    /// The gradient of max pooling; finds the largest elements again.
+    pub static MAX_POOL2D_GRAD = pool2d::max_pool2d_grad, crate::cpu::pool2d::max_grad;
 
-/// The gradient of average pooling. It takes `x` like that of max pooling, and does not look at it.
-pub static AVG_POOL2D_GRAD: Program = Program {
-    name: "avg_pool2d_grad",
-    wgsl: wgsl::WGSL,
-    entry: wgsl::avg_pool2d_grad::ENTRY,
-    workgroup_size: wgsl::avg_pool2d_grad::WORKGROUP_SIZE,
-    bindings: &[read("x"), read("dy"), write("dx")],
-    params_words: wgsl::avg_pool2d_grad::PARAMS_WORDS,
-    host: cpu::pool2d::avg_grad,
-};
+    /// The gradient of average pooling. It takes `x` like that of max pooling, and does not look at it.
+    pub static AVG_POOL2D_GRAD = pool2d::avg_pool2d_grad, crate::cpu::pool2d::avg_grad;
+}
 
 /// Launches `y[n,c,oh,ow]` from `x[n,c,h,w]`. Bindings: `x | y`. Parameters: `planes (n·c), h, w, kernel y, kernel x,
 /// stride y, stride x, oh, ow`.
