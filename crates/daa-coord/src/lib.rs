@@ -1,1 +1,20 @@
-//! Agreement between agents: a deterministic ledger of devices, quotas and leases behind a commit log.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod client;
+pub mod command;
+pub mod feed;
+pub mod genesis;
+pub mod keys;
+pub mod ledger;
+pub mod log;
+pub mod text;
+
+pub use client::{BlockingClient, LedgerNode, NodeUpdate, Outbox, OutboxConfig, Resolution};
+pub use command::{Command, RequestId, ResourceRequest, SignedCommand};
+pub use genesis::{ChainId, ConfigError, Genesis, LedgerConfig, OPERATOR};
+pub use keys::{AgentKey, Digest, KeyError, PublicKey, Signature};
+pub use ledger::{Lease, Ledger, LedgerError, LedgerEvent, TrialRecord};
+pub use log::sequencer::{Sequencer, SequencerConfig, SequencerFaults};
+pub use log::{Block, BlockStream, CommitLog, SubmitError, SubscribeError};
+pub use text::{ShortText, TextError};

@@ -1,0 +1,243 @@
+//! What all replicas of one ledger share before its first block: a name, the operator's key and the limits.
+
+use crate::keys::{KeyError, PublicKey};
+use crate::text::ShortText;
+use daa_base::codec;
+use daa_base::{AgentId, Millis};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The operator: the key in the genesis signs as this agent. It alone registers devices and agents and revokes leases.
+pub const OPERATOR: AgentId = AgentId(0);
+
+/// The allocation policy described in [`crate::ledger`]; a later policy gets the next number.
+pub const POLICY_ROTATING_QUEUE: u16 = 1;
+
+/// Why a genesis is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A field is outside its range.
+    #[error("{field} is {value}, allowed are {min} to {max}")]
+    OutOfRange {
+        /// The field's name.
+        field: &'static str,
+        /// Its value.
+        value: u64,
+        /// Smallest allowed value.
+        min: u64,
+        /// Largest allowed value.
+        max: u64,
+    },
+    /// The operator's key cannot be used.
+    #[error("operator key: {0}")]
+    Operator(#[from] KeyError),
+}
+
+/// Names one ledger: the digest of its genesis. A command signed for one chain means nothing on another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ChainId(pub [u8; 32]);
+
+impl fmt::Display for ChainId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..8].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Limits and rules of a ledger, fixed in its genesis.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerConfig {
+    /// The allocation policy; only [`POLICY_ROTATING_QUEUE`] exists.
+    pub policy: u16,
+    /// Registered agents, the operator included; 1 to 4096.
+    pub max_agents: u32,
+    /// Registered devices; 1 to 1024.
+    pub max_devices: u32,
+    /// Waiting requests and live leases together; 1 to 65 536.
+    pub max_open: u32,
+    /// Waiting requests and live leases of one agent together; 1 to `max_open`.
+    pub max_open_per_agent: u32,
+    /// Longest hold of one grant or renewal, in milliseconds; 1 to 86 400 000 (a day).
+    pub max_hold: Millis,
+    /// How many grants may overtake a waiting request before devices are kept free for it; 1 to 1000.
+    pub max_overtakes: u32,
+    /// Sequence numbers an agent may be ahead of its oldest missing command; 1 to 64.
+    pub seq_window: u32,
+    /// Agreed time after which a trial claim that is not touched returns to the pool; 1 to 86 400 000 ms.
+    pub claim_timeout: Millis,
+    /// W: the decision on trial k sees only the trials numbered below k − W; 0 to 1024.
+    pub trial_window: u32,
+    /// Trials in all; 1 to 1 048 576.
+    pub max_trials: u32,
+    /// Commands in one block; 1 to 65 536.
+    pub max_block_entries: u32,
+}
+
+impl Default for LedgerConfig {
+    fn default() -> Self {
+        Self {
+            policy: POLICY_ROTATING_QUEUE,
+            max_agents: 256,
+            max_devices: 64,
+            max_open: 4096,
+            max_open_per_agent: 64,
+            max_hold: Millis(60_000),
+            max_overtakes: 8,
+            seq_window: 64,
+            claim_timeout: Millis(600_000),
+            trial_window: 8,
+            max_trials: 65_536,
+            max_block_entries: 1024,
+        }
+    }
+}
+
+impl LedgerConfig {
+    /// Whether every field is within its range. The ranges bound the encoded state below the snapshot limit.
+    ///
+    /// # Errors
+    /// [`ConfigError::OutOfRange`] for the first field that is not.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        const DAY: u64 = 86_400_000;
+        let max_open = u64::from(self.max_open);
+        for (field, value, min, max) in [
+            ("policy", u64::from(self.policy), 1, 1),
+            ("max_agents", u64::from(self.max_agents), 1, 4096),
+            ("max_devices", u64::from(self.max_devices), 1, 1024),
+            ("max_open", max_open, 1, 65_536),
+            (
+                "max_open_per_agent",
+                u64::from(self.max_open_per_agent),
+                1,
+                max_open,
+            ),
+            ("max_hold", self.max_hold.get(), 1, DAY),
+            ("max_overtakes", u64::from(self.max_overtakes), 1, 1000),
+            ("seq_window", u64::from(self.seq_window), 1, 64),
+            ("claim_timeout", self.claim_timeout.get(), 1, DAY),
+            ("trial_window", u64::from(self.trial_window), 0, 1024),
+            ("max_trials", u64::from(self.max_trials), 1, 1 << 20),
+            ("max_block_entries", u64::from(self.max_block_entries), 1, 65_536),
+        ] {
+            if !(min..=max).contains(&value) {
+                return Err(ConfigError::OutOfRange {
+                    field,
+                    value,
+                    min,
+                    max,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The agreed beginning of a ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Genesis {
+    name: ShortText,
+    operator: PublicKey,
+    config: LedgerConfig,
+}
+
+impl Genesis {
+    /// A ledger called `name`, run by the holder of `operator`, under `config`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when the configuration is out of range or the key unusable.
+    pub fn new(name: ShortText, operator: PublicKey, config: LedgerConfig) -> Result<Self, ConfigError> {
+        let genesis = Self {
+            name,
+            operator,
+            config,
+        };
+        genesis.validate()?;
+        Ok(genesis)
+    }
+
+    /// Checks what [`Genesis::new`] checks, for a genesis that was decoded.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.config.validate()?;
+        Ok(self.operator.check()?)
+    }
+
+    /// The ledger's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    /// The operator's public key.
+    #[must_use]
+    pub const fn operator(&self) -> PublicKey {
+        self.operator
+    }
+
+    /// Limits and rules.
+    #[must_use]
+    pub const fn config(&self) -> &LedgerConfig {
+        &self.config
+    }
+
+    /// The chain this genesis begins: a digest of every field, so that two ledgers that differ in any rule differ here.
+    ///
+    /// # Panics
+    /// Never: a genesis has a few fixed-size fields and one bounded text.
+    #[must_use]
+    pub fn chain_id(&self) -> ChainId {
+        let bytes = codec::encode::<1024, _>(self).expect("a genesis has at most 300 encoded bytes");
+        let mut hasher = blake3::Hasher::new_derive_key("daa-coord 2026 chain id");
+        hasher.update(&bytes);
+        ChainId(*hasher.finalize().as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::AgentKey;
+
+    fn genesis(name: &str, config: LedgerConfig) -> Result<Genesis, ConfigError> {
+        let operator = AgentKey::from_secret(&[1; 32]).public();
+        Genesis::new(ShortText::fitted(name), operator, config)
+    }
+
+    #[test]
+    fn every_rule_is_part_of_the_chain_id() {
+        let base = genesis("a", LedgerConfig::default()).expect("valid").chain_id();
+        let named = genesis("b", LedgerConfig::default()).expect("valid").chain_id();
+        let ruled = LedgerConfig {
+            trial_window: 9,
+            ..LedgerConfig::default()
+        };
+        assert_ne!(base, named);
+        assert_ne!(base, genesis("a", ruled).expect("valid").chain_id());
+        assert_eq!(
+            base,
+            genesis("a", LedgerConfig::default()).expect("valid").chain_id()
+        );
+    }
+
+    #[test]
+    fn values_out_of_range_are_named() {
+        let config = LedgerConfig {
+            max_overtakes: 0,
+            ..LedgerConfig::default()
+        };
+        let error = genesis("a", config).expect_err("zero is out of range");
+        assert_eq!(error.to_string(), "max_overtakes is 0, allowed are 1 to 1000");
+        let config = LedgerConfig {
+            max_open: 10,
+            max_open_per_agent: 11,
+            ..LedgerConfig::default()
+        };
+        let error = genesis("a", config).expect_err("an agent cannot have more than all");
+        assert_eq!(error.to_string(), "max_open_per_agent is 11, allowed are 1 to 10");
+        let weak = Genesis::new(ShortText::default(), PublicKey([0; 32]), LedgerConfig::default());
+        assert_eq!(weak, Err(ConfigError::Operator(KeyError::InvalidKey)));
+    }
+}

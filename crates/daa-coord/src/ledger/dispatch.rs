@@ -1,0 +1,196 @@
+//! From a block's entries to rules: who signed, whose turn it is, which rule applies.
+
+use super::state::{AgentState, DeviceState, State};
+use crate::command::{Command, CommandError, RequestId, SignedCommand, decode_payload};
+use crate::genesis::{ChainId, OPERATOR};
+use crate::keys::PublicKey;
+use crate::ledger::event::LedgerEvent;
+use crate::ledger::reason::{DropReason, Rejection};
+use daa_base::{AgentId, Bytes, DeviceId, OwnerId};
+
+/// What becomes of an entry before its command is looked at.
+enum Turn {
+    /// It is its agent's next command.
+    Now,
+    /// It is authentic and waits for this number.
+    After(u64),
+}
+
+impl State {
+    /// Applies one entry, and with it the entries that were waiting for it.
+    pub(super) fn admit(&mut self, chain: ChainId, entry: &SignedCommand, events: &mut Vec<LedgerEvent>) {
+        let (agent, seq) = (entry.agent, entry.seq);
+        match self.turn(chain, entry) {
+            Err(reason) => events.push(LedgerEvent::Dropped { agent, seq, reason }),
+            Ok(Turn::After(missing)) => {
+                if let Some(state) = self.agents.get_mut(&agent) {
+                    state.held.insert(seq, entry.payload.clone());
+                }
+                events.push(LedgerEvent::Held { agent, seq, missing });
+            }
+            Ok(Turn::Now) => {
+                self.execute(agent, seq, &entry.payload, events);
+                while let Some((seq, payload)) = self.next_held(agent) {
+                    self.execute(agent, seq, &payload, events);
+                }
+            }
+        }
+    }
+
+    /// Cheap checks first: a flood of stale or far-off numbers costs no signature check.
+    fn turn(&self, chain: ChainId, entry: &SignedCommand) -> Result<Turn, DropReason> {
+        let agent = self.agents.get(&entry.agent).ok_or(DropReason::UnknownAgent)?;
+        let next = agent.next_seq;
+        let last = next.saturating_add(u64::from(self.config().seq_window) - 1);
+        if entry.seq < next {
+            return Err(DropReason::Replayed { next });
+        }
+        if entry.seq > last {
+            return Err(DropReason::TooFarAhead { next, last });
+        }
+        if agent.held.contains_key(&entry.seq) {
+            return Err(DropReason::AlreadyHeld);
+        }
+        match entry.verify(chain, &agent.key) {
+            Ok(()) if entry.seq == next => Ok(Turn::Now),
+            Ok(()) => Ok(Turn::After(next)),
+            Err(CommandError::Payload(_)) => Err(DropReason::TooLarge),
+            Err(CommandError::Signature(_)) => Err(DropReason::BadSignature),
+        }
+    }
+
+    fn next_held(&mut self, agent: AgentId) -> Option<(u64, Vec<u8>)> {
+        let state = self.agents.get_mut(&agent)?;
+        let seq = state.next_seq;
+        state.held.remove(&seq).map(|payload| (seq, payload))
+    }
+
+    fn execute(&mut self, agent: AgentId, seq: u64, payload: &[u8], events: &mut Vec<LedgerEvent>) {
+        if let Some(state) = self.agents.get_mut(&agent) {
+            state.next_seq = seq.saturating_add(1);
+        }
+        let outcome = decode_payload(payload)
+            .map_err(|_| Rejection::Malformed)
+            .and_then(|command| self.carry_out(agent, seq, command, events));
+        if let Err(reason) = outcome {
+            events.push(LedgerEvent::Rejected { agent, seq, reason });
+        }
+    }
+
+    /// Rules push their events only when they succeed, so that a command has one answer.
+    fn carry_out(
+        &mut self,
+        agent: AgentId,
+        seq: u64,
+        command: Command,
+        events: &mut Vec<LedgerEvent>,
+    ) -> Result<(), Rejection> {
+        let who = (agent, seq);
+        let event = match command {
+            Command::RegisterDevice { device, capacity } => {
+                self.register_device(who, device, capacity, events)?;
+                return Ok(());
+            }
+            Command::RegisterAgent {
+                agent: new,
+                owner,
+                key,
+            } => self.register_agent(who, new, owner, key)?,
+            Command::Request(wanted) => {
+                self.request(RequestId { agent, seq }, wanted, events);
+                return Ok(());
+            }
+            Command::Cancel { request } => return self.cancel(agent, seq, request, events),
+            Command::Renew { lease, token, hold } => self.renew(who, lease, token, hold)?,
+            Command::Release { lease, token } => return self.release(who, lease, token, events),
+            Command::ClaimTrial { trial, digest } => self.claim_trial(who, trial, digest)?,
+            Command::TouchTrial { trial } => self.touch_trial(who, trial)?,
+            Command::TrialResult {
+                trial,
+                score_micro,
+                epochs,
+                checkpoint,
+            } => self.record_trial(who, trial, (score_micro, epochs, checkpoint))?,
+            Command::AbandonTrial { trial } => self.abandon_trial(who, trial)?,
+            Command::Revoke { lease, reason } => {
+                operator_only(agent)?;
+                return self.revoke(seq, lease, reason, events);
+            }
+        };
+        events.push(event);
+        Ok(())
+    }
+
+    /// Registering the same device with the same capacity again changes nothing and is answered alike.
+    fn register_device(
+        &mut self,
+        (agent, seq): (AgentId, u64),
+        device: DeviceId,
+        capacity: Bytes,
+        events: &mut Vec<LedgerEvent>,
+    ) -> Result<(), Rejection> {
+        operator_only(agent)?;
+        if capacity == Bytes::ZERO {
+            return Err(Rejection::ZeroCapacity);
+        }
+        let limit = self.config().max_devices;
+        match self.devices.get(&device) {
+            Some(known) if known.capacity != capacity => {
+                return Err(Rejection::DeviceExists {
+                    device,
+                    capacity: known.capacity,
+                });
+            }
+            Some(_) => {}
+            None if self.devices.len() >= limit as usize => return Err(Rejection::DeviceLimit { limit }),
+            None => {
+                self.devices.insert(device, DeviceState::new(capacity));
+            }
+        }
+        events.push(LedgerEvent::DeviceRegistered {
+            agent,
+            seq,
+            device,
+            capacity,
+        });
+        self.allocate(events);
+        Ok(())
+    }
+
+    /// Registering the same agent with the same key and owner again changes nothing and is answered alike.
+    fn register_agent(
+        &mut self,
+        (agent, seq): (AgentId, u64),
+        new: AgentId,
+        owner: OwnerId,
+        key: PublicKey,
+    ) -> Result<LedgerEvent, Rejection> {
+        operator_only(agent)?;
+        key.check().map_err(|_| Rejection::InvalidKey)?;
+        let limit = self.config().max_agents;
+        match self.agents.get(&new) {
+            Some(known) if (known.owner, known.key) != (owner, key) => {
+                return Err(Rejection::AgentExists { agent: new });
+            }
+            Some(_) => {}
+            None if self.agents.len() >= limit as usize => return Err(Rejection::AgentLimit { limit }),
+            None => {
+                self.agents.insert(new, AgentState::new(owner, key));
+            }
+        }
+        Ok(LedgerEvent::AgentRegistered {
+            agent,
+            seq,
+            registered: new,
+            owner,
+        })
+    }
+}
+
+fn operator_only(agent: AgentId) -> Result<(), Rejection> {
+    if agent == OPERATOR {
+        Ok(())
+    } else {
+        Err(Rejection::NotOperator)
+    }
+}

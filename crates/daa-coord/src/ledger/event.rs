@@ -1,0 +1,381 @@
+//! What the ledger answers: one event per fact, each with a one-line reason for people in its `Display`.
+//!
+//! Every command that an agent really signed is answered by exactly one event whose [`LedgerEvent::answers`] names it;
+//! entries that nobody signed, or that were applied before, give [`LedgerEvent::Dropped`], which answers nobody.
+//! Every request is ended by exactly one event whose [`LedgerEvent::ends_request`] names it.
+
+use crate::command::RequestId;
+use crate::keys::Digest;
+use crate::ledger::reason::{DropReason, RefuseReason, Rejection, ReleaseReason, RenewRefusal, WaitReason};
+use crate::text::ShortText;
+use daa_base::{
+    AgentId, Bytes, DeviceId, FencingToken, LeaseId, Millis, OwnerId, Permille, Timestamp, TrialId,
+};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The right to use part of a device until a moment of agreed time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Its number, in grant order.
+    pub id: LeaseId,
+    /// The device.
+    pub device: DeviceId,
+    /// The holder.
+    pub agent: AgentId,
+    /// The request it answers.
+    pub request: RequestId,
+    /// Device memory in bytes.
+    pub bytes: Bytes,
+    /// Compute share.
+    pub share: Permille,
+    /// When it was granted.
+    pub granted: Timestamp,
+    /// From this moment on it is void.
+    pub expires: Timestamp,
+    /// Larger than the token of every earlier lease of the device.
+    pub token: FencingToken,
+}
+
+impl Lease {
+    /// Whether the lease allows work at `now`; needs no agreement, only the lease.
+    #[must_use]
+    pub const fn is_live(&self, now: Timestamp) -> bool {
+        now.get() < self.expires.get()
+    }
+
+    /// Time left at `now`.
+    #[must_use]
+    pub const fn left(&self, now: Timestamp) -> Millis {
+        self.expires.since(now)
+    }
+}
+
+/// How a trial ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrialRecord {
+    /// The agent that ran it.
+    pub agent: AgentId,
+    /// The decision it ran.
+    pub digest: Digest,
+    /// Score in millionths, larger is better.
+    pub score_micro: i64,
+    /// Epochs trained.
+    pub epochs: u32,
+    /// Digest of the model.
+    pub checkpoint: Digest,
+    /// Agreed time of the record.
+    pub at: Timestamp,
+}
+
+/// One fact of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum LedgerEvent {
+    /// An entry had no effect and answers nobody: it used no sequence number.
+    Dropped {
+        /// The agent it names.
+        agent: AgentId,
+        /// The number it names.
+        seq: u64,
+        /// Why.
+        reason: DropReason,
+    },
+    /// A command arrived before its predecessors and is kept until they come.
+    Held {
+        /// Its agent.
+        agent: AgentId,
+        /// Its number.
+        seq: u64,
+        /// The number that is missing.
+        missing: u64,
+    },
+    /// A command used its number but breaks a rule.
+    Rejected {
+        /// Its agent.
+        agent: AgentId,
+        /// Its number.
+        seq: u64,
+        /// Why.
+        reason: Rejection,
+    },
+    /// A device can be leased.
+    DeviceRegistered {
+        /// The operator.
+        agent: AgentId,
+        /// The command's number.
+        seq: u64,
+        /// The device.
+        device: DeviceId,
+        /// Its memory.
+        capacity: Bytes,
+    },
+    /// An agent takes part.
+    AgentRegistered {
+        /// The operator.
+        agent: AgentId,
+        /// The command's number.
+        seq: u64,
+        /// The new agent.
+        registered: AgentId,
+        /// Its owner.
+        owner: OwnerId,
+    },
+    /// A request waits.
+    RequestQueued {
+        /// The request.
+        request: RequestId,
+        /// Waiting requests that go first and could use the same device.
+        ahead: u32,
+        /// What it waits for.
+        why: WaitReason,
+    },
+    /// A request ended without a lease.
+    RequestRefused {
+        /// The request.
+        request: RequestId,
+        /// Why.
+        reason: RefuseReason,
+    },
+    /// A request was withdrawn.
+    RequestCancelled {
+        /// The request.
+        request: RequestId,
+        /// Number of the `Cancel` command.
+        seq: u64,
+    },
+    /// A request was granted.
+    LeaseGranted(Lease),
+    /// A lease lasts longer.
+    LeaseRenewed {
+        /// The lease.
+        lease: LeaseId,
+        /// Its holder.
+        agent: AgentId,
+        /// Number of the `Renew` command.
+        seq: u64,
+        /// It now lasts until here.
+        until: Timestamp,
+    },
+    /// A lease is not prolonged: its holder must yield at its next step boundary.
+    RenewRefused {
+        /// The lease.
+        lease: LeaseId,
+        /// Its holder.
+        agent: AgentId,
+        /// Number of the `Renew` command.
+        seq: u64,
+        /// Why.
+        reason: RenewRefusal,
+        /// It still lasts until here.
+        until: Timestamp,
+    },
+    /// A lease ran out.
+    LeaseExpired {
+        /// The lease as it was.
+        lease: Lease,
+    },
+    /// A lease was given back.
+    LeaseReleased {
+        /// The lease as it was.
+        lease: Lease,
+        /// Number of the `Release` command.
+        seq: u64,
+    },
+    /// The operator ended a lease.
+    LeaseRevoked {
+        /// The lease as it was.
+        lease: Lease,
+        /// Number of the operator's `Revoke` command.
+        seq: u64,
+        /// Why.
+        reason: ShortText,
+    },
+    /// A trial has a worker.
+    TrialClaimed {
+        /// The trial.
+        trial: TrialId,
+        /// The worker.
+        agent: AgentId,
+        /// Number of the `ClaimTrial` command.
+        seq: u64,
+        /// The decision it will run.
+        digest: Digest,
+        /// The claim lasts until here unless touched.
+        until: Timestamp,
+    },
+    /// A claim lasts longer.
+    TrialTouched {
+        /// The trial.
+        trial: TrialId,
+        /// The worker.
+        agent: AgentId,
+        /// Number of the `TouchTrial` command.
+        seq: u64,
+        /// The claim lasts until here unless touched.
+        until: Timestamp,
+    },
+    /// A trial has a result. Comes again, unchanged, when its worker repeats the same result.
+    TrialRecorded {
+        /// The trial.
+        trial: TrialId,
+        /// Number of the `TrialResult` command.
+        seq: u64,
+        /// The result.
+        record: TrialRecord,
+    },
+    /// A claimed trial is free again.
+    TrialReleased {
+        /// The trial.
+        trial: TrialId,
+        /// Who held it.
+        agent: AgentId,
+        /// Number of the `AbandonTrial` command, if that is why.
+        seq: Option<u64>,
+        /// Why.
+        reason: ReleaseReason,
+    },
+}
+
+impl LedgerEvent {
+    /// The command this event is the answer to: its agent and number.
+    #[must_use]
+    pub const fn answers(&self) -> Option<(AgentId, u64)> {
+        match self {
+            Self::Dropped { .. } | Self::Held { .. } | Self::LeaseExpired { .. } => None,
+            Self::Rejected { agent, seq, .. }
+            | Self::DeviceRegistered { agent, seq, .. }
+            | Self::AgentRegistered { agent, seq, .. }
+            | Self::LeaseRenewed { agent, seq, .. }
+            | Self::RenewRefused { agent, seq, .. }
+            | Self::TrialClaimed { agent, seq, .. }
+            | Self::TrialTouched { agent, seq, .. } => Some((*agent, *seq)),
+            Self::RequestQueued { request, .. } | Self::RequestRefused { request, .. } => {
+                Some((request.agent, request.seq))
+            }
+            Self::RequestCancelled { request, seq } => Some((request.agent, *seq)),
+            Self::LeaseGranted(lease) => Some((lease.request.agent, lease.request.seq)),
+            Self::LeaseReleased { lease, seq } => Some((lease.agent, *seq)),
+            Self::LeaseRevoked { seq, .. } => Some((crate::genesis::OPERATOR, *seq)),
+            Self::TrialRecorded { record, seq, .. } => Some((record.agent, *seq)),
+            Self::TrialReleased { agent, seq, .. } => match seq {
+                Some(seq) => Some((*agent, *seq)),
+                None => None,
+            },
+        }
+    }
+
+    /// The request whose waiting is over with this event, granted or not.
+    #[must_use]
+    pub const fn ends_request(&self) -> Option<RequestId> {
+        match self {
+            Self::LeaseGranted(lease) => Some(lease.request),
+            Self::RequestRefused { request, .. } | Self::RequestCancelled { request, .. } => Some(*request),
+            _ => None,
+        }
+    }
+
+    /// The lease that is over with this event.
+    #[must_use]
+    pub const fn ends_lease(&self) -> Option<&Lease> {
+        match self {
+            Self::LeaseExpired { lease }
+            | Self::LeaseReleased { lease, .. }
+            | Self::LeaseRevoked { lease, .. } => Some(lease),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for LedgerEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dropped { agent, seq, reason } => {
+                write!(f, "entry {seq} in the name of {agent} dropped: {reason}")
+            }
+            Self::Held { agent, seq, missing } => {
+                write!(f, "command {seq} of {agent} waits for command {missing}")
+            }
+            Self::Rejected { agent, seq, reason } => {
+                write!(f, "command {seq} of {agent} rejected: {reason}")
+            }
+            Self::DeviceRegistered { device, capacity, .. } => {
+                write!(f, "{device} registered with {capacity}")
+            }
+            Self::AgentRegistered {
+                registered, owner, ..
+            } => write!(f, "{registered} of {owner} registered"),
+            Self::RequestQueued { request, ahead, why } => {
+                write!(f, "{request} waits behind {ahead} others: {why}")
+            }
+            Self::RequestRefused { request, reason } => write!(f, "{request} refused: {reason}"),
+            Self::RequestCancelled { request, .. } => write!(f, "{request} withdrawn"),
+            Self::TrialClaimed { .. }
+            | Self::TrialTouched { .. }
+            | Self::TrialRecorded { .. }
+            | Self::TrialReleased { .. } => self.fmt_trial(f),
+            _ => self.fmt_lease(f),
+        }
+    }
+}
+
+impl LedgerEvent {
+    fn fmt_lease(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LeaseGranted(lease) => write!(
+                f,
+                "{} granted to {}: {} and {} of {} for {}",
+                lease.id,
+                lease.agent,
+                lease.bytes,
+                lease.share,
+                lease.device,
+                lease.left(lease.granted)
+            ),
+            Self::LeaseRenewed {
+                lease, agent, until, ..
+            } => write!(f, "{lease} of {agent} lasts until {}", until.get()),
+            Self::RenewRefused {
+                lease, agent, reason, ..
+            } => write!(f, "{lease} of {agent} is not prolonged: {reason}"),
+            Self::LeaseExpired { lease } => {
+                write!(f, "{} of {} ran out, {} free", lease.id, lease.agent, lease.bytes)
+            }
+            Self::LeaseReleased { lease, .. } => {
+                write!(
+                    f,
+                    "{} given back by {}, {} free",
+                    lease.id, lease.agent, lease.bytes
+                )
+            }
+            Self::LeaseRevoked { lease, reason, .. } => {
+                write!(
+                    f,
+                    "{} of {} ended by the operator: {reason}",
+                    lease.id, lease.agent
+                )
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn fmt_trial(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TrialClaimed {
+                trial, agent, digest, ..
+            } => write!(f, "{trial} claimed by {agent} (decision {digest:.8})"),
+            Self::TrialTouched {
+                trial, agent, until, ..
+            } => write!(f, "{trial} of {agent} stays claimed until {}", until.get()),
+            Self::TrialRecorded { trial, record, .. } => write!(
+                f,
+                "{trial} ended at {} with score {} millionths after {} epochs",
+                record.agent, record.score_micro, record.epochs
+            ),
+            Self::TrialReleased {
+                trial, agent, reason, ..
+            } => write!(f, "{trial} of {agent} is free again: {reason}"),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Reading a replica.
+
+use super::Ledger;
+use super::event::{Lease, TrialRecord};
+use crate::command::{RequestId, ResourceRequest};
+use crate::genesis::{ChainId, Genesis};
+use crate::keys::{Digest, PublicKey};
+use daa_base::{AgentId, Bytes, DeviceId, LeaseId, OwnerId, Permille, Timestamp, TrialId};
+
+/// A device and how much of it is leased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceStatus {
+    /// The device.
+    pub device: DeviceId,
+    /// Memory that leases may use.
+    pub capacity: Bytes,
+    /// Memory under lease.
+    pub used: Bytes,
+    /// Compute share under lease.
+    pub used_share: Permille,
+}
+
+/// A registered agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AgentStatus {
+    /// The agent.
+    pub agent: AgentId,
+    /// Its owner.
+    pub owner: OwnerId,
+    /// Its key.
+    pub key: PublicKey,
+    /// The number of its next command.
+    pub next_seq: u64,
+    /// Its waiting requests and live leases together.
+    pub open: u32,
+}
+
+/// A request that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitingRequest<'a> {
+    /// The request.
+    pub id: RequestId,
+    /// What it asks for.
+    pub wanted: &'a ResourceRequest,
+    /// How many grants went past it.
+    pub overtaken: u32,
+}
+
+/// A trial in work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimStatus {
+    /// The trial.
+    pub trial: TrialId,
+    /// Its worker.
+    pub agent: AgentId,
+    /// The decision it runs.
+    pub digest: Digest,
+    /// The claim lasts until here unless touched.
+    pub until: Timestamp,
+}
+
+impl Ledger {
+    /// The genesis.
+    #[must_use]
+    pub const fn genesis(&self) -> &Genesis {
+        &self.state.genesis
+    }
+
+    /// The chain, for signing.
+    #[must_use]
+    pub const fn chain_id(&self) -> ChainId {
+        self.chain
+    }
+
+    /// Height of the last applied block; 0 before the first.
+    #[must_use]
+    pub const fn height(&self) -> u64 {
+        self.state.height
+    }
+
+    /// Agreed time of the last applied block.
+    #[must_use]
+    pub const fn time(&self) -> Timestamp {
+        self.state.time
+    }
+
+    /// All agents, the operator included, by id.
+    pub fn agents(&self) -> impl Iterator<Item = AgentStatus> + '_ {
+        self.state.agents.iter().map(|(&agent, state)| AgentStatus {
+            agent,
+            owner: state.owner,
+            key: state.key,
+            next_seq: state.next_seq,
+            open: state.open,
+        })
+    }
+
+    /// One agent.
+    #[must_use]
+    pub fn agent(&self, agent: AgentId) -> Option<AgentStatus> {
+        let state = self.state.agents.get(&agent)?;
+        Some(AgentStatus {
+            agent,
+            owner: state.owner,
+            key: state.key,
+            next_seq: state.next_seq,
+            open: state.open,
+        })
+    }
+
+    /// The number of an agent's next command; `None` when it is not registered.
+    #[must_use]
+    pub fn next_seq(&self, agent: AgentId) -> Option<u64> {
+        self.state.agents.get(&agent).map(|state| state.next_seq)
+    }
+
+    /// All devices by id.
+    pub fn devices(&self) -> impl Iterator<Item = DeviceStatus> + '_ {
+        self.state.devices.iter().map(|(&device, state)| DeviceStatus {
+            device,
+            capacity: state.capacity,
+            used: state.used,
+            used_share: Permille::new(state.used_share).unwrap_or(Permille::WHOLE),
+        })
+    }
+
+    /// One device.
+    #[must_use]
+    pub fn device(&self, device: DeviceId) -> Option<DeviceStatus> {
+        self.devices().find(|status| status.device == device)
+    }
+
+    /// Live leases by id.
+    pub fn leases(&self) -> impl Iterator<Item = &Lease> {
+        self.state.leases.values()
+    }
+
+    /// One live lease.
+    #[must_use]
+    pub fn lease(&self, lease: LeaseId) -> Option<&Lease> {
+        self.state.leases.get(&lease)
+    }
+
+    /// Waiting requests, first to be served first.
+    pub fn queue(&self) -> impl Iterator<Item = WaitingRequest<'_>> {
+        let order = self.state.service_order();
+        order
+            .into_iter()
+            .filter_map(|arrival| self.state.queue.get(&arrival))
+            .map(|waiting| WaitingRequest {
+                id: waiting.id,
+                wanted: &waiting.wanted,
+                overtaken: waiting.overtaken,
+            })
+    }
+
+    /// Whether `request` waits.
+    #[must_use]
+    pub fn is_waiting(&self, request: RequestId) -> bool {
+        self.state.arrival_of(request).is_some()
+    }
+
+    /// The waiting request because of which a renewal of `lease` would be refused now.
+    #[must_use]
+    pub fn contender(&self, lease: LeaseId) -> Option<RequestId> {
+        self.state.contender(self.state.leases.get(&lease)?)
+    }
+
+    /// The next trial number that nobody has claimed yet.
+    #[must_use]
+    pub const fn next_trial(&self) -> TrialId {
+        TrialId(self.state.trials.next)
+    }
+
+    /// The lowest trial that could be claimed now: a released one, or the next; `None` while the window is closed or
+    /// the trials are used up.
+    #[must_use]
+    pub fn claimable_trial(&self) -> Option<TrialId> {
+        let next = self.next_trial();
+        let released = self.state.trials.released.first().copied();
+        released
+            .or_else(|| (next.get() < self.state.config().max_trials).then_some(next))
+            .filter(|&trial| self.state.decision_ready(trial))
+    }
+
+    /// Whether every result that the decision on `trial` may see is recorded.
+    #[must_use]
+    pub fn decision_ready(&self, trial: TrialId) -> bool {
+        self.state.decision_ready(trial)
+    }
+
+    /// The results that the decision on `trial` may see: those of trials numbered below `trial` − W, by number.
+    /// Complete only when [`Ledger::decision_ready`].
+    pub fn visible_records(&self, trial: TrialId) -> impl Iterator<Item = (TrialId, &TrialRecord)> {
+        let end = TrialId(trial.get().saturating_sub(self.state.config().trial_window));
+        self.state
+            .trials
+            .records
+            .range(..end)
+            .map(|(&id, record)| (id, record))
+    }
+
+    /// All results by trial number.
+    pub fn records(&self) -> impl Iterator<Item = (TrialId, &TrialRecord)> {
+        self.state.trials.records.iter().map(|(&id, record)| (id, record))
+    }
+
+    /// The result of one trial.
+    #[must_use]
+    pub fn record(&self, trial: TrialId) -> Option<&TrialRecord> {
+        self.state.trials.records.get(&trial)
+    }
+
+    /// Trials in work, by number.
+    pub fn claims(&self) -> impl Iterator<Item = ClaimStatus> + '_ {
+        self.state
+            .trials
+            .claims
+            .iter()
+            .map(|(&trial, claim)| ClaimStatus {
+                trial,
+                agent: claim.agent,
+                digest: claim.digest,
+                until: claim.until,
+            })
+    }
+}
