@@ -1,8 +1,18 @@
 //! Compute kernels for training on GPU and CPU: WGSL validated at build time, CPU references, graphs and plans.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+pub mod activation;
+pub mod cpu;
 pub mod error;
+pub mod kernels;
 pub mod launch;
 pub mod ops;
+pub mod session;
+pub mod plan;
+pub mod graph;
+pub mod registry;
 
+pub use graph::{DType, Graph, PhaseId, TensorId};
 pub use launch::Launch;
+pub use plan::{Plan, PlanOptions};
+pub use session::{Data, Session};
