@@ -18,6 +18,7 @@ mod tests;
 
 pub use image::{BatchNorm, BatchNormGrad, BatchNormOut, Conv2d, Pool2d};
 pub use op::Op;
+pub use optimizer::{ADAM_HYPER_WORDS, SGD_HYPER_WORDS};
 
 use crate::error::GraphError;
 use std::fmt;
@@ -215,7 +216,11 @@ impl Graph {
         check_shape("reshape", shape)?;
         let from = &self.tensors[x.index()];
         if from.elements() != shape.iter().product::<usize>() {
-            return Err(GraphError::shape("reshape", &[&from.shape, shape], "the numbers of elements differ"));
+            return Err(GraphError::shape(
+                "reshape",
+                &[&from.shape, shape],
+                "the numbers of elements differ",
+            ));
         }
         let view = Tensor {
             name: from.name.clone(),
@@ -244,7 +249,8 @@ impl Graph {
     }
 
     fn stored_as<'a>(&'a self, storage: &'a Storage) -> impl Iterator<Item = TensorId> + 'a {
-        self.ids().filter(move |id| self.tensors[id.index()].storage == *storage)
+        self.ids()
+            .filter(move |id| self.tensors[id.index()].storage == *storage)
     }
 
     fn persistent(
@@ -255,11 +261,20 @@ impl Graph {
         storage: Storage,
     ) -> Result<TensorId, GraphError> {
         check_shape("declare", shape)?;
-        let taken = |t: &Tensor| t.name == name && !matches!(t.storage, Storage::Temporary(_) | Storage::View(_));
+        let taken =
+            |t: &Tensor| t.name == name && !matches!(t.storage, Storage::Temporary(_) | Storage::View(_));
         if self.tensors.iter().any(taken) {
-            return Err(GraphError::NameTaken { name: name.to_owned() });
+            return Err(GraphError::NameTaken {
+                name: name.to_owned(),
+            });
         }
-        self.push(Tensor { name: name.to_owned(), shape: shape.to_vec(), dtype, storage, is_output: false })
+        self.push(Tensor {
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+            dtype,
+            storage,
+            is_output: false,
+        })
     }
 
     fn push(&mut self, tensor: Tensor) -> Result<TensorId, GraphError> {
@@ -287,8 +302,14 @@ impl Graph {
         }
         for &update in updates {
             self.check(name, update)?;
-            if !matches!(self.tensor(self.root(update)).storage, Storage::Parameter | Storage::State) {
-                return Err(GraphError::NotUpdatable { op: name, tensor: self.name(update).to_owned() });
+            if !matches!(
+                self.tensor(self.root(update)).storage,
+                Storage::Parameter | Storage::State
+            ) {
+                return Err(GraphError::NotUpdatable {
+                    op: name,
+                    tensor: self.name(update).to_owned(),
+                });
             }
         }
         op.launch(self, inputs, updates)?;
@@ -303,13 +324,23 @@ impl Graph {
                 is_output: false,
             })?;
         }
-        let node = Node { phase, op, inputs: inputs.to_vec(), outputs: ids.to_vec(), updates: updates.to_vec() };
+        let node = Node {
+            phase,
+            op,
+            inputs: inputs.to_vec(),
+            outputs: ids.to_vec(),
+            updates: updates.to_vec(),
+        };
         self.nodes.push(node);
         Ok(ids)
     }
 
     fn check(&self, op: &'static str, id: TensorId) -> Result<(), GraphError> {
-        if id.index() < self.tensors.len() { Ok(()) } else { Err(GraphError::UnknownTensor { op }) }
+        if id.index() < self.tensors.len() {
+            Ok(())
+        } else {
+            Err(GraphError::UnknownTensor { op })
+        }
     }
 
     fn check_readable(&self, op: &'static str, id: TensorId, phase: PhaseId) -> Result<(), GraphError> {
@@ -333,14 +364,22 @@ impl Graph {
         self.check(op, id)?;
         let tensor = self.tensor(id);
         if tensor.dtype != wanted {
-            return Err(GraphError::DType { op, tensor: tensor.name.clone(), wanted, found: tensor.dtype });
+            return Err(GraphError::DType {
+                op,
+                tensor: tensor.name.clone(),
+                wanted,
+                found: tensor.dtype,
+            });
         }
         Ok(&tensor.shape)
     }
 
     /// Refuses `shapes` unless they are all the same.
     fn same(&self, op: &'static str, ids: &[TensorId]) -> Result<Vec<usize>, GraphError> {
-        let shapes = ids.iter().map(|&id| self.floats(op, id)).collect::<Result<Vec<_>, _>>()?;
+        let shapes = ids
+            .iter()
+            .map(|&id| self.floats(op, id))
+            .collect::<Result<Vec<_>, _>>()?;
         if shapes.windows(2).any(|pair| pair[0] != pair[1]) {
             return Err(GraphError::shape(op, &shapes, "the shapes must be equal"));
         }
@@ -349,7 +388,9 @@ impl Graph {
 }
 
 fn check_shape(op: &'static str, shape: &[usize]) -> Result<(), GraphError> {
-    let elements = shape.iter().try_fold(1_usize, |product, &dim| product.checked_mul(dim));
+    let elements = shape
+        .iter()
+        .try_fold(1_usize, |product, &dim| product.checked_mul(dim));
     match elements {
         _ if shape.is_empty() || shape.len() > MAX_RANK => {
             Err(GraphError::shape(op, &[shape], "a tensor has 1 to 4 dimensions"))

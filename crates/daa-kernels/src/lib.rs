@@ -4,13 +4,13 @@
 pub mod activation;
 pub mod cpu;
 pub mod error;
+pub mod graph;
 pub mod kernels;
 pub mod launch;
 pub mod ops;
-pub mod session;
 pub mod plan;
-pub mod graph;
 pub mod registry;
+pub mod session;
 
 pub use graph::{DType, Graph, PhaseId, TensorId};
 pub use launch::Launch;

@@ -26,7 +26,10 @@ pub struct PlanOptions {
 
 impl Default for PlanOptions {
     fn default() -> Self {
-        Self { upload_ring: 2, readback_limit: Bytes::MIB }
+        Self {
+            upload_ring: 2,
+            readback_limit: Bytes::MIB,
+        }
     }
 }
 
@@ -63,7 +66,12 @@ impl Plan {
             upload_ring: options.upload_ring,
             readback: Bytes(largest_read(&graph).min(options.readback_limit.get())),
         };
-        Ok(Self { graph, image, slices, lower_bound: Bytes(packing.lower_bound) })
+        Ok(Self {
+            graph,
+            image,
+            slices,
+            lower_bound: Bytes(packing.lower_bound),
+        })
     }
 
     /// Exactly the bytes that loading this plan reserves in a pool, on every backend, padding included.
@@ -100,11 +108,19 @@ impl Plan {
 fn check_options(options: &PlanOptions) -> Result<(), PlanError> {
     if !(1..=16).contains(&options.upload_ring) {
         let value = u64::from(options.upload_ring);
-        return Err(PlanError::Option { field: "upload_ring", value, allowed: "1 to 16" });
+        return Err(PlanError::Option {
+            field: "upload_ring",
+            value,
+            allowed: "1 to 16",
+        });
     }
     let limit = options.readback_limit.get();
     if !(4..=1 << 30).contains(&limit) {
-        return Err(PlanError::Option { field: "readback_limit", value: limit, allowed: "4 to 2^30 bytes" });
+        return Err(PlanError::Option {
+            field: "readback_limit",
+            value: limit,
+            allowed: "4 to 2^30 bytes",
+        });
     }
     Ok(())
 }
@@ -116,7 +132,10 @@ fn place(graph: &Graph) -> (Vec<Slice>, layout::Packing) {
     let packing = layout::pack(&lives, SLICE_ALIGN);
     let mut slices = vec![Slice { offset: 0, bytes: 0 }; graph.tensors.len()];
     for ((id, life), &offset) in lifetimes.iter().zip(&packing.offsets) {
-        slices[id.index()] = Slice { offset, bytes: life.size };
+        slices[id.index()] = Slice {
+            offset,
+            bytes: life.size,
+        };
     }
     (slices, packing)
 }
@@ -137,13 +156,22 @@ fn lifetimes(graph: &Graph) -> Vec<(TensorId, Lifetime)> {
         let tensor = graph.tensor(id);
         let (lower, upper) = match (&tensor.storage, spans[id.index()]) {
             (Storage::View(_), _) | (Storage::Temporary(_), None) => return None,
-            (Storage::Temporary(phase), Some((lower, _))) if tensor.is_output => (lower, phase_ends[phase.index()]),
+            (Storage::Temporary(phase), Some((lower, _))) if tensor.is_output => {
+                (lower, phase_ends[phase.index()])
+            }
             (Storage::Temporary(_), Some(span)) => span,
             (Storage::Parameter | Storage::State | Storage::Input, _) => (0, count),
         };
         // Nodes are far fewer than 2^32: tensors are, and each node makes or changes at least one.
         let number = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        Some((id, Lifetime { lower: number(lower), upper: number(upper), size: tensor.bytes() }))
+        Some((
+            id,
+            Lifetime {
+                lower: number(lower),
+                upper: number(upper),
+                size: tensor.bytes(),
+            },
+        ))
     };
     graph.ids().filter_map(live).collect()
 }
@@ -151,7 +179,10 @@ fn lifetimes(graph: &Graph) -> Vec<(TensorId, Lifetime)> {
 fn record(graph: &Graph, phase: usize, slices: &[Slice]) -> Result<CommandList, PlanError> {
     let mut commands = Vec::new();
     for node in graph.nodes.iter().filter(|node| node.phase.index() == phase) {
-        let launch = node.op.launch(graph, &node.inputs, &node.updates).map_err(crate::error::GraphError::from)?;
+        let launch = node
+            .op
+            .launch(graph, &node.inputs, &node.updates)
+            .map_err(crate::error::GraphError::from)?;
         let operands = node.inputs.iter().chain(&node.outputs).chain(&node.updates);
         commands.push(Command::Dispatch(Dispatch {
             program: launch.program,
@@ -160,7 +191,10 @@ fn record(graph: &Graph, phase: usize, slices: &[Slice]) -> Result<CommandList, 
             groups: launch.groups,
         }));
     }
-    Ok(CommandList { name: graph.phases[phase].clone(), commands })
+    Ok(CommandList {
+        name: graph.phases[phase].clone(),
+        commands,
+    })
 }
 
 /// The most bytes that one run uploads when all inputs of its phase are given.
@@ -175,10 +209,17 @@ fn largest_upload(graph: &Graph) -> u64 {
             .collect();
         inputs.sort_unstable();
         inputs.dedup();
-        inputs.iter().map(|&id| graph.tensor(id).bytes().next_multiple_of(SLICE_ALIGN)).sum::<u64>()
+        inputs
+            .iter()
+            .map(|&id| graph.tensor(id).bytes().next_multiple_of(SLICE_ALIGN))
+            .sum::<u64>()
     };
     // Parameters are written through the same staging area, so there is always one.
-    (0..graph.phases.len()).map(of_phase).max().unwrap_or(0).max(SLICE_ALIGN)
+    (0..graph.phases.len())
+        .map(of_phase)
+        .max()
+        .unwrap_or(0)
+        .max(SLICE_ALIGN)
 }
 
 /// The most bytes that are read at once: the outputs of a phase, or all that persists.
@@ -192,7 +233,12 @@ fn largest_read(graph: &Graph) -> u64 {
         };
         graph.ids().filter(made_here).map(rounded).sum()
     };
-    (0..graph.phases.len()).map(of_phase).max().unwrap_or(0).max(persistent).max(4)
+    (0..graph.phases.len())
+        .map(of_phase)
+        .max()
+        .unwrap_or(0)
+        .max(persistent)
+        .max(4)
 }
 
 impl Plan {

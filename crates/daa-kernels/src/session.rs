@@ -68,7 +68,11 @@ impl Session {
     pub fn write(&mut self, data: &[(TensorId, Data<'_>)]) -> Result<(), RunError> {
         let uploads = self.uploads(data)?;
         // Later submissions run after this one, so nobody needs to wait here; a failure surfaces with the next one.
-        self.loaded.submit(Work { list: None, uploads: &uploads, reads: &[] })?;
+        drop(self.loaded.submit(Work {
+            list: None,
+            uploads: &uploads,
+            reads: &[],
+        })?);
         Ok(())
     }
 
@@ -80,7 +84,11 @@ impl Session {
     pub fn run(&mut self, phase: PhaseId, inputs: &[(TensorId, Data<'_>)]) -> Result<Ticket, RunError> {
         let list = self.plan.list(phase).ok_or(RunError::Unknown { what: "phase" })?;
         let uploads = self.uploads(inputs)?;
-        Ok(self.loaded.submit(Work { list: Some(list), uploads: &uploads, reads: &[] })?)
+        Ok(self.loaded.submit(Work {
+            list: Some(list),
+            uploads: &uploads,
+            reads: &[],
+        })?)
     }
 
     /// Uploads `inputs`, runs `phase`, and reads `outputs`, in one submission where they fit the staging areas.
@@ -95,8 +103,15 @@ impl Session {
     ) -> Result<Vec<Vec<f32>>, RunError> {
         let list = self.plan.list(phase).ok_or(RunError::Unknown { what: "phase" })?;
         let uploads = self.uploads(inputs)?;
-        let reads = outputs.iter().map(|&id| self.readable(id, Some(phase))).collect::<Result<Vec<_>, _>>()?;
-        let ticket = self.loaded.submit(Work { list: Some(list), uploads: &uploads, reads: &reads })?;
+        let reads = outputs
+            .iter()
+            .map(|&id| self.readable(id, Some(phase)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let ticket = self.loaded.submit(Work {
+            list: Some(list),
+            uploads: &uploads,
+            reads: &reads,
+        })?;
         Ok(split(&ticket.wait()?, &reads))
     }
 
@@ -105,28 +120,47 @@ impl Session {
     /// # Errors
     /// Temporary tensors, or a device that failed.
     pub fn read(&mut self, tensors: &[TensorId]) -> Result<Vec<Vec<f32>>, RunError> {
-        let reads = tensors.iter().map(|&id| self.readable(id, None)).collect::<Result<Vec<_>, _>>()?;
-        let ticket = self.loaded.submit(Work { list: None, uploads: &[], reads: &reads })?;
+        let reads = tensors
+            .iter()
+            .map(|&id| self.readable(id, None))
+            .collect::<Result<Vec<_>, _>>()?;
+        let ticket = self.loaded.submit(Work {
+            list: None,
+            uploads: &[],
+            reads: &reads,
+        })?;
         Ok(split(&ticket.wait()?, &reads))
     }
 
     fn uploads<'d>(&self, data: &[(TensorId, Data<'d>)]) -> Result<Vec<(Slice, &'d [u8])>, RunError> {
-        data.iter().map(|&(id, data)| Ok((self.writable(id, data)?, data.bytes()))).collect()
+        data.iter()
+            .map(|&(id, data)| Ok((self.writable(id, data)?, data.bytes())))
+            .collect()
     }
 
     fn writable(&self, id: TensorId, data: Data<'_>) -> Result<Slice, RunError> {
         let slice = self.plan.slice(id).ok_or(RunError::Unknown { what: "tensor" })?;
         let tensor = self.plan.graph().tensor(self.plan.graph().root(id));
         if matches!(tensor.storage, Storage::Temporary(_)) {
-            return Err(RunError::NotWritable { tensor: tensor.name.clone() });
+            return Err(RunError::NotWritable {
+                tensor: tensor.name.clone(),
+            });
         }
         if tensor.dtype != data.dtype() {
             let (wanted, given) = (tensor.dtype, data.dtype());
-            return Err(RunError::DType { tensor: tensor.name.clone(), wanted, given });
+            return Err(RunError::DType {
+                tensor: tensor.name.clone(),
+                wanted,
+                given,
+            });
         }
         if tensor.elements() != data.len() {
             let (wanted, given) = (tensor.elements(), data.len());
-            return Err(RunError::Length { tensor: tensor.name.clone(), wanted, given });
+            return Err(RunError::Length {
+                tensor: tensor.name.clone(),
+                wanted,
+                given,
+            });
         }
         Ok(slice)
     }
@@ -136,11 +170,17 @@ impl Session {
         let tensor = self.plan.graph().tensor(self.plan.graph().root(id));
         match tensor.storage {
             Storage::Temporary(phase) if !tensor.is_output || Some(phase) != after => {
-                Err(RunError::NotReadable { tensor: tensor.name.clone() })
+                Err(RunError::NotReadable {
+                    tensor: tensor.name.clone(),
+                })
             }
             _ if tensor.dtype != DType::F32 => {
                 let (wanted, given) = (DType::F32, tensor.dtype);
-                Err(RunError::DType { tensor: tensor.name.clone(), wanted, given })
+                Err(RunError::DType {
+                    tensor: tensor.name.clone(),
+                    wanted,
+                    given,
+                })
             }
             _ => Ok(slice),
         }

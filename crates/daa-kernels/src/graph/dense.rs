@@ -13,7 +13,11 @@ impl Graph {
     pub fn matmul(&mut self, a: TensorId, b: TensorId, transpose: Transpose) -> Result<TensorId, GraphError> {
         let (left, right) = (self.floats("matmul", a)?, self.floats("matmul", b)?);
         let (&[a0, a1], &[b0, b1]) = (left, right) else {
-            return Err(GraphError::shape("matmul", &[left, right], "both operands must be matrices"));
+            return Err(GraphError::shape(
+                "matmul",
+                &[left, right],
+                "both operands must be matrices",
+            ));
         };
         let (m, k) = if transpose.a() { (a1, a0) } else { (a0, a1) };
         let (k2, n) = if transpose.b() { (b1, b0) } else { (b0, b1) };
@@ -39,10 +43,18 @@ impl Graph {
         let op = "linear";
         let (xs, ws, bs) = (self.floats(op, x)?, self.floats(op, w)?, self.floats(op, bias)?);
         let (&[m, k], &[k2, n], &[b]) = (xs, ws, bs) else {
-            return Err(GraphError::shape(op, &[xs, ws, bs], "wanted are [m, k], [k, n] and [n]"));
+            return Err(GraphError::shape(
+                op,
+                &[xs, ws, bs],
+                "wanted are [m, k], [k, n] and [n]",
+            ));
         };
         if k != k2 || b != n {
-            return Err(GraphError::shape(op, &[xs, ws, bs], "wanted are [m, k], [k, n] and [n]"));
+            return Err(GraphError::shape(
+                op,
+                &[xs, ws, bs],
+                "wanted are [m, k], [k, n] and [n]",
+            ));
         }
         let [y] = self.record(Op::Linear { m, k, n, activation }, &[x, w, bias], [&[m, n]], &[])?;
         Ok(y)

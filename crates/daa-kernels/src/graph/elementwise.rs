@@ -83,11 +83,21 @@ impl Graph {
     ///
     /// # Errors
     /// A rate outside `[0, 1)`, or a seed that is not one `u32`.
-    pub fn dropout(&mut self, x: TensorId, rate: f32, seed: TensorId, salt: u32) -> Result<TensorId, GraphError> {
+    pub fn dropout(
+        &mut self,
+        x: TensorId,
+        rate: f32,
+        seed: TensorId,
+        salt: u32,
+    ) -> Result<TensorId, GraphError> {
         let shape = self.floats("dropout", x)?.to_vec();
         let seed_shape = self.typed("dropout", seed, DType::U32)?;
         if seed_shape != [1] {
-            return Err(GraphError::shape("dropout", &[&shape, seed_shape], "the seed must be one u32"));
+            return Err(GraphError::shape(
+                "dropout",
+                &[&shape, seed_shape],
+                "the seed must be one u32",
+            ));
         }
         let [y] = self.record(Op::Dropout { rate, salt }, &[x, seed], [&shape], &[])?;
         Ok(y)
@@ -104,7 +114,13 @@ impl Graph {
             (ReduceAxis::All, _) => (1, shape.iter().product(), 1),
             (ReduceAxis::Rows, &[m, n]) => (m, n, n),
             (ReduceAxis::Cols, &[m, n]) => (m, n, m),
-            _ => return Err(GraphError::shape("reduce", &[shape], "only a matrix has rows and columns")),
+            _ => {
+                return Err(GraphError::shape(
+                    "reduce",
+                    &[shape],
+                    "only a matrix has rows and columns",
+                ));
+            }
         };
         let [y] = self.record(Op::Reduce { kind, axis, m, n }, &[x], [&[out]], &[])?;
         Ok(y)

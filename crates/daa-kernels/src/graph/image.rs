@@ -80,7 +80,12 @@ impl Graph {
         }
         let dims = conv_dims(op, xs, ws, spec)?;
         let [oh, ow] = dims.output()?;
-        let [y] = self.record(Op::Conv2d { dims, activation }, &[x, w, bias], [&[dims.n, o, oh, ow]], &[])?;
+        let [y] = self.record(
+            Op::Conv2d { dims, activation },
+            &[x, w, bias],
+            [&[dims.n, o, oh, ow]],
+            &[],
+        )?;
         Ok(y)
     }
 
@@ -137,7 +142,10 @@ impl Graph {
     pub fn pool2d(&mut self, x: TensorId, spec: Pool2d) -> Result<TensorId, GraphError> {
         let dims = self.pool_dims("pool2d", x, spec)?;
         let [oh, ow] = dims.output()?;
-        let op = Op::Pool2d { kind: spec.kind, dims };
+        let op = Op::Pool2d {
+            kind: spec.kind,
+            dims,
+        };
         let [y] = self.record(op, &[x], [&[dims.n, dims.c, oh, ow]], &[])?;
         Ok(y)
     }
@@ -155,7 +163,15 @@ impl Graph {
             let wanted = format!("the gradient must be {:?}", [dims.n, dims.c, oh, ow]);
             return Err(GraphError::shape(op, &[&xs, found], wanted));
         }
-        let [dx] = self.record(Op::Pool2dGrad { kind: spec.kind, dims }, &[x, dy], [&xs], &[])?;
+        let [dx] = self.record(
+            Op::Pool2dGrad {
+                kind: spec.kind,
+                dims,
+            },
+            &[x, dy],
+            [&xs],
+            &[],
+        )?;
         Ok(dx)
     }
 
@@ -179,7 +195,13 @@ impl Graph {
         let shape = self.shape(x).to_vec();
         let BatchNorm { eps, momentum } = constants;
         let [y, mean, inv_std] = self.record(
-            Op::BatchNorm { n, c, spatial, eps, momentum },
+            Op::BatchNorm {
+                n,
+                c,
+                spatial,
+                eps,
+                momentum,
+            },
             &[x, gamma, beta],
             [&shape, &[c], &[c]],
             &[running_mean, running_var],
@@ -238,11 +260,21 @@ impl Graph {
     fn channels(&self, op: &'static str, x: TensorId) -> Result<(usize, usize, usize), GraphError> {
         match self.floats(op, x)? {
             [n, c, rest @ ..] => Ok((*n, *c, rest.iter().product())),
-            shape => Err(GraphError::shape(op, &[shape], "wanted is a tensor with a channel dimension")),
+            shape => Err(GraphError::shape(
+                op,
+                &[shape],
+                "wanted is a tensor with a channel dimension",
+            )),
         }
     }
 
-    fn per_channel(&self, op: &'static str, x: TensorId, c: usize, ids: &[TensorId]) -> Result<(), GraphError> {
+    fn per_channel(
+        &self,
+        op: &'static str,
+        x: TensorId,
+        c: usize,
+        ids: &[TensorId],
+    ) -> Result<(), GraphError> {
         for &id in ids {
             let shape = self.floats(op, id)?;
             if shape != [c] {
@@ -259,15 +291,30 @@ impl Graph {
         if found == wanted {
             return Ok(());
         }
-        Err(GraphError::shape(op, &[found], format!("the gradient must be {wanted:?}")))
+        Err(GraphError::shape(
+            op,
+            &[found],
+            format!("the gradient must be {wanted:?}"),
+        ))
     }
 
     fn pool_dims(&self, op: &'static str, x: TensorId, spec: Pool2d) -> Result<PoolDims, GraphError> {
         let shape = self.floats(op, x)?;
         let &[n, c, h, w] = shape else {
-            return Err(GraphError::shape(op, &[shape], "wanted is [batch, channels, height, width]"));
+            return Err(GraphError::shape(
+                op,
+                &[shape],
+                "wanted is [batch, channels, height, width]",
+            ));
         };
-        let dims = PoolDims { n, c, h, w, kernel: spec.kernel, stride: spec.stride };
+        let dims = PoolDims {
+            n,
+            c,
+            h,
+            w,
+            kernel: spec.kernel,
+            stride: spec.stride,
+        };
         fits(op, &[shape], spec.kernel, [h, w], spec.stride)?;
         Ok(dims)
     }
@@ -275,18 +322,40 @@ impl Graph {
 
 fn conv_dims(op: &'static str, x: &[usize], weights: &[usize], spec: Conv2d) -> Result<ConvDims, GraphError> {
     let (&[n, c, h, w], &[o, c2, kh, kw]) = (x, weights) else {
-        return Err(GraphError::shape(op, &[x, weights], "wanted are [n, c, h, w] and [o, c, kh, kw]"));
+        return Err(GraphError::shape(
+            op,
+            &[x, weights],
+            "wanted are [n, c, h, w] and [o, c, kh, kw]",
+        ));
     };
     if c != c2 {
-        return Err(GraphError::shape(op, &[x, weights], format!("the channels {c} and {c2} differ")));
+        return Err(GraphError::shape(
+            op,
+            &[x, weights],
+            format!("the channels {c} and {c2} differ"),
+        ));
     }
     let Conv2d { stride, padding } = spec;
     let padded = |size: usize, pad: usize| pad.checked_mul(2).and_then(|both| size.checked_add(both));
     let (Some(height), Some(width)) = (padded(h, padding[0]), padded(w, padding[1])) else {
-        return Err(GraphError::shape(op, &[x, weights], format!("the padding {padding:?} is too large")));
+        return Err(GraphError::shape(
+            op,
+            &[x, weights],
+            format!("the padding {padding:?} is too large"),
+        ));
     };
     fits(op, &[x, weights], [kh, kw], [height, width], stride)?;
-    Ok(ConvDims { n, c, h, w, o, kh, kw, stride, padding })
+    Ok(ConvDims {
+        n,
+        c,
+        h,
+        w,
+        o,
+        kh,
+        kw,
+        stride,
+        padding,
+    })
 }
 
 fn fits(

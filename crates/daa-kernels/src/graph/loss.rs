@@ -53,7 +53,12 @@ impl Graph {
     ///
     /// # Errors
     /// Other shapes or types.
-    pub fn top1(&mut self, logits: TensorId, labels: TensorId, weights: TensorId) -> Result<TensorId, GraphError> {
+    pub fn top1(
+        &mut self,
+        logits: TensorId,
+        labels: TensorId,
+        weights: TensorId,
+    ) -> Result<TensorId, GraphError> {
         let (m, n) = self.labelled("top1", logits, labels, weights)?;
         let [rows] = self.record(Op::Top1 { m, n }, &[logits, labels, weights], [&[m]], &[])?;
         Ok(rows)
@@ -63,7 +68,12 @@ impl Graph {
     ///
     /// # Errors
     /// Other shapes or types.
-    pub fn mse(&mut self, pred: TensorId, target: TensorId, weights: TensorId) -> Result<TensorId, GraphError> {
+    pub fn mse(
+        &mut self,
+        pred: TensorId,
+        target: TensorId,
+        weights: TensorId,
+    ) -> Result<TensorId, GraphError> {
         let (m, n) = self.targeted("mse", pred, target, weights)?;
         let [rows] = self.record(Op::Mse { m, n }, &[pred, target, weights], [&[m]], &[])?;
         Ok(rows)
@@ -81,7 +91,12 @@ impl Graph {
         scale: f32,
     ) -> Result<TensorId, GraphError> {
         let (m, n) = self.targeted("mse_grad", pred, target, weights)?;
-        let [dpred] = self.record(Op::MseGrad { m, n, scale }, &[pred, target, weights], [&[m, n]], &[])?;
+        let [dpred] = self.record(
+            Op::MseGrad { m, n, scale },
+            &[pred, target, weights],
+            [&[m, n]],
+            &[],
+        )?;
         Ok(dpred)
     }
 
@@ -92,10 +107,18 @@ impl Graph {
         labels: TensorId,
         weights: TensorId,
     ) -> Result<(usize, usize), GraphError> {
-        let (l, y, w) = (self.floats(op, logits)?, self.typed(op, labels, DType::U32)?, self.floats(op, weights)?);
+        let (l, y, w) = (
+            self.floats(op, logits)?,
+            self.typed(op, labels, DType::U32)?,
+            self.floats(op, weights)?,
+        );
         match (l, y, w) {
             (&[m, n], &[m1], &[m2]) if m == m1 && m == m2 => Ok((m, n)),
-            _ => Err(GraphError::shape(op, &[l, y, w], "wanted are logits [m, n], labels [m] and weights [m]")),
+            _ => Err(GraphError::shape(
+                op,
+                &[l, y, w],
+                "wanted are logits [m, n], labels [m] and weights [m]",
+            )),
         }
     }
 
@@ -106,10 +129,18 @@ impl Graph {
         target: TensorId,
         weights: TensorId,
     ) -> Result<(usize, usize), GraphError> {
-        let (p, t, w) = (self.floats(op, pred)?, self.floats(op, target)?, self.floats(op, weights)?);
+        let (p, t, w) = (
+            self.floats(op, pred)?,
+            self.floats(op, target)?,
+            self.floats(op, weights)?,
+        );
         match (p, t, w) {
             (&[m, n], &[m1, n1], &[m2]) if m == m1 && n == n1 && m == m2 => Ok((m, n)),
-            _ => Err(GraphError::shape(op, &[p, t, w], "wanted are predictions and targets [m, n] and weights [m]")),
+            _ => Err(GraphError::shape(
+                op,
+                &[p, t, w],
+                "wanted are predictions and targets [m, n] and weights [m]",
+            )),
         }
     }
 }

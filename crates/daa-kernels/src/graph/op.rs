@@ -4,27 +4,44 @@ use super::{Graph, TensorId};
 use crate::activation::Activation;
 use crate::error::LaunchError;
 use crate::launch::Launch;
+use crate::ops::batch_norm::BatchNormDims;
 use crate::ops::conv2d::ConvDims;
 use crate::ops::elementwise::Binary;
 use crate::ops::matmul::Transpose;
 use crate::ops::pool2d::{PoolDims, PoolKind};
 use crate::ops::reduce::{Reduce, ReduceAxis};
 use crate::ops::{
-    activation, adam, batch_norm, channel_sum, conv2d, cross_entropy, dropout, elementwise, linear, matmul, mse,
-    pool2d, reduce, sgd, softmax, top1,
+    activation, adam, batch_norm, channel_sum, conv2d, cross_entropy, dropout, elementwise, linear, matmul,
+    mse, pool2d, reduce, sgd, softmax, top1,
 };
 
 /// One op with its attributes. The methods of [`Graph`] that record them say what they compute.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "the fields are the sizes and constants that the methods of Graph document")]
+#[expect(
+    missing_docs,
+    reason = "the fields are the sizes and constants that the methods of Graph document"
+)]
 pub enum Op {
     /// [`Graph::matmul`]
-    Matmul { m: usize, k: usize, n: usize, transpose: Transpose },
+    Matmul {
+        m: usize,
+        k: usize,
+        n: usize,
+        transpose: Transpose,
+    },
     /// [`Graph::linear`]
-    Linear { m: usize, k: usize, n: usize, activation: Option<Activation> },
+    Linear {
+        m: usize,
+        k: usize,
+        n: usize,
+        activation: Option<Activation>,
+    },
     /// [`Graph::conv2d`]
-    Conv2d { dims: ConvDims, activation: Option<Activation> },
+    Conv2d {
+        dims: ConvDims,
+        activation: Option<Activation>,
+    },
     /// [`Graph::conv2d_grad_input`]
     Conv2dGradInput { dims: ConvDims },
     /// [`Graph::conv2d_grad_weight`]
@@ -36,11 +53,22 @@ pub enum Op {
     /// [`Graph::pool2d_grad`]
     Pool2dGrad { kind: PoolKind, dims: PoolDims },
     /// [`Graph::batch_norm`]
-    BatchNorm { n: usize, c: usize, spatial: usize, eps: f32, momentum: f32 },
+    BatchNorm {
+        n: usize,
+        c: usize,
+        spatial: usize,
+        eps: f32,
+        momentum: f32,
+    },
     /// [`Graph::batch_norm_grad`]
     BatchNormGrad { n: usize, c: usize, spatial: usize },
     /// [`Graph::batch_norm_infer`]
-    BatchNormInfer { n: usize, c: usize, spatial: usize, eps: f32 },
+    BatchNormInfer {
+        n: usize,
+        c: usize,
+        spatial: usize,
+        eps: f32,
+    },
     /// [`Graph::dropout`]
     Dropout { rate: f32, salt: u32 },
     /// [`Graph::activation`]
@@ -60,7 +88,12 @@ pub enum Op {
     /// [`Graph::top1`]
     Top1 { m: usize, n: usize },
     /// [`Graph::reduce`]
-    Reduce { kind: Reduce, axis: ReduceAxis, m: usize, n: usize },
+    Reduce {
+        kind: Reduce,
+        axis: ReduceAxis,
+        m: usize,
+        n: usize,
+    },
     /// [`Graph::add`], [`Graph::sub`], [`Graph::mul`]
     Binary(Binary),
     /// [`Graph::scale`]
@@ -142,11 +175,17 @@ impl Op {
             Self::ChannelSum { n, c, spatial } => channel_sum::launch(n, c, spatial),
             Self::Pool2d { kind, dims } => pool2d::launch_forward(kind, dims),
             Self::Pool2dGrad { kind, dims } => pool2d::launch_grad(kind, dims),
-            Self::BatchNorm { n, c, spatial, eps, momentum } => {
-                batch_norm::launch_train(n, c, spatial, eps, momentum)
+            Self::BatchNorm {
+                n,
+                c,
+                spatial,
+                eps,
+                momentum,
+            } => batch_norm::launch(BatchNormDims { n, c, spatial }, eps, momentum),
+            Self::BatchNormGrad { n, c, spatial } => batch_norm::launch_grad(BatchNormDims { n, c, spatial }),
+            Self::BatchNormInfer { n, c, spatial, eps } => {
+                batch_norm::launch_infer(BatchNormDims { n, c, spatial }, eps)
             }
-            Self::BatchNormGrad { n, c, spatial } => batch_norm::launch_grad(n, c, spatial),
-            Self::BatchNormInfer { n, c, spatial, eps } => batch_norm::launch_infer(n, c, spatial, eps),
             Self::Dropout { rate, salt } => dropout::launch(len, rate, salt),
             Self::Activation(kind) => activation::launch(len, kind),
             Self::ActivationGrad(kind) => activation::launch_grad(len, kind),

@@ -2,11 +2,16 @@
 
 use super::{Graph, Op, TensorId};
 use crate::error::GraphError;
-use crate::ops::{adam, sgd};
+
+/// Words of SGD's hyperparameters: `[learning rate, momentum, weight decay, 1 for Nesterov]`.
+pub const SGD_HYPER_WORDS: usize = 4;
+
+/// Words of Adam's hyperparameters: `[learning rate, β₁, β₂, ε, decoupled weight decay, L2, 1/(1 − β₁ᵗ), 1/(1 − β₂ᵗ)]`.
+pub const ADAM_HYPER_WORDS: usize = 8;
 
 impl Graph {
     /// One step of stochastic gradient descent with momentum on `param`. `hyper` is an input of
-    /// [`sgd::HYPER_WORDS`] floats.
+    /// [`SGD_HYPER_WORDS`] floats.
     ///
     /// # Errors
     /// Different shapes, a `hyper` of another size, or a `param` or `velocity` that cannot be changed in place.
@@ -18,13 +23,13 @@ impl Graph {
         hyper: TensorId,
     ) -> Result<(), GraphError> {
         self.same("sgd", &[param, grad, velocity])?;
-        self.hyper("sgd", hyper, sgd::HYPER_WORDS)?;
+        self.hyper("sgd", hyper, SGD_HYPER_WORDS)?;
         let [] = self.record(Op::Sgd, &[grad, hyper], [], &[param, velocity])?;
         Ok(())
     }
 
     /// One step of Adam or AdamW on `param` with first and second moments `m` and `v`. `hyper` is an input of
-    /// [`adam::HYPER_WORDS`] floats.
+    /// [`ADAM_HYPER_WORDS`] floats.
     ///
     /// # Errors
     /// Different shapes, a `hyper` of another size, or tensors that cannot be changed in place.
@@ -37,7 +42,7 @@ impl Graph {
         hyper: TensorId,
     ) -> Result<(), GraphError> {
         self.same("adam", &[param, grad, m, v])?;
-        self.hyper("adam", hyper, adam::HYPER_WORDS)?;
+        self.hyper("adam", hyper, ADAM_HYPER_WORDS)?;
         let [] = self.record(Op::Adam, &[grad, hyper], [], &[param, m, v])?;
         Ok(())
     }
@@ -47,6 +52,10 @@ impl Graph {
         if shape == [words] {
             return Ok(());
         }
-        Err(GraphError::shape(op, &[shape], format!("the hyperparameters are [{words}]")))
+        Err(GraphError::shape(
+            op,
+            &[shape],
+            format!("the hyperparameters are [{words}]"),
+        ))
     }
 }

@@ -66,7 +66,12 @@ impl Plan {
         let graph = self.graph();
         let phase = |(number, name): (usize, &String)| PhaseCost {
             name: name.clone(),
-            ops: graph.nodes.iter().filter(|n| n.phase.index() == number).map(|n| cost(graph, n)).collect(),
+            ops: graph
+                .nodes
+                .iter()
+                .filter(|n| n.phase.index() == number)
+                .map(|n| cost(graph, n))
+                .collect(),
         };
         let owners = graph.ids().filter(|&id| graph.root(id) == id);
         Explanation {
@@ -81,10 +86,17 @@ impl Plan {
 
 fn cost(graph: &Graph, node: &crate::graph::Node) -> OpCost {
     let shapes = |ids: &[crate::graph::TensorId]| {
-        ids.iter().map(|&id| format!("{:?}", graph.shape(id))).collect::<Vec<_>>().join(", ")
+        ids.iter()
+            .map(|&id| format!("{:?}", graph.shape(id)))
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     let operands = || node.inputs.iter().chain(&node.outputs).chain(&node.updates);
-    let made = if node.outputs.is_empty() { &node.updates } else { &node.outputs };
+    let made = if node.outputs.is_empty() {
+        &node.updates
+    } else {
+        &node.outputs
+    };
     let elements = made.first().map_or(0, |&id| graph.tensor(id).elements() as u64);
     // What is changed in place is read and written.
     let updated: u64 = node.updates.iter().map(|&id| graph.tensor(id).bytes()).sum();
@@ -108,7 +120,14 @@ impl fmt::Display for Explanation {
                 phase.flops() as f64 / 1e6
             )?;
             for op in &phase.ops {
-                writeln!(f, "  {:<20} {:>10}  {:>12} FLOP  {}", op.op, op.bytes.to_string(), op.flops, op.shapes)?;
+                writeln!(
+                    f,
+                    "  {:<20} {:>10}  {:>12} FLOP  {}",
+                    op.op,
+                    op.bytes.to_string(),
+                    op.flops,
+                    op.shapes
+                )?;
             }
         }
         writeln!(
