@@ -28,41 +28,78 @@ impl Geometry {
         }
     }
 
-    /// Combines every window of `x` into `y`, tap by tap: `first` for the first tap, `next` for the others.
+    /// Whether windows are two by two and lie side by side: the usual pooling, with loops of its own.
+    fn halves(&self) -> bool {
+        self.window == [2, 2] && self.stride == [2, 2]
+    }
+
+    /// Combines every window of `x` into `y`, tap after tap in row-major order.
     fn combine(&self, x: &[f32], y: &mut [f32], next: impl Fn(f32, f32) -> f32 + Copy) {
-        let planes = x.chunks_exact(self.h * self.w).zip(y.chunks_exact_mut(self.oh * self.ow));
+        let planes = x
+            .chunks_exact(self.h * self.w)
+            .zip(y.chunks_exact_mut(self.oh * self.ow));
         for (plane, out) in planes.take(self.planes) {
-            for (oy, out) in out.chunks_exact_mut(self.ow).enumerate() {
-                for ky in 0..self.window[0] {
-                    let row = &plane[(oy * self.stride[0] + ky) * self.w..][..self.w];
-                    for kx in 0..self.window[1] {
-                        if ky == 0 && kx == 0 {
-                            self.each_window(row, 0, out, |_, value| value);
+            if !self.halves() {
+                self.combine_plane(plane, out, next);
+                continue;
+            }
+            for (rows, out) in plane.chunks_exact(2 * self.w).zip(out.chunks_exact_mut(self.ow)) {
+                let (top, bottom) = rows.split_at(self.w);
+                let pairs = top.as_chunks::<2>().0.iter().zip(bottom.as_chunks::<2>().0);
+                for (value, (top, bottom)) in out.iter_mut().zip(pairs) {
+                    *value = next(next(next(top[0], top[1]), bottom[0]), bottom[1]);
+                }
+            }
+        }
+    }
+
+    /// Combines every window of one plane, whatever their size.
+    fn combine_plane(&self, plane: &[f32], out: &mut [f32], next: impl Fn(f32, f32) -> f32) {
+        for (oy, out) in out.chunks_exact_mut(self.ow).enumerate() {
+            for ky in 0..self.window[0] {
+                let row = &plane[(oy * self.stride[0] + ky) * self.w..][..self.w];
+                for kx in 0..self.window[1] {
+                    for (value, &tap) in out.iter_mut().zip(row[kx..].iter().step_by(self.stride[1])) {
+                        *value = if ky == 0 && kx == 0 {
+                            tap
                         } else {
-                            self.each_window(row, kx, out, next);
-                        }
+                            next(*value, tap)
+                        };
                     }
                 }
             }
         }
     }
 
-    /// Updates each output of one row with the tap in column `kx` of its window.
-    fn each_window(&self, row: &[f32], kx: usize, out: &mut [f32], update: impl Fn(f32, f32) -> f32) {
-        if self.stride[1] == 2 && kx < 2 {
-            // The usual pooling, in a form that the compiler vectorises. The last window may end with the row, so
-            // its second half may lie beyond the last whole pair only when the window is one wide.
-            let (pairs, _) = row.as_chunks::<2>();
-            let whole = out.len().min(pairs.len());
-            for (value, pair) in out.iter_mut().zip(pairs) {
-                *value = update(*value, pair[kx]);
-            }
-            for (index, value) in out.iter_mut().enumerate().skip(whole) {
-                *value = update(*value, row[index * 2 + kx]);
-            }
-        } else {
-            for (value, &tap) in out.iter_mut().zip(row[kx..].iter().step_by(self.stride[1])) {
-                *value = update(*value, tap);
+    /// Gives each gradient of one plane to the largest element of its window. Windows scatter in row-major order, which
+    /// adds to each element in the order in which the WGSL form gathers.
+    fn scatter_plane(&self, plane: &[f32], dy: &[f32], gradient: &mut [f32]) {
+        gradient.fill(0.0);
+        for (index, &dy) in dy.iter().enumerate() {
+            gradient[self.largest(plane, self.corner(index / self.ow, index % self.ow))] += dy;
+        }
+    }
+
+    /// The same for windows that are two by two and lie side by side.
+    fn scatter_halves(&self, plane: &[f32], dy: &[f32], gradient: &mut [f32]) {
+        let pair = 2 * self.w;
+        gradient[dy.len() / self.ow * pair..].fill(0.0);
+        let rows = plane.chunks_exact(pair).zip(gradient.chunks_exact_mut(pair));
+        for ((rows, gradients), dy) in rows.zip(dy.chunks_exact(self.ow)) {
+            let (top, bottom) = rows.split_at(self.w);
+            let (top_gradient, bottom_gradient) = gradients.split_at_mut(self.w);
+            let (top_pairs, top_rest) = top_gradient.as_chunks_mut::<2>();
+            let (bottom_pairs, bottom_rest) = bottom_gradient.as_chunks_mut::<2>();
+            top_rest.fill(0.0);
+            bottom_rest.fill(0.0);
+            let values = top.as_chunks::<2>().0.iter().zip(bottom.as_chunks::<2>().0);
+            let targets = top_pairs.iter_mut().zip(bottom_pairs);
+            for (((top, bottom), (to_top, to_bottom)), &dy) in values.zip(targets).zip(dy) {
+                let [second, third, fourth] = winner(*top, *bottom);
+                let dy = dy.to_bits();
+                let later = third | fourth;
+                *to_top = [dy & !(second | later), dy & second & !later].map(f32::from_bits);
+                *to_bottom = [dy & third & !fourth, dy & fourth].map(f32::from_bits);
             }
         }
     }
@@ -87,6 +124,21 @@ impl Geometry {
     }
 }
 
+/// For the second, third and fourth element of a window whether it is larger than all before it: all bits or none. Which
+/// one wins is a coin toss, so a branch would be mispredicted half of the time.
+const fn winner(top: [f32; 2], bottom: [f32; 2]) -> [u32; 3] {
+    let second = mask(top[1] > top[0]);
+    let best = if top[1] > top[0] { top[1] } else { top[0] };
+    let third = mask(bottom[0] > best);
+    let best = if bottom[0] > best { bottom[0] } else { best };
+    [second, third, mask(bottom[1] > best)]
+}
+
+/// All bits or none.
+const fn mask(condition: bool) -> u32 {
+    (condition as u32).wrapping_neg()
+}
+
 /// Host form of [`crate::ops::pool2d::MAX_POOL2D`].
 pub fn max_forward(mut call: HostCall<'_>) {
     let [x] = call.reads_f32();
@@ -107,17 +159,17 @@ pub fn avg_forward(mut call: HostCall<'_>) {
     }
 }
 
-/// Host form of [`crate::ops::pool2d::MAX_POOL2D_GRAD`]. Windows scatter in row-major order, which adds to each element
-/// in the order in which the WGSL form gathers.
+/// Host form of [`crate::ops::pool2d::MAX_POOL2D_GRAD`].
 pub fn max_grad(mut call: HostCall<'_>) {
     let [x, dy] = call.reads_f32();
     let [dx] = call.take_writes_f32();
     let g = Geometry::from_words(call.params);
     let planes = x.chunks_exact(g.h * g.w).zip(dx.chunks_exact_mut(g.h * g.w));
     for ((plane, gradient), dy) in planes.zip(dy.chunks_exact(g.oh * g.ow)).take(g.planes) {
-        gradient.fill(0.0);
-        for (index, &dy) in dy.iter().enumerate() {
-            gradient[g.largest(plane, g.corner(index / g.ow, index % g.ow))] += dy;
+        if g.halves() {
+            g.scatter_halves(plane, dy, gradient);
+        } else {
+            g.scatter_plane(plane, dy, gradient);
         }
     }
 }
@@ -128,7 +180,11 @@ pub fn avg_grad(mut call: HostCall<'_>) {
     let [dx] = call.take_writes_f32();
     let g = Geometry::from_words(call.params);
     let count = (g.window[0] * g.window[1]) as f32;
-    for (gradient, dy) in dx.chunks_exact_mut(g.h * g.w).zip(dy.chunks_exact(g.oh * g.ow)).take(g.planes) {
+    for (gradient, dy) in dx
+        .chunks_exact_mut(g.h * g.w)
+        .zip(dy.chunks_exact(g.oh * g.ow))
+        .take(g.planes)
+    {
         gradient.fill(0.0);
         for (index, &dy) in dy.iter().enumerate() {
             let corner = g.corner(index / g.ow, index % g.ow);
