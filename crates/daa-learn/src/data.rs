@@ -48,6 +48,7 @@ mod limits;
 mod npy;
 mod preprocess;
 mod read;
+mod shape;
 mod source;
 mod split;
 mod table;
@@ -61,10 +62,10 @@ pub use dataset::{Dataset, Matrix, Target};
 pub use error::{DataError, DataErrorClass};
 pub use limits::{Limits, MAX_CATEGORIES, MAX_CLASSES, MAX_GUESSED_CLASSES};
 pub use preprocess::{ColumnEncoder, ColumnKind, InputEncoder, Preprocess, TargetEncoder};
+pub use shape::InputShape;
 pub use source::{DataSource, LoadOptions};
 pub use split::{Split, SplitShares, split};
 pub use table::{
-    Column, ColumnValues, DataWarning, DenseValues, Features, InputShape, MISSING_CODE, Table, TableTarget,
-    TargetChoice,
+    Column, ColumnValues, DataWarning, DenseValues, Features, MISSING_CODE, Table, TableTarget, TargetChoice,
 };
 pub use target::TaskKind;

@@ -62,9 +62,14 @@ pub(super) fn decode(
     order: ByteOrder,
 ) -> Result<Array, DataError> {
     if dims.first().is_some_and(|&rows| rows == 0) {
-        return Err(DataError::HeaderOnly { file: file.to_owned() });
+        return Err(DataError::HeaderOnly {
+            file: file.to_owned(),
+        });
     }
-    let bad = |reason: String| DataError::BadHeader { file: file.to_owned(), reason };
+    let bad = |reason: String| DataError::BadHeader {
+        file: file.to_owned(),
+        reason,
+    };
     if dims.is_empty() || dims.contains(&0) {
         return Err(bad(format!("the dimensions {dims:?} hold no values")));
     }
@@ -75,11 +80,19 @@ pub(super) fn decode(
         .ok_or_else(|| bad(format!("the dimensions {dims:?} overflow")))? as u64;
     let found = (header + body.len()) as u64;
     if found < announced {
-        return Err(DataError::Truncated { file: file.to_owned(), expected: announced.to_string(), found });
+        return Err(DataError::Truncated {
+            file: file.to_owned(),
+            expected: announced.to_string(),
+            found,
+        });
     }
     if found > announced {
         let (expected, extra) = (announced, found - announced);
-        return Err(DataError::TrailingBytes { file: file.to_owned(), expected, extra });
+        return Err(DataError::TrailingBytes {
+            file: file.to_owned(),
+            expected,
+            extra,
+        });
     }
     let elements = decode_elements(body, kind, order);
     Ok(Array { dims, elements })
@@ -130,12 +143,24 @@ impl Array {
         let shape = match *self.dims.as_slice() {
             [_] => InputShape::Flat { features: 1 },
             [_, features] => InputShape::Flat { features },
-            [_, height, width] => InputShape::Image { channels: 1, height, width },
+            [_, height, width] => InputShape::Image {
+                channels: 1,
+                height,
+                width,
+            },
             [_, height, width, channels] if is_channels(channels) && !is_channels(height) => {
                 self.elements = self.elements.channels_first(height * width, channels);
-                InputShape::Image { channels, height, width }
+                InputShape::Image {
+                    channels,
+                    height,
+                    width,
+                }
             }
-            [_, channels, height, width] => InputShape::Image { channels, height, width },
+            [_, channels, height, width] => InputShape::Image {
+                channels,
+                height,
+                width,
+            },
             _ => {
                 return Err(DataError::Unsupported {
                     file: file.to_owned(),
@@ -215,9 +240,12 @@ impl Elements {
             }
             turned
         }
-        self.map_order(|v| turn(v, pixels, channels), |v| turn(v, pixels, channels), |v| turn(v, pixels, channels), |v| {
-            turn(v, pixels, channels)
-        })
+        self.map_order(
+            |v| turn(v, pixels, channels),
+            |v| turn(v, pixels, channels),
+            |v| turn(v, pixels, channels),
+            |v| turn(v, pixels, channels),
+        )
     }
 
     fn map_order(

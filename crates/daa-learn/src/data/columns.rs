@@ -16,7 +16,10 @@ const NAMES_FROM: usize = 20;
 
 /// Whether the field stands for "no value".
 pub(super) fn is_missing(field: &str) -> bool {
-    matches!(field, "" | "?") || ["na", "nan", "null"].iter().any(|word| field.eq_ignore_ascii_case(word))
+    matches!(field, "" | "?")
+        || ["na", "nan", "null"]
+            .iter()
+            .any(|word| field.eq_ignore_ascii_case(word))
 }
 
 /// Whether the number is finite as a 32-bit float too.
@@ -33,7 +36,9 @@ pub(super) fn infer(
 ) -> Result<Option<Column>, DataError> {
     let present = || fields.fields().filter(|field| !is_missing(field));
     if present().next().is_none() {
-        warnings.push(DataWarning::AllMissing { column: name.to_owned() });
+        warnings.push(DataWarning::AllMissing {
+            column: name.to_owned(),
+        });
         return Ok(None);
     }
     let values = if present().all(|field| field.parse::<f64>().is_ok()) {
@@ -43,7 +48,11 @@ pub(super) fn infer(
         let words: BTreeSet<&str> = present().collect();
         let (column, distinct) = (name.to_owned(), words.len());
         if rows >= NAMES_FROM && distinct * 2 > rows {
-            warnings.push(DataWarning::NearlyUnique { column, distinct, rows });
+            warnings.push(DataWarning::NearlyUnique {
+                column,
+                distinct,
+                rows,
+            });
             return Ok(None);
         }
         if distinct > MAX_CATEGORIES {
@@ -52,7 +61,10 @@ pub(super) fn infer(
         }
         categorical(fields)
     };
-    Ok(Some(Column { name: name.to_owned(), values }))
+    Ok(Some(Column {
+        name: name.to_owned(),
+        values,
+    }))
 }
 
 /// The fields as numbers, NaN where missing.
@@ -67,8 +79,22 @@ pub(super) fn numeric(file: &str, name: &str, fields: &TextColumn) -> Result<Col
         match field.parse::<f64>() {
             // `parse` takes "-nan" too, which is no missing value but no number either.
             Ok(value) if fits_f32(value) => values.push(value),
-            Ok(_) => return Err(DataError::NonFinite { file, row, column, value: shown(field) }),
-            Err(_) => return Err(DataError::NotNumeric { file, row, column, value: shown(field) }),
+            Ok(_) => {
+                return Err(DataError::NonFinite {
+                    file,
+                    row,
+                    column,
+                    value: shown(field),
+                });
+            }
+            Err(_) => {
+                return Err(DataError::NotNumeric {
+                    file,
+                    row,
+                    column,
+                    value: shown(field),
+                });
+            }
         }
     }
     Ok(ColumnValues::Numeric(values))
@@ -82,12 +108,19 @@ pub(super) fn categorical(fields: &TextColumn) -> ColumnValues {
         .fields()
         .map(|field| index.get(field).copied().unwrap_or(MISSING_CODE))
         .collect();
-    ColumnValues::Categorical { categories: words.into_iter().map(str::to_owned).collect(), codes }
+    ColumnValues::Categorical {
+        categories: words.into_iter().map(str::to_owned).collect(),
+        codes,
+    }
 }
 
 /// A field as it is shown in messages: short, and on one line.
 pub(super) fn shown(field: &str) -> String {
     let short: String = field.chars().take(40).collect();
     let short = short.escape_debug().to_string();
-    if field.chars().nth(40).is_some() { short + "…" } else { short }
+    if field.chars().nth(40).is_some() {
+        short + "…"
+    } else {
+        short
+    }
 }

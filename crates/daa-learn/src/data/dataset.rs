@@ -86,24 +86,44 @@ impl Dataset {
         let first_bad = |values: &[f32]| values.iter().position(|value| !value.is_finite());
         if let Some(at) = first_bad(&features) {
             let (row, column) = ((at / width) as u64 + 1, (at % width).to_string());
-            return Err(DataError::NonFinite { file, row, column, value: features[at].to_string() });
+            return Err(DataError::NonFinite {
+                file,
+                row,
+                column,
+                value: features[at].to_string(),
+            });
         }
         match &target {
             Target::Values(values) => {
                 if let Some(at) = first_bad(values) {
                     let (row, column) = (at as u64 + 1, "target".to_owned());
-                    return Err(DataError::NonFinite { file, row, column, value: values[at].to_string() });
+                    return Err(DataError::NonFinite {
+                        file,
+                        row,
+                        column,
+                        value: values[at].to_string(),
+                    });
                 }
             }
             Target::Classes { labels, classes } => {
                 if let Some(at) = labels.iter().position(|&label| label as usize >= *classes) {
                     let max = u32::try_from(classes.saturating_sub(1)).unwrap_or(u32::MAX);
                     let (row, label) = (at as u64 + 1, i64::from(labels[at]));
-                    return Err(DataError::LabelOutOfRange { file, row, label, max });
+                    return Err(DataError::LabelOutOfRange {
+                        file,
+                        row,
+                        label,
+                        max,
+                    });
                 }
             }
         }
-        Ok(Self { shape, features, target, feature_names: Vec::new() })
+        Ok(Self {
+            shape,
+            features,
+            target,
+            feature_names: Vec::new(),
+        })
     }
 
     /// The data set with a name per value of a row.

@@ -225,7 +225,9 @@ pub enum DataError {
         value: f64,
     },
     /// So many classes that the target looks like a name or an id.
-    #[error("{file}: the target \"{column}\" has {found} classes in {rows} rows, allowed are at most {limit}")]
+    #[error(
+        "{file}: the target \"{column}\" has {found} classes in {rows} rows, allowed are at most {limit}"
+    )]
     TooManyClasses {
         /// The file.
         file: String,
@@ -275,7 +277,9 @@ pub enum DataError {
         value: String,
     },
     /// Text in a column that held numbers in training.
-    #[error("{file}: row {row}, column \"{column}\": \"{value}\" is not a number, the model was trained on numbers")]
+    #[error(
+        "{file}: row {row}, column \"{column}\": \"{value}\" is not a number, the model was trained on numbers"
+    )]
     NotNumeric {
         /// The file.
         file: String,
@@ -406,11 +410,18 @@ impl DataError {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            Self::Missing { nearest: Some(name), .. } => format!("did you mean the built-in data set `{name}`?"),
-            Self::UnknownColumn { nearest: Some(name), .. } => format!("did you mean `{name}`?"),
+            Self::Missing {
+                nearest: Some(name), ..
+            } => format!("did you mean the built-in data set `{name}`?"),
+            Self::UnknownColumn {
+                nearest: Some(name), ..
+            } => format!("did you mean `{name}`?"),
             Self::UnknownColumn { columns, .. } => format!("the columns are: {}", columns.join(", ")),
             Self::NoLabels { looked_for, .. } => {
-                format!("put the labels beside the features as {}", looked_for.join(" or "))
+                format!(
+                    "put the labels beside the features as {}",
+                    looked_for.join(" or ")
+                )
             }
             Self::TargetNotNumeric { value, .. } => {
                 format!("remove rows like \"{value}\", or state classification")
@@ -433,9 +444,10 @@ impl DataError {
             Self::Empty { .. } | Self::HeaderOnly { .. } => "check that the file was written to its end",
             Self::WrongMagic { .. } => "check that the file is what its name says",
             Self::Unsupported { .. } => "convert the data to CSV with a header, npy, or idx",
-            Self::BrokenGzip { .. } | Self::Truncated { .. } | Self::TrailingBytes { .. } | Self::BadHeader { .. } => {
-                "the file is damaged: copy or download it again"
-            }
+            Self::BrokenGzip { .. }
+            | Self::Truncated { .. }
+            | Self::TrailingBytes { .. }
+            | Self::BadHeader { .. } => "the file is damaged: copy or download it again",
             Self::TooLarge { .. } => "take a sample of the rows, or split the file",
             other => other.content_hint(),
         }
@@ -453,7 +465,9 @@ impl DataError {
             Self::OneClass { .. } | Self::ConstantTarget { .. } => {
                 "there is nothing to tell apart: name another column with --target"
             }
-            Self::TooManyClasses { .. } => "this looks like a name or an id: name another column with --target",
+            Self::TooManyClasses { .. } => {
+                "this looks like a name or an id: name another column with --target"
+            }
             Self::LabelOutOfRange { .. } => "number the classes from 0",
             Self::CountMismatch { .. } => "check that both files belong together",
             Self::NonFinite { .. } => "remove the row, or leave the field empty in a CSV file",

@@ -33,15 +33,24 @@ pub(super) fn decode_npy(file: &str, bytes: &[u8]) -> Result<Array, DataError> {
         }
         _ => return Err(truncated()),
     };
-    let bad = |reason: String| DataError::BadHeader { file: file.to_owned(), reason };
+    let bad = |reason: String| DataError::BadHeader {
+        file: file.to_owned(),
+        reason,
+    };
     if length > MAX_HEADER {
-        return Err(bad(format!("a header of {length} bytes, allowed are at most {MAX_HEADER}")));
+        return Err(bad(format!(
+            "a header of {length} bytes, allowed are at most {MAX_HEADER}"
+        )));
     }
     let text = bytes.get(start..start + length).ok_or_else(truncated)?;
     let text = std::str::from_utf8(text).map_err(|_| bad("not text".to_owned()))?;
     let header = Parser { rest: text }.dictionary().map_err(bad)?;
     let (kind, order) = element_kind(file, &header.descr)?;
-    let dims = if header.shape.is_empty() { vec![1] } else { header.shape };
+    let dims = if header.shape.is_empty() {
+        vec![1]
+    } else {
+        header.shape
+    };
     let body = &bytes[start + length..];
     let array = if header.fortran {
         let turned: Vec<usize> = dims.iter().rev().copied().collect();
@@ -103,7 +112,10 @@ fn from_fortran(array: Array, dims: Vec<usize>) -> Array {
             index[axis] = 0;
         }
     }
-    Array { dims, elements: array.elements.picked(&order) }
+    Array {
+        dims,
+        elements: array.elements.picked(&order),
+    }
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -126,7 +138,10 @@ impl<'a> Parser<'a> {
     /// Consumes `token` if it comes next.
     fn take(&mut self, token: &str) -> bool {
         self.skip_space();
-        self.rest.strip_prefix(token).map(|rest| self.rest = rest).is_some()
+        self.rest
+            .strip_prefix(token)
+            .map(|rest| self.rest = rest)
+            .is_some()
     }
 
     fn expect(&mut self, token: &str) -> Result<(), String> {
@@ -151,12 +166,17 @@ impl<'a> Parser<'a> {
 
     fn number(&mut self) -> Result<usize, String> {
         self.skip_space();
-        let end = self.rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(self.rest.len());
+        let end = self
+            .rest
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(self.rest.len());
         let (digits, rest) = self.rest.split_at(end);
         self.rest = rest;
         // Python 2 wrote a long number with an L.
         self.take("L");
-        digits.parse().map_err(|_| format!("\"{digits}\" is no dimension"))
+        digits
+            .parse()
+            .map_err(|_| format!("\"{digits}\" is no dimension"))
     }
 
     fn tuple(&mut self) -> Result<Vec<usize>, String> {
@@ -217,6 +237,10 @@ impl<'a> Parser<'a> {
             return Err("descr, fortran_order and shape are needed".to_owned());
         }
         self.skip_space();
-        if self.rest.is_empty() { Ok(header) } else { Err("text behind the dictionary".to_owned()) }
+        if self.rest.is_empty() {
+            Ok(header)
+        } else {
+            Err("text behind the dictionary".to_owned())
+        }
     }
 }

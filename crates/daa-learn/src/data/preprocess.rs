@@ -158,8 +158,16 @@ impl TryFrom<Stored> for Preprocess {
     type Error = DataError;
 
     fn try_from(stored: Stored) -> Result<Self, DataError> {
-        let Stored { input, target_name, target } = stored;
-        let this = Self { input, target_name, target };
+        let Stored {
+            input,
+            target_name,
+            target,
+        } = stored;
+        let this = Self {
+            input,
+            target_name,
+            target,
+        };
         match this.flaw() {
             Some(reason) => Err(DataError::BadPreprocess { reason }),
             None => Ok(this),
@@ -190,9 +198,9 @@ impl Preprocess {
     #[must_use]
     pub fn shape(&self) -> InputShape {
         match &self.input {
-            InputEncoder::Columns(encoders) => {
-                InputShape::Flat { features: encoders.iter().map(|encoder| encoder.kind.width()).sum() }
-            }
+            InputEncoder::Columns(encoders) => InputShape::Flat {
+                features: encoders.iter().map(|encoder| encoder.kind.width()).sum(),
+            },
             InputEncoder::Dense { shape, .. } => *shape,
         }
     }
@@ -203,7 +211,10 @@ impl Preprocess {
     pub fn feature_names(&self) -> Vec<String> {
         let encoders = match &self.input {
             InputEncoder::Columns(encoders) => encoders,
-            InputEncoder::Dense { shape: InputShape::Flat { features }, .. } => {
+            InputEncoder::Dense {
+                shape: InputShape::Flat { features },
+                ..
+            } => {
                 return (0..*features).map(|index| format!("x{index}")).collect();
             }
             InputEncoder::Dense { .. } => return Vec::new(),
@@ -235,7 +246,10 @@ impl Preprocess {
             _ => return Some("a row holds no values".to_owned()),
         }
         if self.shape().values() > limit {
-            return Some(format!("a row holds {} values, allowed are at most {limit}", self.shape().values()));
+            return Some(format!(
+                "a row holds {} values, allowed are at most {limit}",
+                self.shape().values()
+            ));
         }
         self.input_flaw().or_else(|| self.target_flaw())
     }
@@ -251,7 +265,11 @@ impl Preprocess {
             InputEncoder::Dense { shape, mean, std } => {
                 let groups = shape.groups().0;
                 if mean.len() != groups || std.len() != groups {
-                    return Some(format!("{} means and {} deviations for {shape}", mean.len(), std.len()));
+                    return Some(format!(
+                        "{} means and {} deviations for {shape}",
+                        mean.len(),
+                        std.len()
+                    ));
                 }
                 let sound = mean.iter().zip(std).all(|(&mean, &std)| is_scale(mean, std));
                 (!sound).then(|| "a mean or deviation is out of range".to_owned())
@@ -291,7 +309,10 @@ fn column_flaw(encoder: &ColumnEncoder, is_new: bool) -> Option<String> {
         }
         ColumnKind::Categorical { categories, .. } => {
             if categories.len() > MAX_CATEGORIES {
-                format!("has {} categories, allowed are at most {MAX_CATEGORIES}", categories.len())
+                format!(
+                    "has {} categories, allowed are at most {MAX_CATEGORIES}",
+                    categories.len()
+                )
             } else if encoder.kind.width() == 0 {
                 "has no category".to_owned()
             } else if categories.is_sorted_by(|a, b| a < b) {

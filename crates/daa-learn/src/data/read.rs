@@ -19,8 +19,14 @@ pub(super) enum Format {
 /// The decompressed content of `path`, at most `limits.file` bytes on disk and `limits.decoded` in memory.
 pub(super) fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>, DataError> {
     let broken = |source: std::io::Error| match source.kind() {
-        ErrorKind::NotFound => DataError::Missing { path: path.to_owned(), nearest: None },
-        _ => DataError::Read { path: path.to_owned(), source },
+        ErrorKind::NotFound => DataError::Missing {
+            path: path.to_owned(),
+            nearest: None,
+        },
+        _ => DataError::Read {
+            path: path.to_owned(),
+            source,
+        },
     };
     let file = path.display().to_string();
     // Asked before opening: opening a pipe would wait for its other end.
@@ -37,7 +43,10 @@ pub(super) fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>, DataErr
     let mut bytes = Vec::new();
     // The file may grow while it is read: the bound holds for what is read, not for what was announced.
     let handle = std::fs::File::open(path).map_err(broken)?;
-    handle.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(broken)?;
+    handle
+        .take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(broken)?;
     check_bytes(&file, bytes.len() as u64, limit)?;
     decompress(&file, bytes, limits)
 }
@@ -45,7 +54,9 @@ pub(super) fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>, DataErr
 /// `bytes` as they are, or unpacked if they are gzip; never more than `limits.decoded`.
 pub(super) fn decompress(file: &str, bytes: Vec<u8>, limits: &Limits) -> Result<Vec<u8>, DataError> {
     if bytes.is_empty() {
-        return Err(DataError::Empty { file: file.to_owned() });
+        return Err(DataError::Empty {
+            file: file.to_owned(),
+        });
     }
     let limit = limits.decoded.get();
     if !bytes.starts_with(&[0x1f, 0x8b]) {
@@ -62,14 +73,19 @@ pub(super) fn decompress(file: &str, bytes: Vec<u8>, limits: &Limits) -> Result<
             expected: "more compressed".to_owned(),
             found: bytes.len() as u64,
         }),
-        Err(error) => Err(DataError::BrokenGzip { file: file.to_owned(), reason: error.to_string() }),
+        Err(error) => Err(DataError::BrokenGzip {
+            file: file.to_owned(),
+            reason: error.to_string(),
+        }),
         Ok(_) if unpacked.len() as u64 > limit => Err(DataError::TooLarge {
             file: file.to_owned(),
             what: "bytes after decompression",
             found: format!("more than {limit}"),
             limit,
         }),
-        Ok(0) => Err(DataError::Empty { file: file.to_owned() }),
+        Ok(0) => Err(DataError::Empty {
+            file: file.to_owned(),
+        }),
         Ok(_) => Ok(unpacked),
     }
 }
@@ -78,7 +94,12 @@ fn check_bytes(file: &str, found: u64, limit: u64) -> Result<(), DataError> {
     if found <= limit {
         return Ok(());
     }
-    Err(DataError::TooLarge { file: file.to_owned(), what: "bytes", found: found.to_string(), limit })
+    Err(DataError::TooLarge {
+        file: file.to_owned(),
+        what: "bytes",
+        found: found.to_string(),
+        limit,
+    })
 }
 
 /// The format of `bytes`. The name decides only what a file without a known start was meant to be.
@@ -107,7 +128,11 @@ pub(super) fn sniff(file: &str, bytes: &[u8]) -> Result<Format, DataError> {
         }
     }
     let name = Path::new(file.strip_suffix(".gz").unwrap_or(file));
-    let name = name.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let name = name
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_lowercase();
     let expected = if name.ends_with(".npy") {
         "an npy file"
     } else if name.ends_with(".idx") || name.contains("-idx") || name.ends_with("ubyte") {
@@ -123,5 +148,9 @@ pub(super) fn sniff(file: &str, bytes: &[u8]) -> Result<Format, DataError> {
 /// The error for `bytes` that should have been `expected`.
 pub(super) fn wrong_magic(file: &str, expected: &'static str, bytes: &[u8]) -> DataError {
     let found: Vec<String> = bytes.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    DataError::WrongMagic { file: file.to_owned(), expected, found: found.join(" ") }
+    DataError::WrongMagic {
+        file: file.to_owned(),
+        expected,
+        found: found.join(" "),
+    }
 }

@@ -89,14 +89,23 @@ impl LoadOptions {
     /// The default options with a named target column.
     #[must_use]
     pub fn with_target(target: impl Into<String>) -> Self {
-        Self { target: Some(target.into()), ..Self::default() }
+        Self {
+            target: Some(target.into()),
+            ..Self::default()
+        }
     }
 }
 
 /// Files as they were decoded.
 enum Content {
     Text(TextTable),
-    Dense { table: Table, labels: Option<RawLabels>, labels_file: String, looked_for: Vec<String> },
+    Dense {
+        // Boxed: it is several times as large as the other variant.
+        table: Box<Table>,
+        labels: Option<RawLabels>,
+        labels_file: String,
+        looked_for: Vec<String>,
+    },
 }
 
 impl DataSource {
@@ -108,13 +117,24 @@ impl DataSource {
         let file = self.to_string();
         match self.open(options)? {
             Content::Text(text) => text_for_training(&file, text, options),
-            Content::Dense { table, labels, labels_file, looked_for } => {
+            Content::Dense {
+                table,
+                labels,
+                labels_file,
+                looked_for,
+            } => {
                 if let Some(column) = &options.target {
-                    return Err(DataError::NoNamedColumns { file, column: shown(column) });
+                    return Err(DataError::NoNamedColumns {
+                        file,
+                        column: shown(column),
+                    });
                 }
                 let path = PathBuf::from(&file);
                 let labels = labels.ok_or(DataError::NoLabels { path, looked_for })?;
-                let place = Place { file: &labels_file, column: "label" };
+                let place = Place {
+                    file: &labels_file,
+                    column: "label",
+                };
                 let target = labels.for_training(place, options.task)?;
                 table.with_target(Some(target), "label", &labels_file)
             }
@@ -134,7 +154,12 @@ impl DataSource {
         let file = self.to_string();
         match self.open(options)? {
             Content::Text(text) => text_for_model(&file, text, model, &options.limits),
-            Content::Dense { mut table, labels, labels_file, .. } => {
+            Content::Dense {
+                mut table,
+                labels,
+                labels_file,
+                ..
+            } => {
                 model.check_shape(&table)?;
                 if let Some(Err(reason)) = apply_labels(&mut table, labels, model) {
                     table.warnings.push(DataWarning::TargetIgnored { reason });
@@ -190,7 +215,11 @@ fn fashion_folder(options: &LoadOptions) -> PathBuf {
     options
         .fashion_mnist
         .clone()
-        .or_else(|| std::env::var_os("DAA_FASHION_MNIST").filter(|value| !value.is_empty()).map(PathBuf::from))
+        .or_else(|| {
+            std::env::var_os("DAA_FASHION_MNIST")
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        })
         .unwrap_or_else(|| PathBuf::from(FASHION_MNIST_FOLDER))
 }
 
@@ -255,16 +284,27 @@ fn arrays(
             None => RawLabels::Numbers(values),
         });
     }
-    let mut table = array.into_table(name, limits)?;
+    let mut table = Box::new(array.into_table(name, limits)?);
     table.test_start = test_start;
-    let labels_file = files.labels.as_ref().map_or_else(|| name.to_owned(), |path| path.display().to_string());
-    Ok(Content::Dense { table, labels, labels_file, looked_for: files.looked_for.clone() })
+    let labels_file = files
+        .labels
+        .as_ref()
+        .map_or_else(|| name.to_owned(), |path| path.display().to_string());
+    Ok(Content::Dense {
+        table,
+        labels,
+        labels_file,
+        looked_for: files.looked_for.clone(),
+    })
 }
 
 /// The embedded digits: 64 pixels from 0 to 16 and the digit per line, without a header.
 fn digits(limits: &Limits) -> Result<Content, DataError> {
     let bytes = decompress("digits", DIGITS.to_vec(), limits)?;
-    let bad = |reason: String| DataError::BadHeader { file: "digits".to_owned(), reason };
+    let bad = |reason: String| DataError::BadHeader {
+        file: "digits".to_owned(),
+        reason,
+    };
     let text = std::str::from_utf8(&bytes).map_err(|error| bad(error.to_string()))?;
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     for line in text.lines() {
@@ -276,8 +316,12 @@ fn digits(limits: &Limits) -> Result<Content, DataError> {
         pixels.extend_from_slice(values);
         labels.push(f64::from(*label));
     }
-    let shape = InputShape::Image { channels: 1, height: 8, width: 8 };
-    let table = Table::dense("digits", shape, DenseValues::Bytes(pixels), limits)?;
+    let shape = InputShape::Image {
+        channels: 1,
+        height: 8,
+        width: 8,
+    };
+    let table = Box::new(Table::dense("digits", shape, DenseValues::Bytes(pixels), limits)?);
     let names = (0..10).map(|digit| digit.to_string()).collect();
     Ok(Content::Dense {
         table,
@@ -291,7 +335,13 @@ fn text_for_training(file: &str, mut text: TextTable, options: &LoadOptions) -> 
     let (at, target_choice) = choose(file, &text, options.target.as_deref())?;
     let labels = RawLabels::Text(std::mem::take(&mut text.columns[at]));
     let target_name = std::mem::take(&mut text.header[at]);
-    let target = labels.for_training(Place { file, column: &target_name }, options.task)?;
+    let target = labels.for_training(
+        Place {
+            file,
+            column: &target_name,
+        },
+        options.task,
+    )?;
     let mut warnings = Vec::new();
     let mut found = Vec::new();
     for (position, (name, fields)) in text.header.iter().zip(&mut text.columns).enumerate() {
@@ -300,13 +350,18 @@ fn text_for_training(file: &str, mut text: TextTable, options: &LoadOptions) -> 
             continue;
         }
         if name.is_empty() {
-            warnings.push(DataWarning::Unnamed { position: position + 1 });
+            warnings.push(DataWarning::Unnamed {
+                position: position + 1,
+            });
         } else if let Some(column) = columns::infer(file, name, &fields, &mut warnings)? {
             found.push(column);
         }
     }
     if found.is_empty() {
-        return Err(DataError::NoFeatures { file: file.to_owned(), target: target_name });
+        return Err(DataError::NoFeatures {
+            file: file.to_owned(),
+            target: target_name,
+        });
     }
     Ok(Table {
         file: file.to_owned(),
@@ -338,8 +393,13 @@ fn text_for_model(
     let target_at = place(model.target_name());
     if places.iter().any(Option::is_none) {
         let missing = encoders.iter().zip(&places).filter(|(_, place)| place.is_none());
-        let columns = missing.map(|(encoder, _)| format!("\"{}\"", encoder.name)).collect();
-        return Err(DataError::MissingColumns { file: file.to_owned(), columns });
+        let columns = missing
+            .map(|(encoder, _)| format!("\"{}\"", encoder.name))
+            .collect();
+        return Err(DataError::MissingColumns {
+            file: file.to_owned(),
+            columns,
+        });
     }
     super::table::check_size(file, text.rows, model.shape().values(), limits)?;
     let mut found = Vec::with_capacity(encoders.len());
@@ -349,7 +409,10 @@ fn text_for_model(
             ColumnKind::Numeric { .. } => columns::numeric(file, &encoder.name, &fields)?,
             ColumnKind::Categorical { .. } => columns::categorical(&fields),
         };
-        found.push(super::Column { name: encoder.name.clone(), values });
+        found.push(super::Column {
+            name: encoder.name.clone(),
+            values,
+        });
     }
     let mut table = Table {
         file: file.to_owned(),
@@ -369,6 +432,14 @@ fn text_for_model(
 }
 
 /// Puts the labels into the table in the model's terms, or says why not.
-fn apply_labels(table: &mut Table, labels: Option<RawLabels>, model: &Preprocess) -> Option<Result<(), String>> {
-    Some(labels?.for_model(model.target()).map(|target| table.target = Some(target)))
+fn apply_labels(
+    table: &mut Table,
+    labels: Option<RawLabels>,
+    model: &Preprocess,
+) -> Option<Result<(), String>> {
+    Some(
+        labels?
+            .for_model(model.target())
+            .map(|target| table.target = Some(target)),
+    )
 }

@@ -33,7 +33,10 @@ impl Default for SplitShares {
                 Err(_) => Permille::ZERO,
             }
         }
-        Self { test: share(200), validation: share(125) }
+        Self {
+            test: share(200),
+            validation: share(125),
+        }
     }
 }
 
@@ -56,10 +59,16 @@ pub struct Split {
 pub fn split(table: &Table, shares: &SplitShares, stream: &Stream) -> Result<Split, DataError> {
     for (field, share) in [("test", shares.test), ("validation", shares.validation)] {
         if share >= Permille::WHOLE {
-            return Err(DataError::BadShare { field, value: share.get(), allowed: "0 to 999" });
+            return Err(DataError::BadShare {
+                field,
+                value: share.get(),
+                allowed: "0 to 999",
+            });
         }
     }
-    let target = table.target().ok_or_else(|| DataError::NoTarget { file: table.file().to_owned() })?;
+    let target = table.target().ok_or_else(|| DataError::NoTarget {
+        file: table.file().to_owned(),
+    })?;
     let pool = table.test_start().unwrap_or_else(|| table.rows());
     let mut groups = groups(target, pool);
     for (index, group) in groups.iter_mut().enumerate() {
@@ -78,14 +87,21 @@ pub fn split(table: &Table, shares: &SplitShares, stream: &Stream) -> Result<Spl
         ("training", &train, true),
     ] {
         if needed && rows.is_empty() {
-            return Err(DataError::TooFewRows { rows: table.rows(), part });
+            return Err(DataError::TooFewRows {
+                rows: table.rows(),
+                part,
+            });
         }
     }
     let sorted = |mut rows: Vec<u32>| {
         rows.sort_unstable();
         rows
     };
-    Ok(Split { train: sorted(train), validation: sorted(validation), test: sorted(test) })
+    Ok(Split {
+        train: sorted(train),
+        validation: sorted(validation),
+        test: sorted(test),
+    })
 }
 
 /// The first `pool` rows by class, or by quantile of their value.
@@ -103,7 +119,9 @@ fn groups(target: &TableTarget, pool: usize) -> Vec<Vec<u32>> {
             let value = |row: u32| values[row as usize];
             rows.sort_unstable_by(|&a, &b| value(a).total_cmp(&value(b)).then(a.cmp(&b)));
             let count = (pool / 20).clamp(1, 10);
-            (0..count).map(|bin| rows[bin * pool / count..(bin + 1) * pool / count].to_vec()).collect()
+            (0..count)
+                .map(|bin| rows[bin * pool / count..(bin + 1) * pool / count].to_vec())
+                .collect()
         }
     }
 }

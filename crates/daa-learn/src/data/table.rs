@@ -1,72 +1,10 @@
 //! What a reader returns: rows as they stand in the files, before any normalization.
 
-use super::{DataError, Limits};
+mod fingerprint;
+
+use super::{DataError, InputShape, Limits};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-
-/// The shape of one row as a network sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InputShape {
-    /// A row of unordered numbers.
-    Flat {
-        /// How many numbers.
-        features: usize,
-    },
-    /// A picture; values lie channel by channel, row by row.
-    Image {
-        /// Colour channels.
-        channels: usize,
-        /// Pixels from top to bottom.
-        height: usize,
-        /// Pixels from left to right.
-        width: usize,
-    },
-}
-
-impl InputShape {
-    /// Values per row; `None` if the product does not fit.
-    #[must_use]
-    pub const fn checked_values(self) -> Option<usize> {
-        match self {
-            Self::Flat { features } => Some(features),
-            Self::Image { channels, height, width } => match channels.checked_mul(height) {
-                Some(lines) => lines.checked_mul(width),
-                None => None,
-            },
-        }
-    }
-
-    /// Values per row. Shapes inside a [`Table`], a [`Dataset`](super::Dataset) or a
-    /// [`Preprocess`](super::Preprocess) are checked, so that the product fits there.
-    #[must_use]
-    pub const fn values(self) -> usize {
-        match self.checked_values() {
-            Some(values) => values,
-            None => usize::MAX,
-        }
-    }
-
-    /// Groups of values that share one mean and deviation, and the size of each: an image has one group per
-    /// channel, a flat row one per number.
-    pub(super) const fn groups(self) -> (usize, usize) {
-        match self {
-            Self::Flat { features } => (features, 1),
-            Self::Image { channels, height, width } => (channels, height * width),
-        }
-    }
-}
-
-impl fmt::Display for InputShape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Flat { features } => write!(f, "rows of {features} numbers"),
-            Self::Image { channels, height, width } => {
-                write!(f, "images of {channels}×{height}×{width} (channels × height × width)")
-            }
-        }
-    }
-}
 
 /// Values that need no interpretation, row after row.
 #[derive(Debug, Clone, PartialEq)]
@@ -216,7 +154,11 @@ impl fmt::Display for DataWarning {
         match self {
             Self::Unnamed { position } => write!(f, "column {position} has no name and is left out"),
             Self::AllMissing { column } => write!(f, "column \"{column}\" has no values and is left out"),
-            Self::NearlyUnique { column, distinct, rows } => write!(
+            Self::NearlyUnique {
+                column,
+                distinct,
+                rows,
+            } => write!(
                 f,
                 "column \"{column}\" has {distinct} different words in {rows} rows and is left out as a name or id"
             ),
@@ -268,16 +210,24 @@ impl Table {
         values: DenseValues,
         limits: &Limits,
     ) -> Result<Self, DataError> {
-        let bad = |reason: String| DataError::BadHeader { file: file.to_owned(), reason };
+        let bad = |reason: String| DataError::BadHeader {
+            file: file.to_owned(),
+            reason,
+        };
         let width = shape
             .checked_values()
             .filter(|&width| width > 0)
             .ok_or_else(|| bad("a row of this shape holds no values".to_owned()))?;
         if values.is_empty() {
-            return Err(DataError::HeaderOnly { file: file.to_owned() });
+            return Err(DataError::HeaderOnly {
+                file: file.to_owned(),
+            });
         }
         if !values.len().is_multiple_of(width) {
-            return Err(bad(format!("{} values are no whole number of rows of {width}", values.len())));
+            return Err(bad(format!(
+                "{} values are no whole number of rows of {width}",
+                values.len()
+            )));
         }
         let rows = values.len() / width;
         check_size(file, rows, width, limits)?;
@@ -373,29 +323,6 @@ impl Table {
     pub fn warnings(&self) -> &[DataWarning] {
         &self.warnings
     }
-
-    /// A hash of everything that training sees, as 64 hexadecimal digits: two tables with the same fingerprint
-    /// train the same model. File names and warnings do not count.
-    #[must_use]
-    pub fn fingerprint(&self) -> String {
-        let mut hasher = blake3::Hasher::new_derive_key("daa-learn 2026 table fingerprint");
-        hash_count(&mut hasher, self.rows);
-        hash_count(&mut hasher, self.test_start.map_or(0, |start| start + 1));
-        hash_text(&mut hasher, &self.target_name);
-        hash_features(&mut hasher, &self.features);
-        match &self.target {
-            None => hash_text(&mut hasher, "none"),
-            Some(TableTarget::Classes { labels, names }) => {
-                hash_text(&mut hasher, "classes");
-                hash_words(&mut hasher, names, labels);
-            }
-            Some(TableTarget::Values(values)) => {
-                hash_text(&mut hasher, "values");
-                hash_numbers(&mut hasher, values);
-            }
-        }
-        hasher.finalize().to_hex().to_string()
-    }
 }
 
 /// Refuses rows, columns or values beyond `limits`.
@@ -408,7 +335,12 @@ pub(super) fn check_size(file: &str, rows: usize, columns: usize, limits: &Limit
     ] {
         if found > limit {
             let (file, found, limit) = (file.to_owned(), found.to_string(), limit as u64);
-            return Err(DataError::TooLarge { file, what, found, limit });
+            return Err(DataError::TooLarge {
+                file,
+                what,
+                found,
+                limit,
+            });
         }
     }
     Ok(())
@@ -429,80 +361,15 @@ fn check_target(file: &str, target: &TableTarget) -> Result<(), DataError> {
                 None => Ok(()),
             }
         }
-        TableTarget::Values(values) => match values.iter().position(|&value| !super::columns::fits_f32(value)) {
-            Some(at) => Err(DataError::NonFinite {
-                file,
-                row: at as u64 + 1,
-                column: "target".to_owned(),
-                value: values[at].to_string(),
-            }),
-            None => Ok(()),
-        },
-    }
-}
-
-fn hash_count(hasher: &mut blake3::Hasher, count: usize) {
-    hasher.update(&(count as u64).to_le_bytes());
-}
-
-fn hash_text(hasher: &mut blake3::Hasher, text: &str) {
-    hash_count(hasher, text.len());
-    hasher.update(text.as_bytes());
-}
-
-fn hash_numbers(hasher: &mut blake3::Hasher, values: &[f64]) {
-    hash_count(hasher, values.len());
-    for value in values {
-        hasher.update(&value.to_le_bytes());
-    }
-}
-
-fn hash_words(hasher: &mut blake3::Hasher, words: &[String], codes: &[u32]) {
-    hash_count(hasher, words.len());
-    for word in words {
-        hash_text(hasher, word);
-    }
-    hash_count(hasher, codes.len());
-    for code in codes {
-        hasher.update(&code.to_le_bytes());
-    }
-}
-
-fn hash_features(hasher: &mut blake3::Hasher, features: &Features) {
-    match features {
-        Features::Columns(columns) => {
-            hash_count(hasher, columns.len());
-            for column in columns {
-                hash_text(hasher, &column.name);
-                match &column.values {
-                    ColumnValues::Numeric(values) => {
-                        hash_text(hasher, "numeric");
-                        hash_numbers(hasher, values);
-                    }
-                    ColumnValues::Categorical { categories, codes } => {
-                        hash_text(hasher, "categorical");
-                        hash_words(hasher, categories, codes);
-                    }
-                }
-            }
-        }
-        Features::Dense { shape, values } => {
-            hash_text(hasher, &shape.to_string());
-            match values {
-                DenseValues::Bytes(bytes) => {
-                    hash_text(hasher, "bytes");
-                    hasher.update(bytes);
-                }
-                DenseValues::Floats(floats) => {
-                    hash_text(hasher, "floats");
-                    // In blocks: a call per number would take longer than the hashing itself.
-                    let mut block = Vec::with_capacity(4 * 4096);
-                    for chunk in floats.chunks(4096) {
-                        block.clear();
-                        block.extend(chunk.iter().flat_map(|value| value.to_le_bytes()));
-                        hasher.update(&block);
-                    }
-                }
+        TableTarget::Values(values) => {
+            match values.iter().position(|&value| !super::columns::fits_f32(value)) {
+                Some(at) => Err(DataError::NonFinite {
+                    file,
+                    row: at as u64 + 1,
+                    column: "target".to_owned(),
+                    value: values[at].to_string(),
+                }),
+                None => Ok(()),
             }
         }
     }

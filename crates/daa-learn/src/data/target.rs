@@ -59,7 +59,12 @@ pub(super) fn choose(
                 file: file.to_owned(),
                 column: shown(wanted),
                 nearest: nearest(wanted, header.iter().map(String::as_str)),
-                columns: header.iter().filter(|name| !name.is_empty()).take(16).cloned().collect(),
+                columns: header
+                    .iter()
+                    .filter(|name| !name.is_empty())
+                    .take(16)
+                    .cloned()
+                    .collect(),
             }),
         };
     }
@@ -70,10 +75,11 @@ pub(super) fn choose(
     }
     let last = header.iter().rposition(|name| !name.is_empty());
     // A header without any name is refused when it is read.
-    last.map(|at| (at, TargetChoice::LastColumn)).ok_or_else(|| DataError::NoHeader {
-        file: file.to_owned(),
-        first: String::new(),
-    })
+    last.map(|at| (at, TargetChoice::LastColumn))
+        .ok_or_else(|| DataError::NoHeader {
+            file: file.to_owned(),
+            first: String::new(),
+        })
 }
 
 /// The name closest to `wanted`, if one is close at all, whatever its case.
@@ -124,19 +130,33 @@ impl RawLabels {
             TargetEncoder::Classes { names } => {
                 let index: BTreeMap<&str, u32> = names.iter().map(String::as_str).zip(0..).collect();
                 let find = |at: usize, name: &str| {
-                    let unknown = || format!("row {} holds \"{}\", which is no class of the model", at + 1, shown(name));
+                    let unknown = || {
+                        format!(
+                            "row {} holds \"{}\", which is no class of the model",
+                            at + 1,
+                            shown(name)
+                        )
+                    };
                     index.get(name).copied().ok_or_else(unknown)
                 };
-                let labels: Result<Vec<u32>, String> =
-                    self.class_texts().enumerate().map(|(at, name)| find(at, &name)).collect();
-                Ok(TableTarget::Classes { labels: labels?, names: names.clone() })
+                let labels: Result<Vec<u32>, String> = self
+                    .class_texts()
+                    .enumerate()
+                    .map(|(at, name)| find(at, &name))
+                    .collect();
+                Ok(TableTarget::Classes {
+                    labels: labels?,
+                    names: names.clone(),
+                })
             }
             TargetEncoder::Values { .. } => {
                 let values: Result<Vec<f64>, String> = self
                     .numbers()
                     .enumerate()
                     .map(|(at, value)| {
-                        value.filter(|&value| fits_f32(value)).ok_or_else(|| format!("row {} holds no number", at + 1))
+                        value
+                            .filter(|&value| fits_f32(value))
+                            .ok_or_else(|| format!("row {} holds no number", at + 1))
                     })
                     .collect();
                 values.map(TableTarget::Values)
@@ -158,7 +178,9 @@ impl RawLabels {
                 Box::new(values.iter().map(|&value| number_name(value)))
             }
             Self::Named(values, names) => Box::new(values.iter().map(|&value| {
-                let name = names.get(value as usize).filter(|_| value >= 0.0 && value.fract() == 0.0);
+                let name = names
+                    .get(value as usize)
+                    .filter(|_| value >= 0.0 && value.fract() == 0.0);
                 name.cloned().unwrap_or_else(|| number_name(value))
             })),
         }
@@ -185,7 +207,12 @@ fn check_class_numbers(file: &str, values: &[f64], max: u32) -> Result<Vec<u32>,
                 return Ok(value as u32);
             }
             let (file, row, label) = (file.to_owned(), at as u64 + 1, value as i64);
-            Err(DataError::LabelOutOfRange { file, row, label, max })
+            Err(DataError::LabelOutOfRange {
+                file,
+                row,
+                label,
+                max,
+            })
         })
         .collect()
 }
@@ -223,9 +250,19 @@ fn number_target(place: Place<'_>, values: &[f64], task: TaskKind) -> Result<Tab
     if let Some(at) = values.iter().position(|&value| !fits_f32(value)) {
         let (file, row, column) = (place.file.to_owned(), at as u64 + 1, place.column.to_owned());
         return Err(if values[at].is_nan() {
-            DataError::MissingTarget { file, row, column, value: "NaN".to_owned() }
+            DataError::MissingTarget {
+                file,
+                row,
+                column,
+                value: "NaN".to_owned(),
+            }
         } else {
-            DataError::NonFinite { file, row, column, value: values[at].to_string() }
+            DataError::NonFinite {
+                file,
+                row,
+                column,
+                value: values[at].to_string(),
+            }
         });
     }
     let limit = MAX_CLASSES.min(values.len() / 2);
@@ -237,7 +274,11 @@ fn number_target(place: Place<'_>, values: &[f64], task: TaskKind) -> Result<Tab
             whole && distinct(values).len() <= MAX_GUESSED_CLASSES.min(limit.max(1))
         }
     };
-    if classes { classes_of_numbers(place, values, limit) } else { measured(place, values.to_vec()) }
+    if classes {
+        classes_of_numbers(place, values, limit)
+    } else {
+        measured(place, values.to_vec())
+    }
 }
 
 /// The distinct values in numeric order; zero has no sign.
@@ -260,7 +301,10 @@ fn classes_of_numbers(place: Place<'_>, values: &[f64], limit: usize) -> Result<
     })?;
     let label = |value: f64| all.partition_point(|&other| other < value) as u32;
     let labels = values.iter().map(|&value| label(value)).collect();
-    Ok(TableTarget::Classes { labels, names: all.iter().map(|&value| number_name(value)).collect() })
+    Ok(TableTarget::Classes {
+        labels,
+        names: all.iter().map(|&value| number_name(value)).collect(),
+    })
 }
 
 fn classes_of_words(place: Place<'_>, fields: &TextColumn) -> Result<TableTarget, DataError> {
@@ -271,7 +315,10 @@ fn classes_of_words(place: Place<'_>, fields: &TextColumn) -> Result<TableTarget
     })?;
     let index: BTreeMap<&str, u32> = words.iter().copied().zip(0..).collect();
     let labels = fields.fields().map(|field| index[field]).collect();
-    Ok(TableTarget::Classes { labels, names: words.into_iter().map(str::to_owned).collect() })
+    Ok(TableTarget::Classes {
+        labels,
+        names: words.into_iter().map(str::to_owned).collect(),
+    })
 }
 
 fn check_classes(
@@ -283,10 +330,20 @@ fn check_classes(
 ) -> Result<(), DataError> {
     let (file, column) = (place.file.to_owned(), place.column.to_owned());
     if found < 2 {
-        return Err(DataError::OneClass { file, column, class: first() });
+        return Err(DataError::OneClass {
+            file,
+            column,
+            class: first(),
+        });
     }
     if found > limit {
-        return Err(DataError::TooManyClasses { file, column, found, rows, limit });
+        return Err(DataError::TooManyClasses {
+            file,
+            column,
+            found,
+            rows,
+            limit,
+        });
     }
     Ok(())
 }

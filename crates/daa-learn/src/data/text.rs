@@ -57,7 +57,9 @@ pub(super) fn decode_csv(file: &str, bytes: &[u8], limits: &Limits) -> Result<Te
         .from_reader(bytes);
     let mut record = ByteRecord::new();
     if !next(file, &mut reader, &mut record)? {
-        return Err(DataError::Empty { file: file.to_owned() });
+        return Err(DataError::Empty {
+            file: file.to_owned(),
+        });
     }
     let header = read_header(file, &record, limits)?;
     let mut columns = vec![TextColumn::default(); header.len()];
@@ -86,17 +88,25 @@ pub(super) fn decode_csv(file: &str, bytes: &[u8], limits: &Limits) -> Result<Te
         }
     }
     if rows == 0 {
-        return Err(DataError::HeaderOnly { file: file.to_owned() });
+        return Err(DataError::HeaderOnly {
+            file: file.to_owned(),
+        });
     }
-    Ok(TextTable { header, columns, rows })
+    Ok(TextTable {
+        header,
+        columns,
+        rows,
+    })
 }
 
 fn next(file: &str, reader: &mut csv::Reader<&[u8]>, record: &mut ByteRecord) -> Result<bool, DataError> {
     // Reading bytes from memory with flexible lengths has no way to fail; should the csv crate find one, say so.
-    reader.read_byte_record(record).map_err(|error| DataError::BadHeader {
-        file: file.to_owned(),
-        reason: error.to_string(),
-    })
+    reader
+        .read_byte_record(record)
+        .map_err(|error| DataError::BadHeader {
+            file: file.to_owned(),
+            reason: error.to_string(),
+        })
 }
 
 fn line_of(record: &ByteRecord) -> u64 {
@@ -104,7 +114,10 @@ fn line_of(record: &ByteRecord) -> u64 {
 }
 
 fn not_utf8(file: &str, line: u64) -> DataError {
-    DataError::NotUtf8 { file: file.to_owned(), line }
+    DataError::NotUtf8 {
+        file: file.to_owned(),
+        line,
+    }
 }
 
 /// The separator of the first line.
@@ -129,14 +142,23 @@ fn read_header(file: &str, record: &ByteRecord, limits: &Limits) -> Result<Vec<S
         let name = std::str::from_utf8(name).map_err(|_| not_utf8(file, line_of(record)))?;
         header.push(name.trim().to_owned());
     }
-    if header.iter().all(|name| name.is_empty() || name.parse::<f64>().is_ok()) {
+    if header
+        .iter()
+        .all(|name| name.is_empty() || name.parse::<f64>().is_ok())
+    {
         let first: String = header.join(",").chars().take(40).collect();
-        return Err(DataError::NoHeader { file: file.to_owned(), first });
+        return Err(DataError::NoHeader {
+            file: file.to_owned(),
+            first,
+        });
     }
     let mut seen = BTreeSet::new();
     for name in header.iter().filter(|name| !name.is_empty()) {
         if !seen.insert(name) {
-            return Err(DataError::DuplicateColumn { file: file.to_owned(), column: name.clone() });
+            return Err(DataError::DuplicateColumn {
+                file: file.to_owned(),
+                column: name.clone(),
+            });
         }
     }
     Ok(header)

@@ -26,14 +26,20 @@ impl Preprocess {
                 }
                 (model.to_string(), shape.to_string())
             }
-            (InputEncoder::Columns(encoders), Features::Dense { shape, .. }) => {
-                (format!("a table with {} named columns", encoders.len()), shape.to_string())
-            }
-            (InputEncoder::Dense { shape, .. }, Features::Columns(columns)) => {
-                (shape.to_string(), format!("a table with {} named columns", columns.len()))
-            }
+            (InputEncoder::Columns(encoders), Features::Dense { shape, .. }) => (
+                format!("a table with {} named columns", encoders.len()),
+                shape.to_string(),
+            ),
+            (InputEncoder::Dense { shape, .. }, Features::Columns(columns)) => (
+                shape.to_string(),
+                format!("a table with {} named columns", columns.len()),
+            ),
         };
-        Err(DataError::ShapeMismatch { file: table.file().to_owned(), model, data })
+        Err(DataError::ShapeMismatch {
+            file: table.file().to_owned(),
+            model,
+            data,
+        })
     }
 
     /// The features of `rows` as a network takes them.
@@ -45,18 +51,28 @@ impl Preprocess {
         self.check_shape(table)?;
         check_rows(table, rows)?;
         let columns = self.shape().values();
-        let limits = Limits { rows: usize::MAX, columns: usize::MAX, ..Limits::default() };
+        let limits = Limits {
+            rows: usize::MAX,
+            columns: usize::MAX,
+            ..Limits::default()
+        };
         crate::data::table::check_size(table.file(), rows.len(), columns, &limits)?;
         let mut values = vec![0.0_f32; rows.len() * columns];
         match (&self.input, table.features()) {
             (InputEncoder::Dense { shape, mean, std }, Features::Dense { values: raw, .. }) => match raw {
                 DenseValues::Bytes(bytes) => dense(*shape, (mean, std), bytes, rows, f64::from, &mut values),
-                DenseValues::Floats(floats) => dense(*shape, (mean, std), floats, rows, f64::from, &mut values),
+                DenseValues::Floats(floats) => {
+                    dense(*shape, (mean, std), floats, rows, f64::from, &mut values)
+                }
             },
             (InputEncoder::Columns(encoders), Features::Columns(found)) => {
                 let mut at = 0;
                 for (encoder, column) in matched(table.file(), encoders, found)? {
-                    let out = Strided { values: &mut values, at, columns };
+                    let out = Strided {
+                        values: &mut values,
+                        at,
+                        columns,
+                    };
                     encode_column(table.file(), &encoder.kind, column, rows, out)?;
                     at += encoder.kind.width();
                 }
@@ -64,7 +80,11 @@ impl Preprocess {
             // Refused by `check_shape`.
             _ => {}
         }
-        Ok(Matrix { rows: rows.len(), columns, values })
+        Ok(Matrix {
+            rows: rows.len(),
+            columns,
+            values,
+        })
     }
 
     /// The table's targets as a network is trained towards them.
@@ -78,21 +98,32 @@ impl Preprocess {
             DataError::ShapeMismatch { file, model, data }
         };
         match (&self.target, table.target()) {
-            (_, None) => Err(DataError::NoTarget { file: table.file().to_owned() }),
-            (TargetEncoder::Values { mean, std }, Some(TableTarget::Values(values))) => {
-                Ok(Target::Values(values.iter().map(|&value| standardized(value, *mean, *std)).collect()))
-            }
+            (_, None) => Err(DataError::NoTarget {
+                file: table.file().to_owned(),
+            }),
+            (TargetEncoder::Values { mean, std }, Some(TableTarget::Values(values))) => Ok(Target::Values(
+                values
+                    .iter()
+                    .map(|&value| standardized(value, *mean, *std))
+                    .collect(),
+            )),
             (TargetEncoder::Classes { names }, Some(TableTarget::Classes { labels, names: own })) => {
                 let index: BTreeMap<&String, u32> = names.iter().zip(0..).collect();
                 let codes: Vec<Option<u32>> = own.iter().map(|name| index.get(name).copied()).collect();
                 let code = |&label: &u32| {
                     let unknown = || format!("of class \"{}\" too", shown(&own[label as usize]));
-                    codes[label as usize].ok_or_else(|| mismatch(format!("{} other classes", names.len()), unknown()))
+                    codes[label as usize]
+                        .ok_or_else(|| mismatch(format!("{} other classes", names.len()), unknown()))
                 };
                 let labels = labels.iter().map(code).collect::<Result<_, _>>()?;
-                Ok(Target::Classes { labels, classes: names.len() })
+                Ok(Target::Classes {
+                    labels,
+                    classes: names.len(),
+                })
             }
-            (TargetEncoder::Values { .. }, Some(_)) => Err(mismatch("numbers as target".into(), "in classes".into())),
+            (TargetEncoder::Values { .. }, Some(_)) => {
+                Err(mismatch("numbers as target".into(), "in classes".into()))
+            }
             (TargetEncoder::Classes { .. }, Some(_)) => {
                 Err(mismatch("classes as target".into(), "measured in numbers".into()))
             }
@@ -142,17 +173,29 @@ fn matched<'a>(
     encoders: &'a [ColumnEncoder],
     found: &'a [Column],
 ) -> Result<Vec<(&'a ColumnEncoder, &'a Column)>, DataError> {
-    let by_name: BTreeMap<&str, &Column> = found.iter().map(|column| (column.name.as_str(), column)).collect();
-    let pairs: Vec<_> = encoders.iter().map(|encoder| (encoder, by_name.get(encoder.name.as_str()))).collect();
+    let by_name: BTreeMap<&str, &Column> = found
+        .iter()
+        .map(|column| (column.name.as_str(), column))
+        .collect();
+    let pairs: Vec<_> = encoders
+        .iter()
+        .map(|encoder| (encoder, by_name.get(encoder.name.as_str())))
+        .collect();
     let columns: Vec<String> = pairs
         .iter()
         .filter(|(_, column)| column.is_none())
         .map(|(encoder, _)| format!("\"{}\"", encoder.name))
         .collect();
     if !columns.is_empty() {
-        return Err(DataError::MissingColumns { file: file.to_owned(), columns });
+        return Err(DataError::MissingColumns {
+            file: file.to_owned(),
+            columns,
+        });
     }
-    Ok(pairs.into_iter().filter_map(|(encoder, column)| Some((encoder, *column?))).collect())
+    Ok(pairs
+        .into_iter()
+        .filter_map(|(encoder, column)| Some((encoder, *column?)))
+        .collect())
 }
 
 /// The place of one column's numbers in the rows of a matrix.
@@ -176,7 +219,12 @@ fn encode_column(
     mut out: Strided<'_>,
 ) -> Result<(), DataError> {
     match kind {
-        ColumnKind::Numeric { mean, std, fill, indicator } => {
+        ColumnKind::Numeric {
+            mean,
+            std,
+            fill,
+            indicator,
+        } => {
             let ColumnValues::Numeric(values) = &column.values else {
                 return Err(not_numeric(file, column));
             };
@@ -193,11 +241,19 @@ fn encode_column(
             let missing = missing.then_some(categories.len());
             let index: BTreeMap<&str, usize> = categories.iter().map(String::as_str).zip(0..).collect();
             match &column.values {
-                ColumnValues::Categorical { categories: own, codes } => {
-                    let places: Vec<Option<usize>> = own.iter().map(|word| index.get(word.as_str()).copied()).collect();
+                ColumnValues::Categorical {
+                    categories: own,
+                    codes,
+                } => {
+                    let places: Vec<Option<usize>> =
+                        own.iter().map(|word| index.get(word.as_str()).copied()).collect();
                     for (at, &row) in rows.iter().enumerate() {
                         let code = codes[row as usize];
-                        let place = if code == MISSING_CODE { missing } else { places[code as usize] };
+                        let place = if code == MISSING_CODE {
+                            missing
+                        } else {
+                            places[code as usize]
+                        };
                         place.into_iter().for_each(|place| out.set(at, place, 1.0));
                     }
                 }
@@ -220,11 +276,23 @@ fn encode_column(
 fn not_numeric(file: &str, column: &Column) -> DataError {
     let (row, value) = match &column.values {
         ColumnValues::Categorical { categories, codes } => {
-            let word = |code: u32| categories.get(code as usize).filter(|word| word.parse::<f64>().is_err());
-            let found = codes.iter().enumerate().find_map(|(row, &code)| Some((row, word(code)?)));
+            let word = |code: u32| {
+                categories
+                    .get(code as usize)
+                    .filter(|word| word.parse::<f64>().is_err())
+            };
+            let found = codes
+                .iter()
+                .enumerate()
+                .find_map(|(row, &code)| Some((row, word(code)?)));
             found.map_or((0, String::new()), |(row, word)| (row, shown(word)))
         }
         ColumnValues::Numeric(_) => (0, String::new()),
     };
-    DataError::NotNumeric { file: file.to_owned(), row: row as u64 + 1, column: column.name.clone(), value }
+    DataError::NotNumeric {
+        file: file.to_owned(),
+        row: row as u64 + 1,
+        column: column.name.clone(),
+        value,
+    }
 }

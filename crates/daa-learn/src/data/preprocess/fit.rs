@@ -12,10 +12,15 @@ impl Preprocess {
     /// [`DataError::NoTarget`], [`DataError::TooFewRows`] if `train` is empty, [`DataError::NoSuchRow`].
     pub fn fit(table: &Table, train: &[u32]) -> Result<Self, DataError> {
         let Some(target) = table.target() else {
-            return Err(DataError::NoTarget { file: table.file().to_owned() });
+            return Err(DataError::NoTarget {
+                file: table.file().to_owned(),
+            });
         };
         if train.is_empty() {
-            return Err(DataError::TooFewRows { rows: table.rows(), part: "training" });
+            return Err(DataError::TooFewRows {
+                rows: table.rows(),
+                part: "training",
+            });
         }
         check_rows(table, train)?;
         let input = match table.features() {
@@ -27,7 +32,11 @@ impl Preprocess {
                     DenseValues::Bytes(bytes) => fit_dense(*shape, bytes, train, f64::from),
                     DenseValues::Floats(floats) => fit_dense(*shape, floats, train, f64::from),
                 };
-                InputEncoder::Dense { shape: *shape, mean, std }
+                InputEncoder::Dense {
+                    shape: *shape,
+                    mean,
+                    std,
+                }
             }
         };
         let target = match target {
@@ -37,14 +46,21 @@ impl Preprocess {
                 TargetEncoder::Values { mean, std }
             }
         };
-        Ok(Self { input, target_name: table.target_name().to_owned(), target })
+        Ok(Self {
+            input,
+            target_name: table.target_name().to_owned(),
+            target,
+        })
     }
 }
 
 /// Refuses rows that the table does not have.
 pub(super) fn check_rows(table: &Table, rows: &[u32]) -> Result<(), DataError> {
     match rows.iter().find(|&&row| row as usize >= table.rows()) {
-        Some(&row) => Err(DataError::NoSuchRow { row, rows: table.rows() }),
+        Some(&row) => Err(DataError::NoSuchRow {
+            row,
+            rows: table.rows(),
+        }),
         None => Ok(()),
     }
 }
@@ -55,7 +71,12 @@ fn fit_column(column: &Column, train: &[u32]) -> ColumnEncoder {
             let picked = train.iter().map(|&row| values[row as usize]);
             let indicator = picked.clone().any(f64::is_nan);
             let (mean, std) = moments(picked.filter(|value| !value.is_nan()));
-            ColumnKind::Numeric { mean, std, fill: mean, indicator }
+            ColumnKind::Numeric {
+                mean,
+                std,
+                fill: mean,
+                indicator,
+            }
         }
         ColumnValues::Categorical { categories, codes } => {
             let seen: BTreeSet<u32> = train.iter().map(|&row| codes[row as usize]).collect();
@@ -64,10 +85,16 @@ fn fit_column(column: &Column, train: &[u32]) -> ColumnEncoder {
                 .filter(|&&code| code != MISSING_CODE)
                 .map(|&code| categories[code as usize].clone())
                 .collect();
-            ColumnKind::Categorical { categories, missing: seen.contains(&MISSING_CODE) }
+            ColumnKind::Categorical {
+                categories,
+                missing: seen.contains(&MISSING_CODE),
+            }
         }
     };
-    ColumnEncoder { name: column.name.clone(), kind }
+    ColumnEncoder {
+        name: column.name.clone(),
+        kind,
+    }
 }
 
 /// Mean and population deviation in two passes; 0 and 1 without values, and 1 for a deviation that is nothing but
@@ -85,7 +112,11 @@ fn moments(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
 }
 
 fn sound_deviation(mean: f64, std: f64) -> f64 {
-    if std > 1e-12 * mean.abs() && std.is_normal() { std.min(f64::from(f32::MAX)) } else { 1.0 }
+    if std > 1e-12 * mean.abs() && std.is_normal() {
+        std.min(f64::from(f32::MAX))
+    } else {
+        1.0
+    }
 }
 
 /// Mean and deviation of each group of values, over the training rows.
@@ -109,8 +140,15 @@ fn fit_dense<T: Copy>(
         sums.iter().map(|sum| sum / count).collect::<Vec<f64>>()
     };
     let largest = f64::from(f32::MAX);
-    let mean: Vec<f64> = pass(&|_, value| value).into_iter().map(|mean| mean.clamp(-largest, largest)).collect();
+    let mean: Vec<f64> = pass(&|_, value| value)
+        .into_iter()
+        .map(|mean| mean.clamp(-largest, largest))
+        .collect();
     let variance = pass(&|group, value| (value - mean[group]).powi(2));
-    let std = mean.iter().zip(variance).map(|(&mean, variance)| sound_deviation(mean, variance.sqrt())).collect();
+    let std = mean
+        .iter()
+        .zip(variance)
+        .map(|(&mean, variance)| sound_deviation(mean, variance.sqrt()))
+        .collect();
     (mean, std)
 }
