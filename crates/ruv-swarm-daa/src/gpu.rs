@@ -1,0 +1,42 @@
+//! The agent of the original document and its parts.
+//!
+//! The parts measure, count and enforce limits for real. What needs a GPU, a vote or a network returns a typed error
+//! that ends in "is not built yet".
+
+pub mod compute;
+pub mod config;
+pub mod decision;
+pub mod learning;
+pub mod memory;
+pub mod monitor;
+pub mod protocol;
+pub mod resources;
+
+mod agent;
+mod builder;
+
+pub use agent::{EnhancedGPUDAAAgent, GpuAgentMetrics};
+pub use builder::EnhancedGPUDAAAgentBuilder;
+pub use compute::{BackendType, ComputeContext, KernelOptimizer, PipelineCache};
+pub use config::{CoordinationConfig, GpuMemoryConfig};
+pub use decision::{
+    AutonomousDecision, AutonomousDecisionEngine, AutonomousDecisionTree, AutonomousDecisionType,
+    ContextAnalyzer, FeedbackLoop, OutcomePredictor,
+};
+pub use learning::{
+    AutonomousNeuralArchitectureSearcher, CognitivePatternOptimizer, DAALearningIntegrator,
+    MemoryPatternAnalyzer, PerformanceLearner,
+};
+pub use memory::{
+    AdvancedBufferPool, EnhancedGpuMemoryManager, MemoryPressure, MemoryPressureMonitor, PooledBuffer, Tier,
+};
+pub use monitor::{AutonomousGPUOptimizer, PerformanceMonitor, RunningMean};
+pub use protocol::{
+    ConflictResolver, CoordinationHistory, CoordinationMetrics, CoordinationState,
+    DistributedConsensusAlgorithm, EnhancedCoordinationResult, InsightType, MultiAgentCoordinationProtocol,
+    PeerDiscoveryManager, ResourceNegotiator, SharedInsight,
+};
+pub use resources::{
+    AdaptiveAllocationStrategy, AutonomousResourceCoordinator, DynamicPriority, DynamicResourceAllocation,
+    PerformancePredictions, PredictiveResourceAnalyzer, ResourceSharingProtocol,
+};

@@ -1,0 +1,101 @@
+//! Settings of the GPU agent.
+
+use crate::error::{DAAError, DAAResult};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Settings of the memory manager.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GpuMemoryConfig {
+    /// Whether the pressure level is reported.
+    pub enable_pressure_monitoring: bool,
+    /// Whether the next allocation is forecast.
+    pub enable_predictive_allocation: bool,
+    /// Whether repeated failures stop allocation for a while.
+    pub enable_circuit_breaker: bool,
+    /// Capacity in MiB.
+    pub buffer_pool_size_mb: u64,
+    /// Share of the capacity above which memory is under pressure, above 0 and at most 1.
+    pub pressure_threshold: f32,
+    /// Share of the capacity above which a clean-up is due, above 0 and at most 1.
+    pub cleanup_threshold: f32,
+}
+
+/// Everything on, 1024 MiB, pressure above 0.8, clean-up above 0.9.
+impl Default for GpuMemoryConfig {
+    fn default() -> Self {
+        Self {
+            enable_pressure_monitoring: true,
+            enable_predictive_allocation: true,
+            enable_circuit_breaker: true,
+            buffer_pool_size_mb: 1024,
+            pressure_threshold: 0.8,
+            cleanup_threshold: 0.9,
+        }
+    }
+}
+
+impl GpuMemoryConfig {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`DAAError::ConfigError`] that names the field, its value and the allowed range.
+    pub fn validate(&self) -> DAAResult<()> {
+        if self.buffer_pool_size_mb == 0 || self.buffer_pool_size_mb > 1 << 30 {
+            return Err(DAAError::config(format!(
+                "`buffer_pool_size_mb` is {}, allowed are 1 to 2^30",
+                self.buffer_pool_size_mb
+            )));
+        }
+        check_share("pressure_threshold", self.pressure_threshold)?;
+        check_share("cleanup_threshold", self.cleanup_threshold)
+    }
+}
+
+/// Settings of the coordination protocol.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CoordinationConfig {
+    /// Share of the votes that is needed on top of the Byzantine quorum, above 0 and at most 1.
+    pub consensus_threshold: f32,
+    /// Bound on one negotiation.
+    pub negotiation_timeout: Duration,
+    /// Bound on repetitions of a failed negotiation.
+    pub max_retry_attempts: u32,
+    /// Whether peers that were not listed may be looked for.
+    pub enable_peer_discovery: bool,
+}
+
+/// Two thirds, 30 s, 3 repetitions, discovery on.
+impl Default for CoordinationConfig {
+    fn default() -> Self {
+        Self {
+            consensus_threshold: 2.0 / 3.0,
+            negotiation_timeout: Duration::from_secs(30),
+            max_retry_attempts: 3,
+            enable_peer_discovery: true,
+        }
+    }
+}
+
+impl CoordinationConfig {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`DAAError::ConfigError`] that names the field, its value and the allowed range.
+    pub fn validate(&self) -> DAAResult<()> {
+        if self.negotiation_timeout.is_zero() {
+            return Err(DAAError::config("`negotiation_timeout` is 0, it must be longer"));
+        }
+        check_share("consensus_threshold", self.consensus_threshold)
+    }
+}
+
+fn check_share(name: &str, value: f32) -> DAAResult<()> {
+    if value > 0.0 && value <= 1.0 {
+        Ok(())
+    } else {
+        Err(DAAError::config(format!(
+            "`{name}` is {value}, allowed is above 0 and at most 1"
+        )))
+    }
+}
