@@ -111,16 +111,19 @@ impl BlockingClient {
     /// [`CallError`].
     pub fn wait(&mut self, seq: u64, limit: Duration) -> Result<LedgerEvent, CallError> {
         let deadline = self.clock.monotonic().saturating_add(limit);
+        let mut last_turn = false;
         loop {
             match self.started.get(&seq) {
                 None => return Err(CallError::NotOpen { seq }),
                 Some(None) => {}
                 Some(Some(_)) => break,
             }
-            let now = self.clock.monotonic();
-            if now >= deadline {
+            if last_turn {
                 return Err(CallError::Timeout { seq, limit });
             }
+            // Even without time left, what has come already is taken in.
+            let now = self.clock.monotonic();
+            last_turn = now >= deadline;
             let until = self.outbox.next_due().map_or(deadline, |due| due.min(deadline));
             self.turn(until.saturating_sub(now));
         }

@@ -14,6 +14,9 @@ use std::thread::JoinHandle;
 /// Subscribers and sinks of one node.
 const MAX_SINKS: usize = 4096;
 
+/// Snapshots tried before a log counts as too fast to follow.
+const CONNECT_ATTEMPTS: u32 = 16;
+
 /// Why a node stopped following its log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -27,6 +30,12 @@ pub enum NodeEnd {
     /// The log refuses to serve it.
     #[error("the log does not serve the node: {0}")]
     Refused(SubscribeError),
+    /// The log forgets blocks faster than the node can restore snapshots.
+    #[error("the log was ahead of its own snapshot {attempts} times; it keeps too few blocks")]
+    Outrun {
+        /// How often it was tried.
+        attempts: u32,
+    },
     /// The log gave a block or snapshot that breaks its contract.
     #[error("the log broke its contract: {0}")]
     Broken(LedgerError),
@@ -39,9 +48,6 @@ pub enum NodeError {
     /// The genesis is refused.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The log does not serve it.
-    #[error(transparent)]
-    Subscribe(#[from] SubscribeError),
     /// The system gives no thread.
     #[error("no thread for the node: {reason}")]
     Thread {
@@ -54,7 +60,7 @@ pub enum NodeError {
         /// How many are allowed.
         limit: usize,
     },
-    /// The node has ended.
+    /// The node has ended, or could not begin to follow its log.
     #[error(transparent)]
     Ended(NodeEnd),
 }
@@ -254,20 +260,24 @@ impl Drop for LedgerNode {
     }
 }
 
-/// Subscribes after the ledger's height; where that is gone, restores the log's snapshot.
+/// Subscribes after the ledger's height; where that is gone, restores the log's snapshot first.
 fn connect(log: &dyn CommitLog, ledger: &Ledger) -> Result<(BlockStream, Option<Ledger>), NodeEnd> {
-    match log.subscribe(ledger.height() + 1) {
-        Ok(stream) => Ok((stream, None)),
-        Err(SubscribeError::Closed) => Err(NodeEnd::LogClosed),
-        Err(SubscribeError::TooOld { .. }) => {
-            let snapshot = log.snapshot().map_err(NodeEnd::Refused)?;
-            let restored = Ledger::restore(ledger.genesis(), &snapshot.bytes).map_err(NodeEnd::Broken)?;
-            // The log may move on between the two calls; then the caller's next attempt starts from a newer snapshot.
-            let stream = log.subscribe(restored.height() + 1).map_err(NodeEnd::Refused)?;
-            Ok((stream, Some(restored)))
+    let mut restored: Option<Ledger> = None;
+    for _ in 0..CONNECT_ATTEMPTS {
+        let height = restored.as_ref().unwrap_or(ledger).height();
+        match log.subscribe(height + 1) {
+            Ok(stream) => return Ok((stream, restored)),
+            // The log may move on between its snapshot and the subscription: then a newer snapshot is needed.
+            Err(SubscribeError::TooOld { .. }) => {}
+            Err(SubscribeError::Closed) => return Err(NodeEnd::LogClosed),
+            Err(error) => return Err(NodeEnd::Refused(error)),
         }
-        Err(error) => Err(NodeEnd::Refused(error)),
+        let snapshot = log.snapshot().map_err(NodeEnd::Refused)?;
+        restored = Some(Ledger::restore(ledger.genesis(), &snapshot.bytes).map_err(NodeEnd::Broken)?);
     }
+    Err(NodeEnd::Outrun {
+        attempts: CONNECT_ATTEMPTS,
+    })
 }
 
 fn follow(shared: &Shared, log: &dyn CommitLog, mut stream: BlockStream, stop: &Receiver<()>) -> NodeEnd {

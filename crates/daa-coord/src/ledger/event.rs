@@ -1,8 +1,9 @@
 //! What the ledger answers: one event per fact, each with a one-line reason for people in its `Display`.
 //!
-//! Every command that an agent really signed is answered by exactly one event whose [`LedgerEvent::answers`] names it;
-//! entries that nobody signed, or that were applied before, give [`LedgerEvent::Dropped`], which answers nobody.
-//! Every request is ended by exactly one event whose [`LedgerEvent::ends_request`] names it.
+//! Every command that an agent really signed is answered by one event whose [`LedgerEvent::answers`] names it; entries
+//! that nobody signed, or that were applied before, give [`LedgerEvent::Dropped`], which answers nobody. Every request
+//! is ended by exactly one event whose [`LedgerEvent::ends_request`] names it; for a request that was answered with
+//! [`LedgerEvent::RequestQueued`], that end is a second, later answer.
 
 use crate::command::RequestId;
 use crate::keys::Digest;
