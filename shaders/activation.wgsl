@@ -1,5 +1,4 @@
 // Activations and their gradients, element by element.
-// reference: cpu::activation
 //#include "shared/activation.wgsl"
 //#include "shared/linear_index.wgsl"
 
@@ -18,6 +17,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> dx: array<f32>;
 @group(0) @binding(3) var<uniform> backward_params: Params;
 
+// reference: cpu::activation::forward_host
 @compute @workgroup_size(256)
 fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     let i = linear_index(id, groups);
@@ -26,6 +26,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
     }
 }
 
+// reference: cpu::activation::backward_host
 @compute @workgroup_size(256)
 fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     let i = linear_index(id, groups);

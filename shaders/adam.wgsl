@@ -1,5 +1,4 @@
 // Adam and AdamW.
-// reference: cpu::adam
 //#include "shared/linear_index.wgsl"
 
 struct Params {
@@ -14,6 +13,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> second: array<f32>;
 @group(0) @binding(5) var<uniform> params: Params;
 
+// reference: cpu::adam::step_host
 @compute @workgroup_size(256)
 fn step(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     let i = linear_index(id, groups);

@@ -1,5 +1,4 @@
 // Softmax followed by cross entropy against labels, and its gradient by the logits.
-// reference: cpu::cross_entropy
 //#include "shared/math.wgsl"
 //#include "shared/row.wgsl"
 
@@ -43,6 +42,7 @@ fn sum_of(start: u32, n: u32, lane: u32, most: f32) -> f32 {
     return row_sum(lane, sum);
 }
 
+// reference: cpu::cross_entropy::rows_host
 @compute @workgroup_size(64)
 fn rows(
     @builtin(workgroup_id) group: vec3u,
@@ -66,6 +66,7 @@ fn rows(
     }
 }
 
+// reference: cpu::cross_entropy::backward_host
 @compute @workgroup_size(64)
 fn backward(
     @builtin(workgroup_id) group: vec3u,

@@ -1,5 +1,4 @@
 // Inverted dropout whose mask is a function of seed, salt and place alone.
-// reference: cpu::dropout
 //#include "shared/linear_index.wgsl"
 
 struct Params {
@@ -22,6 +21,7 @@ fn finalise(word: u32) -> u32 {
     return h ^ (h >> 16u);
 }
 
+// reference: cpu::dropout::apply_host
 @compute @workgroup_size(256)
 fn apply(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     let i = linear_index(id, groups);

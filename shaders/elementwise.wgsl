@@ -1,5 +1,4 @@
 // Sums, products and multiples, element by element.
-// reference: cpu::elementwise
 //#include "shared/linear_index.wgsl"
 
 struct Params {
@@ -23,6 +22,7 @@ struct ScaleParams {
 @group(0) @binding(1) var<storage, read_write> acc: array<f32>;
 @group(0) @binding(2) var<uniform> accumulate_params: Params;
 
+// reference: cpu::elementwise::add_host
 @compute @workgroup_size(256)
 fn add(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     let i = linear_index(id, groups);
@@ -31,6 +31,7 @@ fn add(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups
     }
 }
 
+// reference: cpu::elementwise::sub_host
 @compute @workgroup_size(256)
 fn sub(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     let i = linear_index(id, groups);
@@ -39,6 +40,7 @@ fn sub(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups
     }
 }
 
+// reference: cpu::elementwise::mul_host
 @compute @workgroup_size(256)
 fn mul(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     let i = linear_index(id, groups);
@@ -47,6 +49,7 @@ fn mul(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups
     }
 }
 
+// reference: cpu::elementwise::scale_host
 @compute @workgroup_size(256)
 fn scale(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     let i = linear_index(id, groups);
@@ -55,6 +58,7 @@ fn scale(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grou
     }
 }
 
+// reference: cpu::elementwise::accumulate_host
 @compute @workgroup_size(256)
 fn accumulate(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     let i = linear_index(id, groups);

@@ -1,5 +1,4 @@
 // Mean squared error over rows, and its gradient by the prediction.
-// reference: cpu::mse
 //#include "shared/linear_index.wgsl"
 //#include "shared/row.wgsl"
 
@@ -22,6 +21,7 @@ struct BackwardParams {
 @group(0) @binding(4) var<uniform> params: Params;
 @group(0) @binding(4) var<uniform> backward_params: BackwardParams;
 
+// reference: cpu::mse::rows_host
 @compute @workgroup_size(64)
 fn rows(
     @builtin(workgroup_id) group: vec3u,
@@ -45,6 +45,7 @@ fn rows(
     }
 }
 
+// reference: cpu::mse::backward_host
 @compute @workgroup_size(256)
 fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     let i = linear_index(id, groups);

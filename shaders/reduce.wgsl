@@ -1,5 +1,4 @@
 // Sum, mean or maximum over everything, over rows, or over columns, always in the same order.
-// reference: cpu::reduce
 //#include "shared/linear_index.wgsl"
 //#include "shared/row.wgsl"
 
@@ -39,6 +38,7 @@ fn finish(value: f32, count: u32) -> f32 {
 }
 
 // One workgroup for everything: m is the number of elements.
+// reference: cpu::reduce::everything_host
 @compute @workgroup_size(256)
 fn everything(@builtin(local_invocation_index) lane: u32) {
     var value = start_value();
@@ -59,6 +59,7 @@ fn everything(@builtin(local_invocation_index) lane: u32) {
 }
 
 // [m,n] to [n]: one invocation per column.
+// reference: cpu::reduce::over_rows_host
 @compute @workgroup_size(256)
 fn over_rows(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     let j = linear_index(id, groups);
@@ -73,6 +74,7 @@ fn over_rows(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) 
 }
 
 // [m,n] to [m]: one workgroup per row.
+// reference: cpu::reduce::over_cols_host
 @compute @workgroup_size(64)
 fn over_cols(
     @builtin(workgroup_id) group: vec3u,

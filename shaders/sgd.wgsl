@@ -1,5 +1,4 @@
 // Stochastic gradient descent with momentum, Nesterov's too.
-// reference: cpu::sgd
 //#include "shared/linear_index.wgsl"
 
 struct Params {
@@ -13,6 +12,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> velocity: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
+// reference: cpu::sgd::step_host
 @compute @workgroup_size(256)
 fn step(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
     let i = linear_index(id, groups);

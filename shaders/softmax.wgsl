@@ -1,5 +1,4 @@
 // Softmax over rows.
-// reference: cpu::softmax
 //#include "shared/math.wgsl"
 //#include "shared/row.wgsl"
 
@@ -12,6 +11,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 @group(0) @binding(2) var<uniform> params: Params;
 
+// reference: cpu::softmax::rows_host
 @compute @workgroup_size(64)
 fn rows(
     @builtin(workgroup_id) group: vec3u,

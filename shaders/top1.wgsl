@@ -1,5 +1,4 @@
 // Whether the largest logit of a row is the label's; the first of equals is the largest.
-// reference: cpu::top1
 
 struct Params {
     m: u32,
@@ -18,6 +17,7 @@ const NONE: u32 = 0xffffffffu;
 var<workgroup> values: array<f32, 64>;
 var<workgroup> places: array<u32, 64>;
 
+// reference: cpu::top1::rows_host
 @compute @workgroup_size(64)
 fn rows(
     @builtin(workgroup_id) group: vec3u,

@@ -1,7 +1,7 @@
 // Transcendental functions from additions and multiplications alone: the same on every adapter, unlike the builtins,
 // whose precision WGSL leaves open. Coefficients: Cephes single precision. The host twin is src/cpu/math.rs.
 
-// Saturates below -87 and above 88, so that neither infinities nor subnormal numbers appear.
+// 0 below -87, saturates above 88, so that neither infinities nor subnormal numbers appear.
 fn math_exp(x: f32) -> f32 {
     let bounded = clamp(x, -87.0, 88.0);
     let n = round(bounded * 1.44269504);
@@ -12,7 +12,8 @@ fn math_exp(x: f32) -> f32 {
     p = p * r + 4.1665795894e-2;
     p = p * r + 1.6666665459e-1;
     p = p * r + 5.0000001201e-1;
-    return (p * (r * r) + r + 1.0) * bitcast<f32>(u32(i32(n) + 127) << 23u);
+    let value = (p * (r * r) + r + 1.0) * bitcast<f32>(u32(i32(n) + 127) << 23u);
+    return select(value, 0.0, x < -87.0);
 }
 
 // For positive normal numbers.

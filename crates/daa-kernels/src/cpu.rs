@@ -6,6 +6,7 @@ pub mod adam;
 pub mod batch_norm;
 pub mod channel_sum;
 pub mod conv2d;
+mod direct;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod elementwise;

@@ -8,6 +8,8 @@ pub mod graph;
 pub mod kernels;
 pub mod launch;
 pub mod ops;
+#[cfg(test)]
+mod parity;
 pub mod plan;
 pub mod registry;
 pub mod session;

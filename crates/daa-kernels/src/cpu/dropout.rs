@@ -43,7 +43,10 @@ mod tests {
             let dropped = y.iter().filter(|word| **word == 0).count();
             // Four standard deviations of a binomial distribution.
             assert!(dropped.abs_diff(30_000) < 4 * 145, "{dropped}");
-            assert!(y.iter().all(|word| *word == 0 || *word == (1.0_f32 / 0.7).to_bits()));
+            assert!(
+                y.iter()
+                    .all(|word| *word == 0 || *word == (1.0_f32 / 0.7).to_bits())
+            );
         }
     }
 }

@@ -13,7 +13,7 @@ fn round(x: f32) -> f32 {
     (x + ROUND) - ROUND
 }
 
-/// `e^x`; saturates below -87 and above 88.
+/// `e^x`; 0 below -87, saturates above 88, so that neither infinities nor subnormal numbers appear.
 #[inline]
 #[must_use]
 pub fn exp(x: f32) -> f32 {
@@ -28,7 +28,8 @@ pub fn exp(x: f32) -> f32 {
     p = p * r + 0.5;
     // The low bits of the shifted number are n itself, so that no conversion is needed.
     let exponent = (n + ROUND).to_bits().wrapping_add(127) << 23;
-    (p * (r * r) + r + 1.0) * f32::from_bits(exponent)
+    let value = (p * (r * r) + r + 1.0) * f32::from_bits(exponent);
+    if x < -87.0 { 0.0 } else { value }
 }
 
 /// The natural logarithm, for positive normal numbers.

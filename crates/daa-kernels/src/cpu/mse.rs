@@ -8,10 +8,21 @@ pub(crate) fn rows_host(mut call: HostCall<'_>) {
     let [prediction, expected, weights] = call.reads_f32();
     let [losses] = call.take_writes_f32();
     let n = call.params[1] as usize;
-    let rows = prediction.chunks_exact(n).zip(expected.chunks_exact(n)).zip(weights);
+    let rows = prediction
+        .chunks_exact(n)
+        .zip(expected.chunks_exact(n))
+        .zip(weights);
     for (loss, ((prediction, expected), &weight)) in losses.iter_mut().zip(rows) {
-        let sum: f32 = prediction.iter().zip(expected).map(|(p, e)| (p - e) * (p - e)).sum();
-        *loss = if weight == 0.0 { 0.0 } else { weight * (sum / n as f32) };
+        let sum: f32 = prediction
+            .iter()
+            .zip(expected)
+            .map(|(p, e)| (p - e) * (p - e))
+            .sum();
+        *loss = if weight == 0.0 {
+            0.0
+        } else {
+            weight * (sum / n as f32)
+        };
     }
 }
 
@@ -20,7 +31,10 @@ pub(crate) fn backward_host(mut call: HostCall<'_>) {
     let [prediction, expected, weights] = call.reads_f32();
     let [gradient] = call.take_writes_f32();
     let (n, factor) = (call.params[1] as usize, call.param_f32(2));
-    let rows = prediction.chunks_exact(n).zip(expected.chunks_exact(n)).zip(weights);
+    let rows = prediction
+        .chunks_exact(n)
+        .zip(expected.chunks_exact(n))
+        .zip(weights);
     for (gradient, ((prediction, expected), &weight)) in gradient.chunks_exact_mut(n).zip(rows) {
         if weight == 0.0 {
             gradient.fill(0.0);

@@ -11,7 +11,11 @@ fn start(kind: u32) -> f32 {
 }
 
 fn combine(kind: u32) -> fn(f32, f32) -> f32 {
-    if kind == Reduce::Max.code() { larger } else { |a, b| a + b }
+    if kind == Reduce::Max.code() {
+        larger
+    } else {
+        |a, b| a + b
+    }
 }
 
 fn larger(a: f32, b: f32) -> f32 {
@@ -20,7 +24,11 @@ fn larger(a: f32, b: f32) -> f32 {
 
 #[expect(clippy::cast_precision_loss, reason = "the nearest float of a size is meant")]
 fn finish(kind: u32, value: f32, count: usize) -> f32 {
-    if kind == Reduce::Mean.code() { value / count as f32 } else { value }
+    if kind == Reduce::Mean.code() {
+        value / count as f32
+    } else {
+        value
+    }
 }
 
 #[inline]

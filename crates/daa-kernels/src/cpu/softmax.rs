@@ -5,7 +5,8 @@ use daa_gpu_core::HostCall;
 
 /// The largest of a row; NaN is passed over, `f32::MIN` stands for nothing.
 pub(crate) fn largest(row: &[f32]) -> f32 {
-    row.iter().fold(f32::MIN, |most, &x| if x > most { x } else { most })
+    row.iter()
+        .fold(f32::MIN, |most, &x| if x > most { x } else { most })
 }
 
 /// `y = softmax(x)` of one row.

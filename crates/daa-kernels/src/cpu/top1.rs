@@ -22,6 +22,10 @@ pub(crate) fn rows_host(mut call: HostCall<'_>) {
     let n = call.params[1] as usize;
     let rows = logits.chunks_exact(n).zip(labels).zip(weights);
     for (hit, ((row, &label), &weight)) in hits.iter_mut().zip(rows) {
-        *hit = if first_largest(row) == Some(label as usize) { weight } else { 0.0 };
+        *hit = if first_largest(row) == Some(label as usize) {
+            weight
+        } else {
+            0.0
+        };
     }
 }

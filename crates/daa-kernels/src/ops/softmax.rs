@@ -4,7 +4,7 @@
 //! |-|-|-|-|
 //! | [`SOFTMAX`] | `x` `f32[m,n]` | `y` `f32[m,n]` | m, n |
 //!
-//! The row's maximum is subtracted first; differences below -87 count as -87, so no result is zero.
+//! The row's maximum is subtracted first; the exponential of a difference below -87 is 0.
 
 use crate::cpu::softmax as host;
 use crate::error::LaunchError;
