@@ -13,7 +13,11 @@ struct Geometry {
 
 impl Geometry {
     fn from_words(words: &[u32]) -> Self {
-        Self { n: words[0] as usize, c: words[1] as usize, spatial: words[2] as usize }
+        Self {
+            n: words[0] as usize,
+            c: words[1] as usize,
+            spatial: words[2] as usize,
+        }
     }
 
     /// Elements per channel.
@@ -42,7 +46,9 @@ pub fn forward(mut call: HostCall<'_>) {
     let count = g.count() as f32;
     for channel in 0..g.c {
         let average = g.total(channel, |run| sum(&x[run], |value| value)) / count;
-        let squares = g.total(channel, |run| sum(&x[run], |value| (value - average) * (value - average)));
+        let squares = g.total(channel, |run| {
+            sum(&x[run], |value| (value - average) * (value - average))
+        });
         let scale = 1.0 / (squares / count + eps).sqrt();
         let (gamma, beta) = (gamma[channel], beta[channel]);
         for image in 0..g.n {
@@ -69,7 +75,9 @@ pub fn grad(mut call: HostCall<'_>) {
         let (average, scale) = (mean[channel], inv_std[channel]);
         let plain = g.total(channel, |run| sum(&dy[run], |gradient| gradient));
         let weighted = g.total(channel, |run| {
-            sum_pairs(&x[run.clone()], &dy[run], |value, gradient| gradient * ((value - average) * scale))
+            sum_pairs(&x[run.clone()], &dy[run], |value, gradient| {
+                gradient * ((value - average) * scale)
+            })
         });
         let (plain_mean, weighted_mean) = (plain / count, weighted / count);
         let factor = gamma[channel] * scale;

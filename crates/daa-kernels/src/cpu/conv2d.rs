@@ -3,7 +3,8 @@
 
 use crate::activation::Activation;
 use crate::cpu::activation;
-use crate::cpu::simd::{Matrix, MatrixMut, gemm};
+use crate::cpu::direct::{Correlate, LANES, Sizes, WeightSums, interleave, pad_image};
+use crate::cpu::simd::{Matrix, MatrixMut, gemm, widest};
 use daa_gpu_core::HostCall;
 use std::ops::Range;
 
@@ -65,7 +66,41 @@ impl Geometry {
     /// Every tile of one image, as output rows.
     fn tiles(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let (rows, oh) = (self.tile_rows(), self.oh);
-        (0..oh).step_by(rows).map(move |first| first..(first + rows).min(oh))
+        (0..oh)
+            .step_by(rows)
+            .map(move |first| first..(first + rows).min(oh))
+    }
+
+    /// The forward pass as a correlation of padded images, if that is the faster way.
+    fn forward_sizes(&self) -> Option<Sizes> {
+        let [height, width] = [self.h + 2 * self.padding[0], self.w + 2 * self.padding[1]];
+        let sizes = Sizes {
+            channels: self.c,
+            height,
+            width,
+            outputs: self.o,
+            kernel: self.kernel,
+        };
+        (self.stride == [1, 1] && suits(&sizes)).then_some(sizes)
+    }
+
+    /// The input gradient as a correlation of padded output gradients with the kernel turned round, and their padding, if
+    /// that is the faster way.
+    fn backward_sizes(&self) -> Option<(Sizes, [usize; 2])> {
+        let [kh, kw] = self.kernel;
+        let pad = [
+            (kh - 1).checked_sub(self.padding[0])?,
+            (kw - 1).checked_sub(self.padding[1])?,
+        ];
+        let [height, width] = [self.oh + 2 * pad[0], self.ow + 2 * pad[1]];
+        let sizes = Sizes {
+            channels: self.o,
+            height,
+            width,
+            outputs: self.c,
+            kernel: self.kernel,
+        };
+        (self.stride == [1, 1] && suits(&sizes)).then_some((sizes, pad))
     }
 
     /// Whether an image is its own unfolded form.
@@ -75,14 +110,20 @@ impl Geometry {
 
     /// The input row under tap row `ky` of output row `oy`.
     fn input_row(&self, oy: usize, ky: usize) -> Option<usize> {
-        (oy * self.stride[0] + ky).checked_sub(self.padding[0]).filter(|&iy| iy < self.h)
+        (oy * self.stride[0] + ky)
+            .checked_sub(self.padding[0])
+            .filter(|&iy| iy < self.h)
     }
 
     /// The output columns whose tap column `kx` lies inside the image, and the input column of the first.
     fn columns(&self, kx: usize) -> (Range<usize>, usize) {
         let (pad, step) = (self.padding[1], self.stride[1]);
         let first = pad.saturating_sub(kx).div_ceil(step).min(self.ow);
-        let end = (self.w + pad).saturating_sub(kx).div_ceil(step).min(self.ow).max(first);
+        let end = (self.w + pad)
+            .saturating_sub(kx)
+            .div_ceil(step)
+            .min(self.ow)
+            .max(first);
         (first..end, (first * step + kx).saturating_sub(pad))
     }
 
@@ -127,6 +168,13 @@ impl Geometry {
     }
 }
 
+/// Whether direct convolution beats matrix products: vectors of outputs are mostly full, and everything fits a usual
+/// second-level cache.
+fn suits(sizes: &Sizes) -> bool {
+    let [_, ow] = sizes.output();
+    ow * 4 >= ow.next_multiple_of(LANES) * 3 && sizes.padded() + sizes.packed() <= 4 * TILE_ELEMENTS
+}
+
 /// `out[i] = row[first + i * step]`.
 fn copy_strided(out: &mut [f32], row: &[f32], first: usize, step: usize) {
     if out.is_empty() {
@@ -163,31 +211,70 @@ pub fn forward(mut call: HostCall<'_>) {
     let [y] = call.take_writes_f32();
     let g = Geometry::from_words(call.params);
     let epilogue = Activation::from_words(call.params[13], call.params[14]);
-    let (taps, positions) = (g.taps(), g.positions());
-    let tile = call.scratch.floats(if g.is_pointwise() { 0 } else { taps * g.tile_rows() * g.ow });
-    let outputs = y.chunks_exact_mut(g.o * positions);
-    for (image, out) in x.chunks_exact(g.image()).zip(outputs).take(g.n) {
-        if g.is_pointwise() {
-            gemm([g.o, taps, positions], Matrix::rows(weight, taps), Matrix::rows(image, positions), 0.0, MatrixMut {
-                data: out,
-                row_stride: positions,
+    let images = x
+        .chunks_exact(g.image())
+        .zip(y.chunks_exact_mut(g.o * g.positions()))
+        .take(g.n);
+    if let Some(sizes) = g.forward_sizes() {
+        let (padded, packed) = call
+            .scratch
+            .floats(sizes.padded() + sizes.packed())
+            .split_at_mut(sizes.padded());
+        sizes.pack(packed, |o, tap| weight[o * sizes.taps() + tap]);
+        for (image, out) in images {
+            pad_image(image, [g.h, g.w], g.padding, padded);
+            widest(Correlate {
+                sizes,
+                padded,
+                packed,
+                bias: Some(bias),
+                out: &mut *out,
             });
-        } else {
-            for rows in g.tiles() {
-                let width = rows.len() * g.ow;
-                g.unfold(image, &rows, tile);
-                gemm([g.o, taps, width], Matrix::rows(weight, taps), Matrix::rows(tile, width), 0.0, MatrixMut {
-                    data: &mut out[rows.start * g.ow..],
-                    row_stride: positions,
-                });
-            }
+            activation::apply(epilogue, out);
         }
-        for (plane, &bias) in out.chunks_exact_mut(positions).zip(bias) {
+        return;
+    }
+    let tile = call.scratch.floats(if g.is_pointwise() {
+        0
+    } else {
+        g.taps() * g.tile_rows() * g.ow
+    });
+    for (image, out) in images {
+        forward_image(&g, image, weight, tile, out);
+        for (plane, &bias) in out.chunks_exact_mut(g.positions()).zip(bias) {
             for value in &mut *plane {
                 *value += bias;
             }
             activation::apply(epilogue, plane);
         }
+    }
+}
+
+/// One image's outputs before the bias, by matrix products.
+fn forward_image(g: &Geometry, image: &[f32], weight: &[f32], tile: &mut [f32], out: &mut [f32]) {
+    let (taps, positions) = (g.taps(), g.positions());
+    let weight = Matrix::rows(weight, taps);
+    if g.is_pointwise() {
+        let target = MatrixMut {
+            data: out,
+            row_stride: positions,
+        };
+        return gemm(
+            [g.o, taps, positions],
+            weight,
+            Matrix::rows(image, positions),
+            0.0,
+            target,
+        );
+    }
+    for rows in g.tiles() {
+        let width = rows.len() * g.ow;
+        g.unfold(image, &rows, tile);
+        let target = MatrixMut {
+            data: &mut out[rows.start * g.ow..],
+            row_stride: positions,
+        };
+        gemm([g.o, taps, width], weight, Matrix::rows(tile, width), 0.0, target);
     }
 }
 
@@ -197,17 +284,52 @@ pub fn grad_input(mut call: HostCall<'_>) {
     let [dx] = call.take_writes_f32();
     let g = Geometry::from_words(call.params);
     let (taps, positions) = (g.taps(), g.positions());
+    let images = dy
+        .chunks_exact(g.o * positions)
+        .zip(dx.chunks_exact_mut(g.image()))
+        .take(g.n);
+    if let Some((sizes, pad)) = g.backward_sizes() {
+        let (padded, packed) = call
+            .scratch
+            .floats(sizes.padded() + sizes.packed())
+            .split_at_mut(sizes.padded());
+        let area = g.kernel[0] * g.kernel[1];
+        sizes.pack(packed, |c, tap| {
+            weight[tap / area * taps + c * area + area - 1 - tap % area]
+        });
+        for (out, image) in images {
+            pad_image(out, [g.oh, g.ow], pad, padded);
+            widest(Correlate {
+                sizes,
+                padded,
+                packed,
+                bias: None,
+                out: image,
+            });
+        }
+        return;
+    }
     let tile = call.scratch.floats(taps * g.tile_rows() * g.ow);
-    let images = dx.chunks_exact_mut(g.image());
-    for (out, image) in dy.chunks_exact(g.o * positions).zip(images).take(g.n) {
+    for (out, image) in images {
         image.fill(0.0);
         for rows in g.tiles() {
             let width = rows.len() * g.ow;
-            let gradients = Matrix { data: &out[rows.start * g.ow..], row_stride: positions, column_stride: 1 };
-            gemm([taps, g.o, width], Matrix::transposed(weight, taps), gradients, 0.0, MatrixMut {
+            let gradients = Matrix {
+                data: &out[rows.start * g.ow..],
+                row_stride: positions,
+                column_stride: 1,
+            };
+            let target = MatrixMut {
                 data: &mut *tile,
                 row_stride: width,
-            });
+            };
+            gemm(
+                [taps, g.o, width],
+                Matrix::transposed(weight, taps),
+                gradients,
+                0.0,
+                target,
+            );
             g.fold(tile, &rows, image);
         }
     }
@@ -219,17 +341,60 @@ pub fn grad_weight(mut call: HostCall<'_>) {
     let [dw] = call.take_writes_f32();
     let g = Geometry::from_words(call.params);
     let (taps, positions) = (g.taps(), g.positions());
+    let images = x
+        .chunks_exact(g.image())
+        .zip(dy.chunks_exact(g.o * positions))
+        .take(g.n);
+    // Sums come in groups of taps; a last group that is mostly empty costs more than matrix products do.
+    if let Some(sizes) = g.forward_sizes().filter(|sizes| taps * 4 >= sizes.sums() * 3) {
+        let blocks = g.o.div_ceil(LANES) * LANES;
+        let (padded, rest) = call
+            .scratch
+            .floats(sizes.padded() + blocks * (positions + sizes.sums()))
+            .split_at_mut(sizes.padded());
+        let (gradients, sums) = rest.split_at_mut(blocks * positions);
+        sums.fill(0.0);
+        for (image, out) in images {
+            pad_image(image, [g.h, g.w], g.padding, padded);
+            interleave(out, positions, gradients);
+            widest(WeightSums {
+                sizes,
+                padded,
+                dy: gradients,
+                sums,
+            });
+        }
+        for (o, row) in dw.chunks_exact_mut(taps).enumerate() {
+            let sums = sums[o / LANES * sizes.sums() * LANES..]
+                .iter()
+                .skip(o % LANES)
+                .step_by(LANES);
+            row.iter_mut().zip(sums).for_each(|(value, &sum)| *value = sum);
+        }
+        return;
+    }
     let tile = call.scratch.floats(taps * g.tile_rows() * g.ow);
     let mut beta = 0.0;
-    for (image, out) in x.chunks_exact(g.image()).zip(dy.chunks_exact(g.o * positions)).take(g.n) {
+    for (image, out) in images {
         for rows in g.tiles() {
             let width = rows.len() * g.ow;
             g.unfold(image, &rows, tile);
-            let gradients = Matrix { data: &out[rows.start * g.ow..], row_stride: positions, column_stride: 1 };
-            gemm([g.o, width, taps], gradients, Matrix::transposed(tile, width), beta, MatrixMut {
+            let gradients = Matrix {
+                data: &out[rows.start * g.ow..],
+                row_stride: positions,
+                column_stride: 1,
+            };
+            let target = MatrixMut {
                 data: &mut *dw,
                 row_stride: taps,
-            });
+            };
+            gemm(
+                [g.o, width, taps],
+                gradients,
+                Matrix::transposed(tile, width),
+                beta,
+                target,
+            );
             beta = 1.0;
         }
     }

@@ -8,7 +8,11 @@ const LANES: usize = 16;
 /// # Panics
 /// When the slices differ in length.
 pub(crate) fn sum_pairs(left: &[f32], right: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
-    assert_eq!(left.len(), right.len(), "sums of pairs need as many left as right elements");
+    assert_eq!(
+        left.len(),
+        right.len(),
+        "sums of pairs need as many left as right elements"
+    );
     let (left, left_rest) = left.as_chunks::<LANES>();
     let (right, right_rest) = right.as_chunks::<LANES>();
     let mut lanes = [0.0_f32; LANES];

@@ -26,12 +26,18 @@ impl Expected {
             magnitude += term.abs();
             count += 1;
         }
-        Self { value, bound: relative(count as usize) * magnitude + f64::from(count) * TINY }
+        Self {
+            value,
+            bound: relative(count as usize) * magnitude + f64::from(count) * TINY,
+        }
     }
 
     /// Exactly `value`.
     pub(crate) const fn exact(value: f32) -> Self {
-        Self { value: value as f64, bound: 0.0 }
+        Self {
+            value: value as f64,
+            bound: 0.0,
+        }
     }
 }
 
@@ -46,7 +52,10 @@ pub(crate) fn assert_close(what: &str, computed: &[f32], expected: &[Expected]) 
     assert_eq!(computed.len(), expected.len(), "{what}: lengths differ");
     for (index, (&computed, expected)) in computed.iter().zip(expected).enumerate() {
         let error = (f64::from(computed) - expected.value).abs();
-        assert!(error <= expected.bound, "{what}[{index}] is {computed}, expected {expected:?}, off by {error:e}");
+        assert!(
+            error <= expected.bound,
+            "{what}[{index}] is {computed}, expected {expected:?}, off by {error:e}"
+        );
     }
 }
 
@@ -59,12 +68,25 @@ pub(crate) fn on_host(launch: &Launch, reads: &[&[f32]], mut writes: Vec<Vec<f32
     let mut scratch = Scratch::default();
     scratch.floats(1 << 12).fill(f32::NAN);
     let program = launch.program;
-    assert_eq!(program.bindings.len(), reads.len() + writes.len(), "{}: bindings", program.name);
-    assert_eq!(program.params_words as usize, launch.params.len(), "{}: parameters", program.name);
+    assert_eq!(
+        program.bindings.len(),
+        reads.len() + writes.len(),
+        "{}: bindings",
+        program.name
+    );
+    assert_eq!(
+        program.params_words as usize,
+        launch.params.len(),
+        "{}: parameters",
+        program.name
+    );
     (program.host)(HostCall {
         params: &launch.params,
         reads: reads.iter().map(|read| bytemuck::cast_slice(read)).collect(),
-        writes: writes.iter_mut().map(|write| bytemuck::cast_slice_mut(write)).collect(),
+        writes: writes
+            .iter_mut()
+            .map(|write| bytemuck::cast_slice_mut(write))
+            .collect(),
         scratch: &mut scratch,
     });
     writes
@@ -79,7 +101,9 @@ pub(crate) fn random(len: usize, seed: u64) -> Vec<f32> {
         word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         word ^ (word >> 31)
     };
-    (0..len).map(|_| ((next() >> 40) as f32 - 8_388_608.0) / 8_388_608.0).collect()
+    (0..len)
+        .map(|_| ((next() >> 40) as f32 - 8_388_608.0) / 8_388_608.0)
+        .collect()
 }
 
 /// A buffer that a kernel must write whole: anything left over shows up in every comparison.

@@ -1,5 +1,48 @@
-//! The one module with `unsafe`: a checked door to the vectorised matrix product of the `matrixmultiply` crate.
-#![expect(unsafe_code, reason = "matrixmultiply takes raw pointers; every bound is asserted here before the call")]
+//! The one module with `unsafe`: a checked door to the vectorised matrix product of the `matrixmultiply` crate, and one to
+//! the widest vectors of the processor.
+#![expect(
+    unsafe_code,
+    reason = "raw pointers and processor features, each checked right before it is used"
+)]
+
+/// Loops that are worth compiling once for every vector width. Implementations and all that they call in their loops
+/// must be inlined, or they are compiled for the narrowest vectors only.
+pub(crate) trait Kernel {
+    /// Runs the loops. With `FUSED`, the processor rounds `a * b + c` once. `ROWS` is how many vectors of 16 floats the
+    /// processor can sum into registers at once.
+    fn run<const FUSED: bool, const ROWS: usize>(self);
+}
+
+/// Runs a kernel with the widest vectors that this processor has.
+pub(crate) fn widest<K: Kernel>(kernel: K) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f,avx2,fma")]
+        fn avx512<K: Kernel>(kernel: K) {
+            kernel.run::<true, 8>();
+        }
+        #[target_feature(enable = "avx2,fma")]
+        fn avx2<K: Kernel>(kernel: K) {
+            kernel.run::<true, 4>();
+        }
+        let fused = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        if fused && is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor has every feature that the function enables; it was asked just now.
+            return unsafe { avx512(kernel) };
+        }
+        if fused {
+            // SAFETY: the processor has both features that the function enables; it was asked just now.
+            return unsafe { avx2(kernel) };
+        }
+    }
+    kernel.run::<{ cfg!(target_arch = "aarch64") }, 4>();
+}
+
+/// `a * b + c`, rounded once where the processor does that fast.
+#[inline(always)]
+pub(crate) fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FUSED { a.mul_add(b, c) } else { a * b + c }
+}
 
 /// A matrix to read: element `(row, column)` is `data[row * row_stride + column * column_stride]`.
 #[derive(Debug, Clone, Copy)]
@@ -16,13 +59,21 @@ impl<'a> Matrix<'a> {
     /// A row-major matrix with `columns` columns.
     #[must_use]
     pub const fn rows(data: &'a [f32], columns: usize) -> Self {
-        Self { data, row_stride: columns, column_stride: 1 }
+        Self {
+            data,
+            row_stride: columns,
+            column_stride: 1,
+        }
     }
 
     /// The transpose of a row-major matrix that has `columns` columns before it is transposed.
     #[must_use]
     pub const fn transposed(data: &'a [f32], columns: usize) -> Self {
-        Self { data, row_stride: 1, column_stride: columns }
+        Self {
+            data,
+            row_stride: 1,
+            column_stride: columns,
+        }
     }
 }
 
@@ -72,11 +123,21 @@ pub fn gemm([m, k, n]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>, beta: f32, c: M
 
 /// The strides of a matrix of `sizes`, after asserting that it is not empty and lies within `len` elements.
 fn checked(sizes: [usize; 2], strides: [usize; 2], len: usize) -> [isize; 2] {
-    let last = sizes.iter().zip(strides).try_fold(0_usize, |last, (&size, stride)| {
-        size.checked_sub(1).and_then(|steps| steps.checked_mul(stride)).and_then(|offset| last.checked_add(offset))
-    });
-    assert!(last.is_some_and(|last| last < len), "a {sizes:?} matrix with strides {strides:?} exceeds {len} elements");
-    strides.map(|stride| isize::try_from(stride).expect("strides of a dimension of one may be anything up to isize::MAX"))
+    let last = sizes
+        .iter()
+        .zip(strides)
+        .try_fold(0_usize, |last, (&size, stride)| {
+            size.checked_sub(1)
+                .and_then(|steps| steps.checked_mul(stride))
+                .and_then(|offset| last.checked_add(offset))
+        });
+    assert!(
+        last.is_some_and(|last| last < len),
+        "a {sizes:?} matrix with strides {strides:?} exceeds {len} elements"
+    );
+    strides.map(|stride| {
+        isize::try_from(stride).expect("strides of a dimension of one may be anything up to isize::MAX")
+    })
 }
 
 #[cfg(test)]
@@ -87,9 +148,27 @@ mod tests {
     fn accumulates_into_rows_that_are_further_apart_than_long() {
         let mut c = [1.0, 1.0, 9.0, 1.0, 1.0];
         let (a, b) = ([1.0, 2.0, 3.0, 4.0], [1.0, 0.0, 0.0, 1.0]);
-        gemm([2, 2, 2], Matrix::rows(&a, 2), Matrix::rows(&b, 2), 1.0, MatrixMut { data: &mut c, row_stride: 3 });
+        gemm(
+            [2, 2, 2],
+            Matrix::rows(&a, 2),
+            Matrix::rows(&b, 2),
+            1.0,
+            MatrixMut {
+                data: &mut c,
+                row_stride: 3,
+            },
+        );
         assert_eq!(c, [2.0, 3.0, 9.0, 4.0, 5.0]);
-        gemm([2, 2, 2], Matrix::transposed(&a, 2), Matrix::rows(&b, 2), 0.0, MatrixMut { data: &mut c, row_stride: 3 });
+        gemm(
+            [2, 2, 2],
+            Matrix::transposed(&a, 2),
+            Matrix::rows(&b, 2),
+            0.0,
+            MatrixMut {
+                data: &mut c,
+                row_stride: 3,
+            },
+        );
         assert_eq!(c, [1.0, 3.0, 9.0, 2.0, 4.0]);
     }
 
@@ -97,20 +176,47 @@ mod tests {
     #[should_panic(expected = "exceeds 3 elements")]
     fn refuses_a_matrix_beyond_its_data() {
         let (short, b, mut c) = ([0.0; 3], [0.0; 4], [0.0; 4]);
-        gemm([2, 2, 2], Matrix::rows(&short, 2), Matrix::rows(&b, 2), 0.0, MatrixMut { data: &mut c, row_stride: 2 });
+        gemm(
+            [2, 2, 2],
+            Matrix::rows(&short, 2),
+            Matrix::rows(&b, 2),
+            0.0,
+            MatrixMut {
+                data: &mut c,
+                row_stride: 2,
+            },
+        );
     }
 
     #[test]
     #[should_panic(expected = "must not overlap")]
     fn refuses_overlapping_rows() {
         let (a, b, mut c) = ([0.0; 4], [0.0; 4], [0.0; 4]);
-        gemm([2, 2, 2], Matrix::rows(&a, 2), Matrix::rows(&b, 2), 0.0, MatrixMut { data: &mut c, row_stride: 1 });
+        gemm(
+            [2, 2, 2],
+            Matrix::rows(&a, 2),
+            Matrix::rows(&b, 2),
+            0.0,
+            MatrixMut {
+                data: &mut c,
+                row_stride: 1,
+            },
+        );
     }
 
     #[test]
     #[should_panic(expected = "exceeds 4 elements")]
     fn refuses_an_empty_matrix() {
         let (a, b, mut c) = ([0.0; 4], [0.0; 4], [0.0; 4]);
-        gemm([2, 0, 2], Matrix::rows(&a, 2), Matrix::rows(&b, 2), 0.0, MatrixMut { data: &mut c, row_stride: 2 });
+        gemm(
+            [2, 0, 2],
+            Matrix::rows(&a, 2),
+            Matrix::rows(&b, 2),
+            0.0,
+            MatrixMut {
+                data: &mut c,
+                row_stride: 2,
+            },
+        );
     }
 }

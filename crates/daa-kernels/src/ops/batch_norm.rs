@@ -5,7 +5,6 @@ use crate::kernels::{batch_norm as wgsl, program};
 use crate::launch::{Launch, linear_groups};
 use crate::ops::channel_sum::per_channel;
 
-
 /// Sizes of a normalised tensor: `[n, c, spatial]`; `spatial` is 1 for `[n, c]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BatchNormDims {
@@ -40,7 +39,11 @@ pub fn launch(dims: BatchNormDims, eps: f32, momentum: f32) -> Result<Launch, La
     let workgroup = wgsl::batch_norm::WORKGROUP_SIZE[0];
     let (sizes, groups) = per_channel("batch_norm", dims.n, dims.c, dims.spatial, workgroup, 3)?;
     let params = [&sizes[..], &[eps.to_bits(), momentum.to_bits()]].concat();
-    Ok(Launch { program: &BATCH_NORM, params, groups })
+    Ok(Launch {
+        program: &BATCH_NORM,
+        params,
+        groups,
+    })
 }
 
 /// Launches `dbeta = Σ dy`, `dgamma = Σ dy · x̂` and `dx = gamma · inv_std · (dy − dbeta/count − x̂ · dgamma/count)`, with
@@ -51,7 +54,11 @@ pub fn launch(dims: BatchNormDims, eps: f32, momentum: f32) -> Result<Launch, La
 pub fn launch_grad(dims: BatchNormDims) -> Result<Launch, LaunchError> {
     let workgroup = wgsl::batch_norm_grad::WORKGROUP_SIZE[0];
     let (sizes, groups) = per_channel("batch_norm_grad", dims.n, dims.c, dims.spatial, workgroup, 2)?;
-    Ok(Launch { program: &BATCH_NORM_GRAD, params: sizes.to_vec(), groups })
+    Ok(Launch {
+        program: &BATCH_NORM_GRAD,
+        params: sizes.to_vec(),
+        groups,
+    })
 }
 
 /// Launches `y = gamma · (x − running_mean) / √(running_var + eps) + beta`. Bindings: `x, gamma, beta, running_mean,
@@ -64,5 +71,9 @@ pub fn launch_infer(dims: BatchNormDims, eps: f32) -> Result<Launch, LaunchError
     let (sizes, _) = per_channel(op, dims.n, dims.c, dims.spatial, u32::MAX, 1)?;
     let params = [&sizes[..], &[eps.to_bits()]].concat();
     let elements = sizes.iter().map(|&size| u64::from(size)).product();
-    Ok(Launch { program: &BATCH_NORM_INFER, params, groups: linear_groups(op, elements, wgsl::batch_norm_infer::WORKGROUP_SIZE[0])? })
+    Ok(Launch {
+        program: &BATCH_NORM_INFER,
+        params,
+        groups: linear_groups(op, elements, wgsl::batch_norm_infer::WORKGROUP_SIZE[0])?,
+    })
 }

@@ -20,7 +20,11 @@ program! {
 pub fn launch(n: usize, c: usize, spatial: usize) -> Result<Launch, LaunchError> {
     let op = "channel_sum";
     let (params, groups) = per_channel(op, n, c, spatial, wgsl::channel_sum::WORKGROUP_SIZE[0], 1)?;
-    Ok(Launch { program: &CHANNEL_SUM, params: params.to_vec(), groups })
+    Ok(Launch {
+        program: &CHANNEL_SUM,
+        params: params.to_vec(),
+        groups,
+    })
 }
 
 /// The sizes as words, and the groups of a kernel with one workgroup per channel that makes `passes` over it.
@@ -33,7 +37,11 @@ pub(crate) fn per_channel(
     passes: u64,
 ) -> Result<([u32; 3], [u32; 3]), LaunchError> {
     elements(op, "the element count", &[n, c, spatial])?;
-    let params = [size(op, "n", n)?, size(op, "c", c)?, size(op, "spatial size", spatial)?];
+    let params = [
+        size(op, "n", n)?,
+        size(op, "c", c)?,
+        size(op, "spatial size", spatial)?,
+    ];
     let per_channel = u64::from(elements(op, "elements per channel", &[n, spatial])?);
     let trips = (per_channel.div_ceil(u64::from(workgroup)) + TREE_TRIPS) * passes;
     check_trips(op, "loop trips over n and the spatial size", trips)?;

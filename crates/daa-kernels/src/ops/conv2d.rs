@@ -38,16 +38,36 @@ impl ConvDims {
     /// # Errors
     /// [`LaunchError::TooLarge`] when the kernel is larger than the padded image, or a kernel size or stride is zero.
     pub fn output(&self) -> Result<[usize; 2], LaunchError> {
-        let height = output_size(["padded height", "kernel height", "vertical stride"], self.h, self.kh, self.padding[0], self.stride[0])?;
-        let width = output_size(["padded width", "kernel width", "horizontal stride"], self.w, self.kw, self.padding[1], self.stride[1])?;
+        let height = output_size(
+            ["padded height", "kernel height", "vertical stride"],
+            self.h,
+            self.kh,
+            self.padding[0],
+            self.stride[0],
+        )?;
+        let width = output_size(
+            ["padded width", "kernel width", "horizontal stride"],
+            self.w,
+            self.kw,
+            self.padding[1],
+            self.stride[1],
+        )?;
         Ok([height, width])
     }
 
     /// The parameter words that the three kernels share, after every size was checked.
     fn words(&self, op: &'static str) -> Result<Vec<u32>, LaunchError> {
         let [oh, ow] = self.output()?;
-        elements(op, "the image batch's element count", &[self.n, self.c, self.h, self.w])?;
-        elements(op, "the weights' element count", &[self.o, self.c, self.kh, self.kw])?;
+        elements(
+            op,
+            "the image batch's element count",
+            &[self.n, self.c, self.h, self.w],
+        )?;
+        elements(
+            op,
+            "the weights' element count",
+            &[self.o, self.c, self.kh, self.kw],
+        )?;
         elements(op, "the output's element count", &[self.n, self.o, oh, ow])?;
         let sizes = [
             ("n", self.n),
@@ -74,11 +94,22 @@ impl ConvDims {
 }
 
 /// One dimension of an output; `names` are those of the padded size, the kernel and the stride.
-fn output_size(names: [&'static str; 3], size: usize, kernel: usize, padding: usize, stride: usize) -> Result<usize, LaunchError> {
+fn output_size(
+    names: [&'static str; 3],
+    size: usize,
+    kernel: usize,
+    padding: usize,
+    stride: usize,
+) -> Result<usize, LaunchError> {
     let op = "conv2d";
     let padded = elements(op, names[0], &[padding.saturating_mul(2).saturating_add(size)])? as usize;
     if kernel == 0 || kernel > padded {
-        return Err(LaunchError::TooLarge { op, what: names[1], value: kernel as u64, limit: padded as u64 });
+        return Err(LaunchError::TooLarge {
+            op,
+            what: names[1],
+            value: kernel as u64,
+            limit: padded as u64,
+        });
     }
     elements(op, names[2], &[stride])?;
     Ok((padded - kernel) / stride + 1)
@@ -105,10 +136,18 @@ pub fn launch_forward(dims: ConvDims, activation: Option<Activation>) -> Result<
     let op = "conv2d";
     let mut params = dims.words(op)?;
     params.extend(Activation::words(activation));
-    check_trips(op, "loop trips over c, kh and kw", nested_trips(dims.c, dims.kh, dims.kw))?;
+    check_trips(
+        op,
+        "loop trips over c, kh and kw",
+        nested_trips(dims.c, dims.kh, dims.kw),
+    )?;
     let elements = params[0] * params[4] * params[11] * params[12];
     let groups = linear_groups(op, u64::from(elements), wgsl::conv2d::WORKGROUP_SIZE[0])?;
-    Ok(Launch { program: &CONV2D, params, groups })
+    Ok(Launch {
+        program: &CONV2D,
+        params,
+        groups,
+    })
 }
 
 /// Launches `dx[n,c,h,w]` from `dy[n,o,oh,ow]`. Bindings: `dy, w | dx`. Parameters: the first 13 of [`launch_forward`].
@@ -118,10 +157,22 @@ pub fn launch_forward(dims: ConvDims, activation: Option<Activation>) -> Result<
 pub fn launch_grad_input(dims: ConvDims) -> Result<Launch, LaunchError> {
     let op = "conv2d_grad_input";
     let params = dims.words(op)?;
-    check_trips(op, "loop trips over kh, kw and o", nested_trips(dims.kh, dims.kw, dims.o))?;
+    check_trips(
+        op,
+        "loop trips over kh, kw and o",
+        nested_trips(dims.kh, dims.kw, dims.o),
+    )?;
     let elements = params[0] * params[1] * params[2] * params[3];
-    let groups = linear_groups(op, u64::from(elements), wgsl::conv2d_grad_input::WORKGROUP_SIZE[0])?;
-    Ok(Launch { program: &CONV2D_GRAD_INPUT, params, groups })
+    let groups = linear_groups(
+        op,
+        u64::from(elements),
+        wgsl::conv2d_grad_input::WORKGROUP_SIZE[0],
+    )?;
+    Ok(Launch {
+        program: &CONV2D_GRAD_INPUT,
+        params,
+        groups,
+    })
 }
 
 /// Launches `dw[o,c,kh,kw]` from `x` and `dy[n,o,oh,ow]`. Bindings: `x, dy | dw`. Parameters: the first 13 of
@@ -133,16 +184,34 @@ pub fn launch_grad_weight(dims: ConvDims) -> Result<Launch, LaunchError> {
     let op = "conv2d_grad_weight";
     let params = dims.words(op)?;
     let workgroup = wgsl::conv2d_grad_weight::WORKGROUP_SIZE[0];
-    let positions = elements(op, "output positions", &[dims.n, params[11] as usize, params[12] as usize])?;
-    check_trips(op, "loop trips over n, oh and ow", u64::from(positions.div_ceil(workgroup)) + 16)?;
-    let sums = elements(op, "weight groups", &[dims.o.div_ceil(GRAD_CHANNELS), dims.c, dims.kh, dims.kw])?;
+    let positions = elements(
+        op,
+        "output positions",
+        &[dims.n, params[11] as usize, params[12] as usize],
+    )?;
+    check_trips(
+        op,
+        "loop trips over n, oh and ow",
+        u64::from(positions.div_ceil(workgroup)) + 16,
+    )?;
+    let sums = elements(
+        op,
+        "weight groups",
+        &[dims.o.div_ceil(GRAD_CHANNELS), dims.c, dims.kh, dims.kw],
+    )?;
     let groups = linear_groups(op, u64::from(sums), 1)?;
-    Ok(Launch { program: &CONV2D_GRAD_WEIGHT, params, groups })
+    Ok(Launch {
+        program: &CONV2D_GRAD_WEIGHT,
+        params,
+        groups,
+    })
 }
 
 /// Trips of three nested loops, all levels added up.
 const fn nested_trips(outer: usize, middle: usize, inner: usize) -> u64 {
     let outer = outer as u64;
     let middle = outer.saturating_mul(middle as u64);
-    outer.saturating_add(middle).saturating_add(middle.saturating_mul(inner as u64))
+    outer
+        .saturating_add(middle)
+        .saturating_add(middle.saturating_mul(inner as u64))
 }

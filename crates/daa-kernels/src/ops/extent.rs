@@ -12,9 +12,16 @@ pub(crate) fn size(op: &'static str, what: &'static str, value: usize) -> Result
 
 /// The product of `dims` as a parameter word, refusing zero and what the kernels cannot index.
 pub(crate) fn elements(op: &'static str, what: &'static str, dims: &[usize]) -> Result<u32, LaunchError> {
-    let value = dims.iter().fold(1_u64, |product, &dim| product.saturating_mul(dim as u64));
+    let value = dims
+        .iter()
+        .fold(1_u64, |product, &dim| product.saturating_mul(dim as u64));
     match u32::try_from(value) {
         Ok(word) if value >= 1 && value <= MAX_ELEMENTS => Ok(word),
-        _ => Err(LaunchError::TooLarge { op, what, value, limit: MAX_ELEMENTS }),
+        _ => Err(LaunchError::TooLarge {
+            op,
+            what,
+            value,
+            limit: MAX_ELEMENTS,
+        }),
     }
 }

@@ -20,5 +20,9 @@ pub fn launch(m: usize, k: usize, n: usize, activation: Option<Activation>) -> R
     let [m, k, n, groups] = geometry("linear", m, k, n)?;
     let [kind, steepness] = Activation::words(activation);
     let params = vec![m, k, n, kind, steepness];
-    Ok(Launch { program: &LINEAR, params, groups: [n.div_ceil(TILE), groups, 1] })
+    Ok(Launch {
+        program: &LINEAR,
+        params,
+        groups: [n.div_ceil(TILE), groups, 1],
+    })
 }

@@ -60,7 +60,11 @@ program! {
 pub fn launch(m: usize, k: usize, n: usize, transpose: Transpose) -> Result<Launch, LaunchError> {
     let [m, k, n, groups] = geometry("matmul", m, k, n)?;
     let params = vec![m, k, n, u32::from(transpose.a()), u32::from(transpose.b())];
-    Ok(Launch { program: &MATMUL, params, groups: [n.div_ceil(TILE), groups, 1] })
+    Ok(Launch {
+        program: &MATMUL,
+        params,
+        groups: [n.div_ceil(TILE), groups, 1],
+    })
 }
 
 /// `m, k, n` as words, and how many rows of tiles cover `m`.
@@ -72,9 +76,18 @@ pub(crate) fn geometry(op: &'static str, m: usize, k: usize, n: usize) -> Result
     for (what, value) in [("m", words[0]), ("n", words[2])] {
         if value.div_ceil(TILE) > MAX_GROUPS {
             let limit = u64::from(MAX_GROUPS) * u64::from(TILE);
-            return Err(LaunchError::TooLarge { op, what, value: u64::from(value), limit });
+            return Err(LaunchError::TooLarge {
+                op,
+                what,
+                value: u64::from(value),
+                limit,
+            });
         }
     }
-    check_trips(op, "loop trips over k", u64::from(words[1].div_ceil(SLAB)) * TRIPS_PER_SLAB + EPILOGUE_TRIPS)?;
+    check_trips(
+        op,
+        "loop trips over k",
+        u64::from(words[1].div_ceil(SLAB)) * TRIPS_PER_SLAB + EPILOGUE_TRIPS,
+    )?;
     Ok([words[0], words[1], words[2], words[0].div_ceil(TILE)])
 }

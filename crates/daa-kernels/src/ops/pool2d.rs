@@ -41,12 +41,21 @@ impl PoolDims {
         let op = "pool2d";
         let mut out = [0; 2];
         let sizes = [self.h, self.w];
-        for (axis, (window, step)) in
-            [("window height", "vertical stride"), ("window width", "horizontal stride")].into_iter().enumerate()
+        for (axis, (window, step)) in [
+            ("window height", "vertical stride"),
+            ("window width", "horizontal stride"),
+        ]
+        .into_iter()
+        .enumerate()
         {
             if self.kernel[axis] == 0 || self.kernel[axis] > sizes[axis] {
                 let (value, limit) = (self.kernel[axis] as u64, sizes[axis] as u64);
-                return Err(LaunchError::TooLarge { op, what: window, value, limit });
+                return Err(LaunchError::TooLarge {
+                    op,
+                    what: window,
+                    value,
+                    limit,
+                });
             }
             size(op, step, self.stride[axis])?;
             out[axis] = (sizes[axis] - self.kernel[axis]) / self.stride[axis] + 1;
@@ -57,7 +66,11 @@ impl PoolDims {
     /// `planes (n·c), h, w, kernel y, kernel x, stride y, stride x, oh, ow` as words.
     fn words(&self, op: &'static str) -> Result<[u32; 9], LaunchError> {
         let [oh, ow] = self.output()?;
-        elements(op, "the image batch's element count", &[self.n, self.c, self.h, self.w])?;
+        elements(
+            op,
+            "the image batch's element count",
+            &[self.n, self.c, self.h, self.w],
+        )?;
         elements(op, "the output's element count", &[self.n, self.c, oh, ow])?;
         Ok([
             elements(op, "n times c", &[self.n, self.c])?,
@@ -102,7 +115,11 @@ pub fn launch_forward(kind: PoolKind, dims: PoolDims) -> Result<Launch, LaunchEr
     };
     check_trips(op, "loop trips over a window", window_trips(&params))?;
     let elements = u64::from(params[0]) * u64::from(params[7]) * u64::from(params[8]);
-    Ok(Launch { program, params: params.to_vec(), groups: linear_groups(op, elements, workgroup)? })
+    Ok(Launch {
+        program,
+        params: params.to_vec(),
+        groups: linear_groups(op, elements, workgroup)?,
+    })
 }
 
 /// Launches `dx[n,c,h,w]` from `x` and `dy[n,c,oh,ow]`. Bindings: `x, dy | dx`; the gradient of [`PoolKind::Avg`] does
@@ -117,14 +134,28 @@ pub fn launch_grad(kind: PoolKind, dims: PoolDims) -> Result<Launch, LaunchError
     let covering = windows(0).saturating_mul(windows(1).saturating_add(1));
     let (program, workgroup, trips) = match kind {
         PoolKind::Max => {
-            let scan = window_trips(&params).saturating_mul(windows(0)).saturating_mul(windows(1));
-            (&MAX_POOL2D_GRAD, wgsl::max_pool2d_grad::WORKGROUP_SIZE[0], covering.saturating_add(scan))
+            let scan = window_trips(&params)
+                .saturating_mul(windows(0))
+                .saturating_mul(windows(1));
+            (
+                &MAX_POOL2D_GRAD,
+                wgsl::max_pool2d_grad::WORKGROUP_SIZE[0],
+                covering.saturating_add(scan),
+            )
         }
-        PoolKind::Avg => (&AVG_POOL2D_GRAD, wgsl::avg_pool2d_grad::WORKGROUP_SIZE[0], covering),
+        PoolKind::Avg => (
+            &AVG_POOL2D_GRAD,
+            wgsl::avg_pool2d_grad::WORKGROUP_SIZE[0],
+            covering,
+        ),
     };
     check_trips(op, "loop trips over the windows that cover an element", trips)?;
     let elements = u64::from(params[0]) * u64::from(params[1]) * u64::from(params[2]);
-    Ok(Launch { program, params: params.to_vec(), groups: linear_groups(op, elements, workgroup)? })
+    Ok(Launch {
+        program,
+        params: params.to_vec(),
+        groups: linear_groups(op, elements, workgroup)?,
+    })
 }
 
 /// Trips of the two nested loops over one window.

@@ -25,13 +25,23 @@ fn statistics(x: &[f32], elements: impl Iterator<Item = usize> + Clone) -> Stati
     let size = values().map(f64::abs).sum::<f64>() / count as f64 + mean.abs();
     let mean_bound = 2.0 * relative(count) * size;
     let variance = values().map(|value| (value - mean).powi(2)).sum::<f64>() / count as f64;
-    let variance_bound = 2.0 * (2.0 * variance.sqrt() * mean_bound + mean_bound.powi(2) + relative(count) * variance);
+    let variance_bound =
+        2.0 * (2.0 * variance.sqrt() * mean_bound + mean_bound.powi(2) + relative(count) * variance);
     let inv_std = 1.0 / (variance + f64::from(EPS)).sqrt();
     let inv_std_bound = inv_std * (variance_bound / (variance + f64::from(EPS)) + 8.0 * ROUNDING);
     Statistics {
-        mean: Expected { value: mean, bound: mean_bound },
-        variance: Expected { value: variance, bound: variance_bound },
-        inv_std: Expected { value: inv_std, bound: inv_std_bound },
+        mean: Expected {
+            value: mean,
+            bound: mean_bound,
+        },
+        variance: Expected {
+            value: variance,
+            bound: variance_bound,
+        },
+        inv_std: Expected {
+            value: inv_std,
+            bound: inv_std_bound,
+        },
     }
 }
 
@@ -39,15 +49,27 @@ fn statistics(x: &[f32], elements: impl Iterator<Item = usize> + Clone) -> Stati
 fn moved(running: f32, towards: Expected) -> Expected {
     let (momentum, running) = (f64::from(MOMENTUM), f64::from(running));
     let value = (1.0 - momentum) * running + momentum * towards.value;
-    Expected { value, bound: momentum * towards.bound + 8.0 * ROUNDING * (running.abs() + towards.value.abs()) }
+    Expected {
+        value,
+        bound: momentum * towards.bound + 8.0 * ROUNDING * (running.abs() + towards.value.abs()),
+    }
 }
 
 pub(crate) fn check_forward(run: Run<'_>, d: BatchNormDims, offset: f32, seed: u64) {
     let len = d.n * d.c * d.spatial;
-    let x: Vec<f32> = random(len, seed).into_iter().map(|value| value + offset).collect();
+    let x: Vec<f32> = random(len, seed)
+        .into_iter()
+        .map(|value| value + offset)
+        .collect();
     let (gamma, beta) = (random(d.c, seed ^ 1), random(d.c, seed ^ 2));
     let (running_mean, running_var) = (random(d.c, seed ^ 3), random(d.c, seed ^ 4));
-    let writes = vec![unwritten(len), unwritten(d.c), unwritten(d.c), running_mean.clone(), running_var.clone()];
+    let writes = vec![
+        unwritten(len),
+        unwritten(d.c),
+        unwritten(d.c),
+        running_mean.clone(),
+        running_var.clone(),
+    ];
     let launch = launch(d, EPS, MOMENTUM).expect("the sizes are small");
     let result = run(&launch, &[&x, &gamma, &beta], writes);
     let mut expected = vec![Vec::new(); 5];
@@ -58,27 +80,46 @@ pub(crate) fn check_forward(run: Run<'_>, d: BatchNormDims, offset: f32, seed: u
         for i in channel_elements(d, channel) {
             let deviation = f64::from(x[i]) - s.mean.value;
             let value = deviation * s.inv_std.value * gamma + beta;
-            let bound = gamma.abs() * (s.mean.bound * s.inv_std.value + deviation.abs() * s.inv_std.bound) * 2.0
-                + 8.0 * ROUNDING * (value.abs() + beta.abs());
+            let bound =
+                gamma.abs() * (s.mean.bound * s.inv_std.value + deviation.abs() * s.inv_std.bound) * 2.0
+                    + 8.0 * ROUNDING * (value.abs() + beta.abs());
             expected[0][i] = Expected { value, bound };
         }
         let count = (d.n * d.spatial) as f64;
         let bias = count / (count - 1.0).max(1.0);
-        let unbiased = Expected { value: s.variance.value * bias, bound: s.variance.bound * bias };
+        let unbiased = Expected {
+            value: s.variance.value * bias,
+            bound: s.variance.bound * bias,
+        };
         expected[1].push(s.mean);
         expected[2].push(s.inv_std);
         expected[3].push(moved(running_mean[channel], s.mean));
         expected[4].push(moved(running_var[channel], unbiased));
     }
-    for (index, name) in ["y", "mean", "inv_std", "running_mean", "running_var"].into_iter().enumerate() {
-        assert_close(&format!("batch_norm {d:?} + {offset} {name}"), &result[index], &expected[index]);
+    for (index, name) in ["y", "mean", "inv_std", "running_mean", "running_var"]
+        .into_iter()
+        .enumerate()
+    {
+        assert_close(
+            &format!("batch_norm {d:?} + {offset} {name}"),
+            &result[index],
+            &expected[index],
+        );
     }
 }
 
 pub(crate) fn check_grad(run: Run<'_>, d: BatchNormDims, seed: u64) {
     let len = d.n * d.c * d.spatial;
-    let (x, dy, gamma, mean) = (random(len, seed), random(len, !seed), random(d.c, seed ^ 1), random(d.c, seed ^ 2));
-    let inv_std: Vec<f32> = random(d.c, seed ^ 3).into_iter().map(|value| value + 1.5).collect();
+    let (x, dy, gamma, mean) = (
+        random(len, seed),
+        random(len, !seed),
+        random(d.c, seed ^ 1),
+        random(d.c, seed ^ 2),
+    );
+    let inv_std: Vec<f32> = random(d.c, seed ^ 3)
+        .into_iter()
+        .map(|value| value + 1.5)
+        .collect();
     let launch = launch_grad(d).expect("the sizes are small");
     let writes = vec![unwritten(len), unwritten(d.c), unwritten(d.c)];
     let result = run(&launch, &[&x, &dy, &gamma, &mean, &inv_std], writes);
@@ -93,31 +134,55 @@ pub(crate) fn check_grad(run: Run<'_>, d: BatchNormDims, seed: u64) {
         let factor = f64::from(gamma[channel]) * scale;
         for i in channel_elements(d, channel) {
             let value = factor * (gradient(i) - dbeta.value / count - normal(i) * dgamma.value / count);
-            let sizes = gradient(i).abs() + dbeta.value.abs() / count + (normal(i) * dgamma.value).abs() / count;
+            let sizes =
+                gradient(i).abs() + dbeta.value.abs() / count + (normal(i) * dgamma.value).abs() / count;
             let sums = (dbeta.bound + normal(i).abs() * dgamma.bound) / count;
-            expected[0][i] = Expected { value, bound: 2.0 * factor.abs() * (sums + 8.0 * ROUNDING * sizes) };
+            expected[0][i] = Expected {
+                value,
+                bound: 2.0 * factor.abs() * (sums + 8.0 * ROUNDING * sizes),
+            };
         }
         expected[1].push(dgamma);
         expected[2].push(dbeta);
     }
     for (index, name) in ["dx", "dgamma", "dbeta"].into_iter().enumerate() {
-        assert_close(&format!("batch_norm_grad {d:?} {name}"), &result[index], &expected[index]);
+        assert_close(
+            &format!("batch_norm_grad {d:?} {name}"),
+            &result[index],
+            &expected[index],
+        );
     }
 }
 
 pub(crate) fn check_infer(run: Run<'_>, d: BatchNormDims, seed: u64) {
     let len = d.n * d.c * d.spatial;
-    let (x, gamma, beta, mean) = (random(len, seed), random(d.c, seed ^ 1), random(d.c, seed ^ 2), random(d.c, seed ^ 3));
+    let (x, gamma, beta, mean) = (
+        random(len, seed),
+        random(d.c, seed ^ 1),
+        random(d.c, seed ^ 2),
+        random(d.c, seed ^ 3),
+    );
     let variance: Vec<f32> = random(d.c, seed ^ 4).into_iter().map(f32::abs).collect();
     let launch = launch_infer(d, EPS).expect("the sizes are small");
-    let y = run(&launch, &[&x, &gamma, &beta, &mean, &variance], vec![unwritten(len)]);
+    let y = run(
+        &launch,
+        &[&x, &gamma, &beta, &mean, &variance],
+        vec![unwritten(len)],
+    );
     let element = |i: usize| {
         let channel = i / d.spatial % d.c;
         let scale = 1.0 / (f64::from(variance[channel]) + f64::from(EPS)).sqrt();
         let deviation = f64::from(x[i]) - f64::from(mean[channel]);
-        Expected::sum([deviation * scale * f64::from(gamma[channel]), f64::from(beta[channel])])
+        Expected::sum([
+            deviation * scale * f64::from(gamma[channel]),
+            f64::from(beta[channel]),
+        ])
     };
-    assert_close(&format!("batch_norm_infer {d:?}"), &y[0], &(0..len).map(element).collect::<Vec<_>>());
+    assert_close(
+        &format!("batch_norm_infer {d:?}"),
+        &y[0],
+        &(0..len).map(element).collect::<Vec<_>>(),
+    );
 }
 
 const fn dims(n: usize, c: usize, spatial: usize) -> BatchNormDims {
@@ -125,8 +190,14 @@ const fn dims(n: usize, c: usize, spatial: usize) -> BatchNormDims {
 }
 
 /// One element, fewer and more than a workgroup, with and without a spatial size.
-pub(crate) const EDGES: [BatchNormDims; 6] =
-    [dims(1, 1, 1), dims(2, 1, 1), dims(64, 5, 1), dims(301, 3, 1), dims(3, 7, 49), dims(8, 2, 131)];
+pub(crate) const EDGES: [BatchNormDims; 6] = [
+    dims(1, 1, 1),
+    dims(2, 1, 1),
+    dims(64, 5, 1),
+    dims(301, 3, 1),
+    dims(3, 7, 49),
+    dims(8, 2, 131),
+];
 
 #[test]
 fn norms_at_the_edges() {

@@ -7,13 +7,21 @@ pub(crate) fn check(run: Run<'_>, [n, c, spatial]: [usize; 3], seed: u64) {
     let launch = launch(n, c, spatial).expect("the sizes are small");
     let sums = run(&launch, &[&dy], vec![unwritten(c)]);
     let term = |channel: usize, i: usize| f64::from(dy[(i / spatial * c + channel) * spatial + i % spatial]);
-    let expected: Vec<_> =
-        (0..c).map(|channel| Expected::sum((0..n * spatial).map(|i| term(channel, i)))).collect();
+    let expected: Vec<_> = (0..c)
+        .map(|channel| Expected::sum((0..n * spatial).map(|i| term(channel, i))))
+        .collect();
     assert_close(&format!("channel_sum {n}x{c}x{spatial}"), &sums[0], &expected);
 }
 
 /// One element, fewer and more than a workgroup, with and without a spatial size.
-pub(crate) const EDGES: [[usize; 3]; 6] = [[1, 1, 1], [7, 3, 1], [128, 10, 1], [301, 2, 1], [3, 5, 49], [16, 3, 97]];
+pub(crate) const EDGES: [[usize; 3]; 6] = [
+    [1, 1, 1],
+    [7, 3, 1],
+    [128, 10, 1],
+    [301, 2, 1],
+    [3, 5, 49],
+    [16, 3, 97],
+];
 
 #[test]
 fn sums_at_the_edges() {

@@ -10,18 +10,26 @@ fn windows(d: &PoolDims) -> Vec<Vec<usize>> {
         (plane * d.h + y + k / d.kernel[1]) * d.w + x + k % d.kernel[1]
     };
     let count = d.kernel[0] * d.kernel[1];
-    (0..d.n * d.c * oh * ow).map(|i| (0..count).map(|k| element(corner(i), k)).collect()).collect()
+    (0..d.n * d.c * oh * ow)
+        .map(|i| (0..count).map(|k| element(corner(i), k)).collect())
+        .collect()
 }
 
 /// The first of the largest elements of a window without NaN.
 fn winner(x: &[f32], window: &[usize]) -> usize {
     let largest = window.iter().map(|&i| x[i]).fold(f32::NEG_INFINITY, f32::max);
-    *window.iter().find(|&&i| x[i] >= largest).expect("a window has a largest element")
+    *window
+        .iter()
+        .find(|&&i| x[i] >= largest)
+        .expect("a window has a largest element")
 }
 
 /// Numbers with many ties.
 fn ties(len: usize, seed: u64) -> Vec<f32> {
-    random(len, seed).into_iter().map(|value| (value * 3.0).round()).collect()
+    random(len, seed)
+        .into_iter()
+        .map(|value| (value * 3.0).round())
+        .collect()
 }
 
 pub(crate) fn check(run: Run<'_>, d: PoolDims, seed: u64) {
@@ -36,7 +44,11 @@ pub(crate) fn check(run: Run<'_>, d: PoolDims, seed: u64) {
             PoolKind::Max => Expected::exact(x[winner(&x, window)]),
             PoolKind::Avg => Expected::sum(window.iter().map(|&i| f64::from(x[i]) / count)),
         };
-        assert_close(&format!("{kind:?} {d:?} y"), &y[0], &windows.iter().map(forward).collect::<Vec<_>>());
+        assert_close(
+            &format!("{kind:?} {d:?} y"),
+            &y[0],
+            &windows.iter().map(forward).collect::<Vec<_>>(),
+        );
 
         let mut terms = vec![Vec::new(); x.len()];
         for (index, window) in windows.iter().enumerate() {
@@ -53,7 +65,14 @@ pub(crate) fn check(run: Run<'_>, d: PoolDims, seed: u64) {
 }
 
 const fn dims(n: usize, c: usize, [h, w]: [usize; 2], kernel: [usize; 2], stride: [usize; 2]) -> PoolDims {
-    PoolDims { n, c, h, w, kernel, stride }
+    PoolDims {
+        n,
+        c,
+        h,
+        w,
+        kernel,
+        stride,
+    }
 }
 
 /// One element, the usual halving of even and odd images, overlapping windows, gaps between windows, whole images.
@@ -79,20 +98,34 @@ fn pools_at_the_edges() {
 fn a_nan_gives_its_gradient_to_one_element() {
     let d = dims(1, 1, [1, 3], [1, 3], [1, 1]);
     let grad = launch_grad(PoolKind::Max, d).expect("the sizes are small");
-    for (x, expected) in [([1.0, f32::NAN, 2.0], [0.0, 0.0, 5.0]), ([f32::NAN, 1.0, 2.0], [5.0, 0.0, 0.0])] {
+    for (x, expected) in [
+        ([1.0, f32::NAN, 2.0], [0.0, 0.0, 5.0]),
+        ([f32::NAN, 1.0, 2.0], [5.0, 0.0, 0.0]),
+    ] {
         assert_eq!(on_host(&grad, &[&x, &[5.0]], vec![unwritten(3)])[0], expected);
     }
 }
 
 #[test]
 fn windows_beyond_the_image_are_refused_by_name() {
-    let error = dims(1, 1, [4, 4], [2, 5], [1, 1]).output().expect_err("5 columns do not fit 4");
+    let error = dims(1, 1, [4, 4], [2, 5], [1, 1])
+        .output()
+        .expect_err("5 columns do not fit 4");
     assert_eq!(error.to_string(), "pool2d: window width is 5, allowed are 1 to 4");
-    assert!(dims(1, 1, [4, 4], [2, 2], [2, 0]).output().is_err(), "a stride of zero goes nowhere");
+    assert!(
+        dims(1, 1, [4, 4], [2, 2], [2, 0]).output().is_err(),
+        "a stride of zero goes nowhere"
+    );
     let dense = dims(1, 1, [64, 64], [32, 32], [1, 1]);
     assert!(launch_forward(PoolKind::Max, dense).is_ok());
-    let error = launch_grad(PoolKind::Max, dense).expect_err("1024 windows of 1024 elements cover each element");
-    assert!(error.to_string().starts_with("pool2d_grad: loop trips over the windows"), "{error}");
+    let error =
+        launch_grad(PoolKind::Max, dense).expect_err("1024 windows of 1024 elements cover each element");
+    assert!(
+        error
+            .to_string()
+            .starts_with("pool2d_grad: loop trips over the windows"),
+        "{error}"
+    );
 }
 
 proptest! {
