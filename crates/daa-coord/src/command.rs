@@ -52,7 +52,7 @@ pub struct ResourceRequest {
     pub purpose: ShortText,
 }
 
-/// What an agent or the operator asks.
+/// What an agent or the operator asks. Variants are encoded by their position: new ones go to the end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     /// Operator only: makes a device's memory available.
