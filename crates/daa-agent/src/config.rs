@@ -115,24 +115,62 @@ impl RunConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let schedule = &self.schedule;
         let check = |ok: bool, field, value: String, allowed: String| {
-            if ok { Ok(()) } else { Err(ConfigError { field, value, allowed }) }
+            if ok {
+                Ok(())
+            } else {
+                Err(ConfigError {
+                    field,
+                    value,
+                    allowed,
+                })
+            }
         };
         let agents = schedule.agents;
-        check((1..=MAX_AGENTS).contains(&agents), "agents", agents.to_string(), format!("1 to {MAX_AGENTS}"))?;
+        check(
+            (1..=MAX_AGENTS).contains(&agents),
+            "agents",
+            agents.to_string(),
+            format!("1 to {MAX_AGENTS}"),
+        )?;
         if let Some(epochs) = self.epochs_budget {
-            check((1..=1_000_000).contains(&epochs), "epochs-budget", epochs.to_string(), "1 to 1000000".to_owned())?;
+            check(
+                (1..=1_000_000).contains(&epochs),
+                "epochs-budget",
+                epochs.to_string(),
+                "1 to 1000000".to_owned(),
+            )?;
         }
         if let Some(limit) = schedule.memory_limit {
-            check(limit > Bytes::ZERO, "memory-limit", limit.to_string(), "more than 0 B".to_owned())?;
+            check(
+                limit > Bytes::ZERO,
+                "memory-limit",
+                limit.to_string(),
+                "more than 0 B".to_owned(),
+            )?;
         }
         if let Some(threads) = schedule.threads {
-            check((1..=256).contains(&threads), "threads", threads.to_string(), "1 to 256".to_owned())?;
+            check(
+                (1..=256).contains(&threads),
+                "threads",
+                threads.to_string(),
+                "1 to 256".to_owned(),
+            )?;
         }
         let lease = schedule.lease;
-        check((10..=600_000).contains(&lease.get()), "lease", lease.to_string(), "10 ms to 600000 ms".to_owned())?;
+        check(
+            (10..=600_000).contains(&lease.get()),
+            "lease",
+            lease.to_string(),
+            "10 ms to 600000 ms".to_owned(),
+        )?;
         let patience = schedule.patience;
         let allowed = "100 ms to 1 hour".to_owned();
-        check((100..=3_600_000).contains(&patience.as_millis()), "patience", format!("{patience:?}"), allowed)
+        check(
+            (100..=3_600_000).contains(&patience.as_millis()),
+            "patience",
+            format!("{patience:?}"),
+            allowed,
+        )
     }
 
     /// The command line that starts the same run.
@@ -161,7 +199,11 @@ impl RunConfig {
 /// `text` as one word of a POSIX shell.
 fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,:=@%+".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 /// What a run writes into `run.json` before anything else.
@@ -200,7 +242,14 @@ mod tests {
 
     #[test]
     fn the_command_line_quotes_what_a_shell_would_split() {
-        let config = RunConfig { data: "my data's.csv".to_owned(), ..RunConfig::default() };
-        assert!(config.command_line().starts_with(r"daa run --data 'my data'\''s.csv' --agents 4"));
+        let config = RunConfig {
+            data: "my data's.csv".to_owned(),
+            ..RunConfig::default()
+        };
+        assert!(
+            config
+                .command_line()
+                .starts_with(r"daa run --data 'my data'\''s.csv' --agents 4")
+        );
     }
 }

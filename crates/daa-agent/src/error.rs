@@ -1,6 +1,17 @@
 //! What can go wrong with a run, and what to do about it.
 
+use crate::config::ConfigError;
+use crate::events::Work;
+use daa_base::{AgentId, Bytes, TrialId};
+use daa_gpu_core::{DeviceError, ErrorClass, MemoryError};
+use daa_kernels::error::RunError as KernelRunError;
+use daa_learn::data::DataError;
+use daa_learn::model::{ModelError, PredictError};
+use daa_learn::nn::NetworkError;
+use daa_learn::search::SearchError;
+use daa_learn::train::{CheckpointError, TrainError};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A run folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -43,4 +54,208 @@ pub enum FolderError {
         /// What is wrong.
         reason: String,
     },
+}
+
+/// What kind of failure ended a run, for exit codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum RunErrorClass {
+    /// A flag or field is out of range.
+    Usage,
+    /// The data, the run folder or the limits do not allow the run.
+    Input,
+    /// There is no device as it was asked for.
+    NoAdapter,
+    /// The log or the device did not answer in time.
+    Timeout,
+    /// A device failed and nothing could take its place.
+    Device,
+    /// A fault of the program.
+    Internal,
+}
+
+/// Why a run did not finish.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentError {
+    /// A field of the configuration is out of range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The data cannot be read or learned from.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The data are not the ones that the run began with.
+    #[error("the data of `{run}` have changed: their digest was {was}, now it is {is}")]
+    DataChanged {
+        /// The run folder.
+        run: String,
+        /// Digest when the run began.
+        was: String,
+        /// Digest now.
+        is: String,
+    },
+    /// The run folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// No device as it was asked for.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The largest plan does not fit the memory that may be leased.
+    #[error(
+        "{what} needs {peak} ({} bytes) of device memory, {limit} ({} bytes) may be leased",
+        peak.get(),
+        limit.get()
+    )]
+    MemoryLimit {
+        /// Which plan.
+        what: String,
+        /// Its peak.
+        peak: Bytes,
+        /// What may be leased.
+        limit: Bytes,
+        /// Whether the limit was given or is the device's.
+        given: bool,
+    },
+    /// The pool refused a tenant.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// The ledger refused a request.
+    #[error("the ledger refused {bytes} for {work}: {reason}")]
+    Refused {
+        /// What for.
+        work: Work,
+        /// How much was asked for.
+        bytes: Bytes,
+        /// Why.
+        reason: String,
+    },
+    /// The log did not answer.
+    #[error("the commit log gave no answer within {patience:?}")]
+    LogTimeout {
+        /// How long was waited.
+        patience: Duration,
+    },
+    /// The log has ended.
+    #[error("the commit log has ended")]
+    LogClosed,
+    /// A training failed.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// A checkpoint cannot be written or read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A plan could not be loaded or run.
+    #[error(transparent)]
+    Run(#[from] KernelRunError),
+    /// A network could not be compiled.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The search cannot be configured or decided.
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    /// The model cannot be written.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The model cannot be applied.
+    #[error(transparent)]
+    Predict(#[from] PredictError),
+    /// The final training did not lead to a usable network.
+    #[error("the final training diverged: its loss is not finite")]
+    Diverged,
+    /// The ledger records a result that the run folder does not hold.
+    #[error("the result of {trial} is recorded in the ledger but missing or changed in the run folder")]
+    ResultGone {
+        /// The trial.
+        trial: TrialId,
+    },
+    /// An agent ended before its task did.
+    #[error("{agent} ended before its task did")]
+    AgentGone {
+        /// The agent.
+        agent: AgentId,
+    },
+    /// A fault of the program.
+    #[error("internal fault in {what}: {reason}")]
+    Internal {
+        /// Where.
+        what: &'static str,
+        /// What happened.
+        reason: String,
+    },
+}
+
+impl AgentError {
+    pub(crate) fn internal(what: &'static str, error: impl std::fmt::Display) -> Self {
+        Self::Internal {
+            what,
+            reason: error.to_string(),
+        }
+    }
+
+    /// The device fault behind this error, if that is what it is.
+    pub(crate) const fn gpu(&self) -> Option<ErrorClass> {
+        match self {
+            Self::Run(KernelRunError::Gpu(error))
+            | Self::Train(TrainError::Run(KernelRunError::Gpu(error)))
+            | Self::Predict(PredictError::Run(KernelRunError::Gpu(error))) => Some(error.class()),
+            Self::Memory(error) => Some(error.class()),
+            _ => None,
+        }
+    }
+
+    /// What kind of failure it is.
+    #[must_use]
+    pub const fn class(&self) -> RunErrorClass {
+        match self {
+            Self::Config(_) => RunErrorClass::Usage,
+            Self::Data(_)
+            | Self::DataChanged { .. }
+            | Self::Folder(_)
+            | Self::MemoryLimit { .. }
+            | Self::Refused { .. }
+            | Self::Checkpoint(_)
+            | Self::Search(_)
+            | Self::Diverged
+            | Self::ResultGone { .. }
+            | Self::Model(_) => RunErrorClass::Input,
+            Self::Device(error) => match error.class() {
+                ErrorClass::Validation => RunErrorClass::NoAdapter,
+                _ => RunErrorClass::Device,
+            },
+            Self::LogTimeout { .. } | Self::LogClosed => RunErrorClass::Timeout,
+            _ => match self.gpu() {
+                Some(ErrorClass::Timeout) => RunErrorClass::Timeout,
+                Some(ErrorClass::Internal) | None => RunErrorClass::Internal,
+                Some(_) => RunErrorClass::Device,
+            },
+        }
+    }
+
+    /// One line on what to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Data(error) => error.hint(),
+            Self::DataChanged { .. } => "put the old data back, or start a new run".to_owned(),
+            Self::Folder(FolderError::NotEmpty { .. }) => {
+                "name another folder with --out, or go on with --resume".to_owned()
+            }
+            Self::Folder(FolderError::NotARun { .. }) => "name a folder that `daa run` has made".to_owned(),
+            Self::Folder(FolderError::InUse { .. }) => "wait for the other process, or stop it".to_owned(),
+            Self::Folder(FolderError::Json { .. }) => "restore the file, or start a new run".to_owned(),
+            Self::Folder(FolderError::Io { .. }) => "check permissions and free space".to_owned(),
+            Self::MemoryLimit {
+                peak, given: true, ..
+            } => {
+                format!("allow at least that much: --memory-limit {}", peak.get())
+            }
+            Self::MemoryLimit { .. } => "use --device cpu".to_owned(),
+            Self::Device(_) => "`daa devices` lists what there is; --device cpu always works".to_owned(),
+            Self::LogTimeout { .. } => "the machine may be overloaded; go on with --resume".to_owned(),
+            Self::Model(error) => error.hint().to_owned(),
+            Self::Diverged => "check the data for extreme values, or try another seed".to_owned(),
+            Self::ResultGone { .. } => "start a new run".to_owned(),
+            _ => return None,
+        })
+    }
 }

@@ -6,7 +6,7 @@ use daa_base::{AgentId, Bytes, FencingToken, LeaseId, Permille, TrialId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Names a piece of work in events: one trial of the search, or the final training.
+/// Names a piece of work in events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Work {
@@ -14,13 +14,16 @@ pub enum Work {
     Trial(TrialId),
     /// The training of the chosen network on training and validation rows.
     Final,
+    /// The one evaluation on the test rows.
+    Test,
 }
 
 impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Trial(trial) => trial.fmt(f),
-            Self::Final => f.write_str("final training"),
+            Self::Final => f.write_str("the final training"),
+            Self::Test => f.write_str("the test"),
         }
     }
 }
@@ -67,44 +70,123 @@ pub struct EpochMetrics {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "the fields are named by what they hold; the variants say what happened")]
+#[expect(
+    missing_docs,
+    reason = "the fields are named by what they hold; the variants say what happened"
+)]
 pub enum EventKind {
     /// The run began, or began again from its folder.
     RunStarted { seed: u64, agents: usize, resumed: bool },
     /// The device that the run uses.
-    DeviceChosen { device: String, backend: String, reason: String, capacity: Bytes },
+    DeviceChosen {
+        device: String,
+        backend: String,
+        reason: String,
+        capacity: Bytes,
+    },
     /// The data are read and split.
-    DataRead { source: String, rows: usize, features: usize, classes: usize, train: usize, validation: usize, test: usize },
+    DataRead {
+        source: String,
+        rows: usize,
+        features: usize,
+        classes: usize,
+        train: usize,
+        validation: usize,
+        test: usize,
+    },
     /// Something about the data that the user should know.
     DataWarning { warning: String },
     /// The candidates and their largest memory peak.
-    SearchPlanned { candidates: usize, epochs_budget: u32, window: u32, largest_peak: Bytes },
+    SearchPlanned {
+        candidates: usize,
+        epochs_budget: u32,
+        window: u32,
+        largest_peak: Bytes,
+    },
     /// An agent claimed a piece of work.
-    WorkClaimed { agent: AgentId, work: Work, architecture: String, from_epoch: u32, to_epoch: u32 },
+    WorkClaimed {
+        agent: AgentId,
+        work: Work,
+        architecture: String,
+        from_epoch: u32,
+        to_epoch: u32,
+    },
     /// A piece of work was found done in the run folder.
     WorkRecovered { agent: AgentId, work: Work },
     /// An agent asked for memory and compute.
-    LeaseRequested { agent: AgentId, work: Work, bytes: Bytes, share: Permille },
+    LeaseRequested {
+        agent: AgentId,
+        work: Work,
+        bytes: Bytes,
+        share: Permille,
+    },
     /// The ledger put the request in line.
-    LeaseQueued { agent: AgentId, work: Work, ahead: u32, reason: String },
+    LeaseQueued {
+        agent: AgentId,
+        work: Work,
+        ahead: u32,
+        reason: String,
+    },
     /// The ledger granted a lease.
-    LeaseGranted { agent: AgentId, work: Work, lease: LeaseId, bytes: Bytes, token: FencingToken },
+    LeaseGranted {
+        agent: AgentId,
+        work: Work,
+        lease: LeaseId,
+        bytes: Bytes,
+        token: FencingToken,
+    },
     /// The ledger refused a request.
-    LeaseRefused { agent: AgentId, work: Work, bytes: Bytes, reason: String },
+    LeaseRefused {
+        agent: AgentId,
+        work: Work,
+        bytes: Bytes,
+        reason: String,
+    },
     /// A lease ended; `high_water` is what its holder really reserved at most.
-    LeaseEnded { agent: AgentId, lease: LeaseId, end: LeaseEnd, bytes: Bytes, high_water: Bytes },
+    LeaseEnded {
+        agent: AgentId,
+        lease: LeaseId,
+        end: LeaseEnd,
+        bytes: Bytes,
+        high_water: Bytes,
+    },
     /// A task stopped at a step boundary, with its state saved, and will go on later.
-    WorkYielded { agent: AgentId, work: Work, epoch: u32, step: u64, reason: String },
+    WorkYielded {
+        agent: AgentId,
+        work: Work,
+        epoch: u32,
+        step: u64,
+        reason: String,
+    },
     /// An epoch ended.
-    EpochEnded { agent: AgentId, work: Work, metrics: EpochMetrics },
+    EpochEnded {
+        agent: AgentId,
+        work: Work,
+        metrics: EpochMetrics,
+    },
     /// A piece of work is done.
-    WorkDone { agent: AgentId, work: Work, score: Option<f64>, parameters: u64, plan_peak: Bytes, outcome: String },
+    WorkDone {
+        agent: AgentId,
+        work: Work,
+        score: Option<f64>,
+        parameters: u64,
+        plan_peak: Bytes,
+        outcome: String,
+    },
     /// Memory in use, sampled when it changed.
     Memory { sample: MemorySample },
     /// The network that the search chose.
-    Chosen { trial: TrialId, architecture: String, score: f64 },
+    Chosen {
+        trial: TrialId,
+        architecture: String,
+        score: f64,
+    },
     /// The one evaluation on the test rows.
-    Tested { accuracy: Option<f64>, rmse: Option<f64>, rows: usize },
+    Tested {
+        accuracy: Option<f64>,
+        rmse: Option<f64>,
+        rows: usize,
+    },
     /// A device failed and the run goes on on another.
     DeviceFailed { error: String, fallback: String },
     /// The user asked to stop.
@@ -166,14 +248,31 @@ impl fmt::Display for EventKind {
 
 fn fmt_run(kind: &EventKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match kind {
-        EventKind::RunStarted { seed, agents, resumed } => {
+        EventKind::RunStarted {
+            seed,
+            agents,
+            resumed,
+        } => {
             let verb = if *resumed { "resumed" } else { "started" };
             write!(f, "run {verb} with {agents} agents and seed {seed}")
         }
-        EventKind::DeviceChosen { device, backend, reason, capacity } => {
+        EventKind::DeviceChosen {
+            device,
+            backend,
+            reason,
+            capacity,
+        } => {
             write!(f, "device {device} ({backend}), {capacity} to share: {reason}")
         }
-        EventKind::DataRead { source, rows, features, classes, train, validation, test } => {
+        EventKind::DataRead {
+            source,
+            rows,
+            features,
+            classes,
+            train,
+            validation,
+            test,
+        } => {
             write!(f, "{source}: {rows} rows of {features} features, ")?;
             match classes {
                 0 => f.write_str("a value to predict")?,
@@ -182,11 +281,20 @@ fn fmt_run(kind: &EventKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             write!(f, "; {train} to train, {validation} to validate, {test} to test")
         }
         EventKind::DataWarning { warning } => f.write_str(warning),
-        EventKind::SearchPlanned { candidates, epochs_budget, window, largest_peak } => write!(
+        EventKind::SearchPlanned {
+            candidates,
+            epochs_budget,
+            window,
+            largest_peak,
+        } => write!(
             f,
             "search over {candidates} candidates in {epochs_budget} epochs, window {window}, largest plan {largest_peak}"
         ),
-        EventKind::Chosen { trial, architecture, score } => {
+        EventKind::Chosen {
+            trial,
+            architecture,
+            score,
+        } => {
             write!(f, "chose {architecture} of {trial}, validation score {score:.4}")
         }
         EventKind::Tested { accuracy, rmse, rows } => match (accuracy, rmse) {
@@ -194,28 +302,60 @@ fn fmt_run(kind: &EventKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             (None, Some(rmse)) => write!(f, "test RMSE {rmse:.6} on {rows} rows"),
             (None, None) => write!(f, "no test rows were held out"),
         },
-        EventKind::DeviceFailed { error, fallback } => write!(f, "the device failed ({error}); going on on {fallback}"),
+        EventKind::DeviceFailed { error, fallback } => {
+            write!(f, "the device failed ({error}); going on on {fallback}")
+        }
         EventKind::StopRequested { reason } => write!(f, "stopping: {reason}"),
-        EventKind::RunEnded { outcome, wall_seconds } => write!(f, "run {outcome} after {wall_seconds:.1} s"),
+        EventKind::RunEnded {
+            outcome,
+            wall_seconds,
+        } => write!(f, "run {outcome} after {wall_seconds:.1} s"),
         _ => Ok(()),
     }
 }
 
 fn fmt_lease(kind: &EventKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match kind {
-        EventKind::LeaseRequested { agent, work, bytes, share } => {
+        EventKind::LeaseRequested {
+            agent,
+            work,
+            bytes,
+            share,
+        } => {
             write!(f, "{agent} asks for {bytes} and {share} of the device for {work}")
         }
-        EventKind::LeaseQueued { agent, work, ahead, reason } => {
+        EventKind::LeaseQueued {
+            agent,
+            work,
+            ahead,
+            reason,
+        } => {
             write!(f, "{agent} waits for {work} behind {ahead} others: {reason}")
         }
-        EventKind::LeaseGranted { agent, work, lease, bytes, token } => {
+        EventKind::LeaseGranted {
+            agent,
+            work,
+            lease,
+            bytes,
+            token,
+        } => {
             write!(f, "{agent} got {lease} over {bytes} for {work} ({token})")
         }
-        EventKind::LeaseRefused { agent, work, bytes, reason } => {
+        EventKind::LeaseRefused {
+            agent,
+            work,
+            bytes,
+            reason,
+        } => {
             write!(f, "{agent} was refused {bytes} for {work}: {reason}")
         }
-        EventKind::LeaseEnded { agent, lease, end, bytes, high_water } => {
+        EventKind::LeaseEnded {
+            agent,
+            lease,
+            end,
+            bytes,
+            high_water,
+        } => {
             let end = match end {
                 LeaseEnd::Released => "released",
                 LeaseEnd::Yielded => "yielded",
@@ -234,15 +374,37 @@ fn fmt_lease(kind: &EventKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 fn fmt_work(kind: &EventKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match kind {
-        EventKind::WorkClaimed { agent, work, architecture, from_epoch, to_epoch } => {
-            write!(f, "{agent} takes {work}: {architecture}, epochs {from_epoch} to {to_epoch}")
+        EventKind::WorkClaimed {
+            agent,
+            work,
+            architecture,
+            from_epoch,
+            to_epoch,
+        } => {
+            write!(
+                f,
+                "{agent} takes {work}: {architecture}, epochs {from_epoch} to {to_epoch}"
+            )
         }
         EventKind::WorkRecovered { agent, work } => write!(f, "{agent} found {work} done in the run folder"),
-        EventKind::WorkYielded { agent, work, epoch, step, reason } => {
-            write!(f, "{agent} pauses {work} in epoch {epoch} at step {step}: {reason}")
+        EventKind::WorkYielded {
+            agent,
+            work,
+            epoch,
+            step,
+            reason,
+        } => {
+            write!(
+                f,
+                "{agent} pauses {work} in epoch {epoch} at step {step}: {reason}"
+            )
         }
         EventKind::EpochEnded { agent, work, metrics } => {
-            write!(f, "{agent} {work} epoch {}: loss {:.4}", metrics.epoch, metrics.train_loss)?;
+            write!(
+                f,
+                "{agent} {work} epoch {}: loss {:.4}",
+                metrics.epoch, metrics.train_loss
+            )?;
             if let Some(accuracy) = metrics.validation_accuracy {
                 write!(f, ", validation accuracy {accuracy:.4}")?;
             }
@@ -251,8 +413,18 @@ fn fmt_work(kind: &EventKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             }
             Ok(())
         }
-        EventKind::WorkDone { agent, work, score, parameters, plan_peak, outcome } => {
-            write!(f, "{agent} finished {work} ({outcome}, {parameters} parameters, {plan_peak})")?;
+        EventKind::WorkDone {
+            agent,
+            work,
+            score,
+            parameters,
+            plan_peak,
+            outcome,
+        } => {
+            write!(
+                f,
+                "{agent} finished {work} ({outcome}, {parameters} parameters, {plan_peak})"
+            )?;
             score.map_or(Ok(()), |score| write!(f, ": score {score:.4}"))
         }
         _ => Ok(()),

@@ -46,10 +46,16 @@ impl RunFolder {
     /// # Errors
     /// When it exists and holds something, or cannot be made.
     pub fn create(root: &Path) -> Result<Self, FolderError> {
-        let io = |source| FolderError::Io { path: root.to_owned(), doing: "make the run folder", source };
+        let io = |source| FolderError::Io {
+            path: root.to_owned(),
+            doing: "make the run folder",
+            source,
+        };
         fs::create_dir_all(root).map_err(io)?;
         if fs::read_dir(root).map_err(io)?.next().is_some() {
-            return Err(FolderError::NotEmpty { path: root.to_owned() });
+            return Err(FolderError::NotEmpty {
+                path: root.to_owned(),
+            });
         }
         Self::open_at(root)
     }
@@ -60,7 +66,9 @@ impl RunFolder {
     /// When it is not a run folder, or another process has it open.
     pub fn open(root: &Path) -> Result<Self, FolderError> {
         if !root.join("run.json").is_file() {
-            return Err(FolderError::NotARun { path: root.to_owned() });
+            return Err(FolderError::NotARun {
+                path: root.to_owned(),
+            });
         }
         Self::open_at(root)
     }
@@ -76,14 +84,26 @@ impl RunFolder {
         let lock = open_append(&lock_path)?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Err(FolderError::InUse { path: root.to_owned() }),
+            Err(fs::TryLockError::WouldBlock) => {
+                return Err(FolderError::InUse {
+                    path: root.to_owned(),
+                });
+            }
             Err(fs::TryLockError::Error(source)) => {
-                return Err(FolderError::Io { path: lock_path, doing: "lock", source });
+                return Err(FolderError::Io {
+                    path: lock_path,
+                    doing: "lock",
+                    source,
+                });
             }
         }
         let events = open_lines(&root.join("events.jsonl"))?;
         let metrics = open_lines(&root.join("metrics.jsonl"))?;
-        Ok(Self { root: root.to_owned(), lines: Mutex::new(Lines { events, metrics }), _lock: lock })
+        Ok(Self {
+            root: root.to_owned(),
+            lines: Mutex::new(Lines { events, metrics }),
+            _lock: lock,
+        })
     }
 
     /// Where the folder is.
@@ -100,6 +120,7 @@ impl RunFolder {
         let name = match work {
             Work::Trial(trial) => format!("trial-{:05}", trial.get()),
             Work::Final => "final".to_owned(),
+            Work::Test => "test".to_owned(),
         };
         let path = self.root.join("state").join(name);
         fs::create_dir_all(&path).map_err(|source| FolderError::Io {
@@ -116,14 +137,26 @@ impl RunFolder {
     /// When the disk refuses.
     pub fn append(&self, event: &Event) -> Result<(), FolderError> {
         let metric = event.kind.is_metric();
-        let path = self.root.join(if metric { "metrics.jsonl" } else { "events.jsonl" });
-        let mut line = serde_json::to_vec(event)
-            .map_err(|error| FolderError::Json { path: path.clone(), reason: error.to_string() })?;
+        let path = self
+            .root
+            .join(if metric { "metrics.jsonl" } else { "events.jsonl" });
+        let mut line = serde_json::to_vec(event).map_err(|error| FolderError::Json {
+            path: path.clone(),
+            reason: error.to_string(),
+        })?;
         line.push(b'\n');
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = if metric { &mut lines.metrics } else { &mut lines.events };
+        let file = if metric {
+            &mut lines.metrics
+        } else {
+            &mut lines.events
+        };
         // One write call a line: a crash cuts at most the last one.
-        file.write_all(&line).map_err(|source| FolderError::Io { path, doing: "append to", source })
+        file.write_all(&line).map_err(|source| FolderError::Io {
+            path,
+            doing: "append to",
+            source,
+        })
     }
 
     /// All events so far, metrics among them, in the order of their times.
@@ -160,8 +193,10 @@ impl RunFolder {
 /// # Errors
 /// When the disk refuses.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), FolderError> {
-    let mut bytes = serde_json::to_vec_pretty(value)
-        .map_err(|error| FolderError::Json { path: path.to_owned(), reason: error.to_string() })?;
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| FolderError::Json {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
     bytes.push(b'\n');
     write_whole(path, &bytes)
 }
@@ -171,24 +206,37 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Fold
 /// # Errors
 /// When it cannot be read, is too large, or is not the JSON wanted.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FolderError> {
-    let io = |source| FolderError::Io { path: path.to_owned(), doing: "read", source };
+    let io = |source| FolderError::Io {
+        path: path.to_owned(),
+        doing: "read",
+        source,
+    };
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io(error)),
     };
     let size = file.metadata().map_err(io)?.len();
-    let json = |reason: String| FolderError::Json { path: path.to_owned(), reason };
+    let json = |reason: String| FolderError::Json {
+        path: path.to_owned(),
+        reason,
+    };
     if size > MAX_JSON {
         return Err(json(format!("it has {size} bytes, allowed are 0 to {MAX_JSON}")));
     }
     let mut bytes = Vec::new();
     file.take(MAX_JSON).read_to_end(&mut bytes).map_err(io)?;
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| json(error.to_string()))
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|error| json(error.to_string()))
 }
 
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
-    let io = |source| FolderError::Io { path: path.to_owned(), doing: "write", source };
+    let io = |source| FolderError::Io {
+        path: path.to_owned(),
+        doing: "write",
+        source,
+    };
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
     file.write_all(bytes).map_err(io)?;
@@ -198,16 +246,25 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
 }
 
 fn open_append(path: &Path) -> Result<File, FolderError> {
-    OpenOptions::new().create(true).read(true).append(true).open(path).map_err(|source| FolderError::Io {
-        path: path.to_owned(),
-        doing: "open",
-        source,
-    })
+    OpenOptions::new()
+        .create(true)
+        .read(true)
+        .append(true)
+        .open(path)
+        .map_err(|source| FolderError::Io {
+            path: path.to_owned(),
+            doing: "open",
+            source,
+        })
 }
 
 /// Opens a file of lines for appending, without the last line if a crash cut it off.
 fn open_lines(path: &Path) -> Result<File, FolderError> {
-    let io = |source| FolderError::Io { path: path.to_owned(), doing: "open", source };
+    let io = |source| FolderError::Io {
+        path: path.to_owned(),
+        doing: "open",
+        source,
+    };
     let mut file = open_append(path)?;
     let length = file.metadata().map_err(io)?.len();
     let mut end = length;
@@ -248,16 +305,29 @@ mod tests {
     use daa_base::TrialId;
 
     fn event(at_ms: u64) -> Event {
-        let kind = EventKind::StopRequested { reason: "a test".to_owned() };
-        Event { at_ms, time: "2026-01-01T00:00:00Z".to_owned(), message: kind.to_string(), kind }
+        let kind = EventKind::StopRequested {
+            reason: "a test".to_owned(),
+        };
+        Event {
+            at_ms,
+            time: "2026-01-01T00:00:00Z".to_owned(),
+            message: kind.to_string(),
+            kind,
+        }
     }
 
     #[test]
     fn a_folder_with_something_in_it_is_not_written_over() {
         let dir = tempfile::tempdir().expect("a folder");
         fs::write(dir.path().join("thesis.txt"), "years of work").expect("written");
-        assert!(matches!(RunFolder::create(dir.path()), Err(FolderError::NotEmpty { .. })));
-        assert!(matches!(RunFolder::open(dir.path()), Err(FolderError::NotARun { .. })));
+        assert!(matches!(
+            RunFolder::create(dir.path()),
+            Err(FolderError::NotEmpty { .. })
+        ));
+        assert!(matches!(
+            RunFolder::open(dir.path()),
+            Err(FolderError::NotARun { .. })
+        ));
     }
 
     #[test]
@@ -265,7 +335,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let folder = RunFolder::create(&dir.path().join("run")).expect("made");
         folder.write_json("run.json", &1).expect("written");
-        assert!(matches!(RunFolder::open(folder.path()), Err(FolderError::InUse { .. })));
+        assert!(matches!(
+            RunFolder::open(folder.path()),
+            Err(FolderError::InUse { .. })
+        ));
         let path = folder.path().to_owned();
         drop(folder);
         RunFolder::open(&path).expect("free again");
@@ -286,7 +359,11 @@ mod tests {
             fs::write(&path, &bytes[..cut]).expect("cut");
             let folder = RunFolder::open(&root).expect("opens");
             let before = folder.events().expect("whole lines only").len();
-            assert_eq!(before, bytes[..cut].iter().filter(|&&b| b == b'\n').count(), "cut at {cut}");
+            assert_eq!(
+                before,
+                bytes[..cut].iter().filter(|&&b| b == b'\n').count(),
+                "cut at {cut}"
+            );
             folder.append(&event(3)).expect("appended");
             assert_eq!(folder.events().expect("still whole").len(), before + 1);
         }
@@ -300,6 +377,8 @@ mod tests {
             .into_iter()
             .map(|work| folder.work_dir(work).expect("made"))
             .collect();
-        assert!(places.iter().all(|place| place.is_dir()) && places[0] != places[1] && places[1] != places[2]);
+        assert!(
+            places.iter().all(|place| place.is_dir()) && places[0] != places[1] && places[1] != places[2]
+        );
     }
 }

@@ -1,1 +1,28 @@
-//! Autonomous agents that train and search under leases, and the run folder they leave behind.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod agent;
+mod book;
+mod chain;
+pub mod config;
+mod device;
+pub mod error;
+pub mod events;
+pub mod folder;
+mod leg;
+mod order;
+pub mod record;
+mod recorder;
+pub mod report;
+pub mod run;
+mod stop;
+pub mod summary;
+
+pub use config::{Delays, RunConfig, Schedule};
+pub use error::{AgentError, FolderError, RunErrorClass};
+pub use events::{Event, EventKind, Observer, Silent, Work};
+pub use folder::RunFolder;
+pub use record::RunRecord;
+pub use run::{Place, RunRequest, default_run_dir, run};
+pub use stop::StopHandle;
+pub use summary::Summary;

@@ -112,8 +112,12 @@ impl RunRecord {
         let at = event.at_ms;
         match &event.kind {
             EventKind::RunStarted { agents, .. } => {
-                let ids = (1..=*agents).filter_map(|n| u32::try_from(n).ok());
-                ids.for_each(|n| drop(self.agent_tasks.entry(AgentId(n)).or_default()));
+                // Leases of an earlier process ended with it.
+                self.leased_now = Bytes::ZERO;
+                self.close_leases(at);
+                for id in crate::chain::agent_ids(*agents) {
+                    self.agent_tasks.entry(id).or_default();
+                }
             }
             EventKind::WorkClaimed { .. }
             | EventKind::WorkYielded { .. }
@@ -125,7 +129,9 @@ impl RunRecord {
             | EventKind::LeaseEnded { .. } => self.apply_lease(at, &event.kind),
             EventKind::Memory { sample } => self.add_memory(at, *sample),
             EventKind::Chosen { trial, score, .. } => self.chosen = Some((*trial, *score)),
-            EventKind::DataWarning { .. } | EventKind::DeviceFailed { .. } | EventKind::StopRequested { .. } => {
+            EventKind::DataWarning { .. }
+            | EventKind::DeviceFailed { .. }
+            | EventKind::StopRequested { .. } => {
                 self.notices.push(event.message.clone());
             }
             _ => {}
@@ -134,7 +140,13 @@ impl RunRecord {
 
     fn apply_work(&mut self, at: u64, kind: &EventKind) {
         match kind {
-            EventKind::WorkClaimed { agent, work, architecture, from_epoch, to_epoch } => {
+            EventKind::WorkClaimed {
+                agent,
+                work,
+                architecture,
+                from_epoch,
+                to_epoch,
+            } => {
                 let fresh = WorkRecord {
                     agent: *agent,
                     architecture: architecture.clone(),
@@ -152,6 +164,7 @@ impl RunRecord {
                 match work {
                     Work::Trial(trial) => self.trials.entry(*trial).or_insert(fresh).agent = *agent,
                     Work::Final => self.final_work.get_or_insert(fresh).agent = *agent,
+                    Work::Test => {}
                 }
             }
             EventKind::WorkYielded { work, .. } => {
@@ -166,7 +179,14 @@ impl RunRecord {
                     record.epochs.push(*metrics);
                 }
             }
-            EventKind::WorkDone { agent, work, score, parameters, plan_peak, outcome } => {
+            EventKind::WorkDone {
+                agent,
+                work,
+                score,
+                parameters,
+                plan_peak,
+                outcome,
+            } => {
                 *self.agent_tasks.entry(*agent).or_default() += 1;
                 if let Some(record) = self.work(*work) {
                     record.agent = *agent;
@@ -188,7 +208,13 @@ impl RunRecord {
                 self.asked_ms.insert(*agent, at);
             }
             EventKind::LeaseRefused { .. } => self.lease_counts.refused += 1,
-            EventKind::LeaseGranted { agent, work, lease, bytes, .. } => {
+            EventKind::LeaseGranted {
+                agent,
+                work,
+                lease,
+                bytes,
+                ..
+            } => {
                 self.lease_counts.granted += 1;
                 self.leased_now = self.leased_now + *bytes;
                 self.lease_counts.peak_bytes = self.lease_counts.peak_bytes.max(self.leased_now);
@@ -204,7 +230,13 @@ impl RunRecord {
                     high_water: None,
                 });
             }
-            EventKind::LeaseEnded { lease, end, bytes, high_water, .. } => {
+            EventKind::LeaseEnded {
+                lease,
+                end,
+                bytes,
+                high_water,
+                ..
+            } => {
                 self.leased_now = self.leased_now.saturating_sub(*bytes);
                 if let Some(record) = self.leases.iter_mut().rev().find(|record| record.lease == *lease) {
                     record.ended_ms = Some(at);
@@ -216,10 +248,17 @@ impl RunRecord {
         }
     }
 
+    fn close_leases(&mut self, at: u64) {
+        for lease in self.leases.iter_mut().filter(|lease| lease.ended_ms.is_none()) {
+            lease.ended_ms = Some(at);
+        }
+    }
+
     fn work(&mut self, work: Work) -> Option<&mut WorkRecord> {
         match work {
             Work::Trial(trial) => self.trials.get_mut(&trial),
             Work::Final => self.final_work.as_mut(),
+            Work::Test => None,
         }
     }
 

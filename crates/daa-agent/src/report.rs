@@ -15,7 +15,13 @@ const STYLE: &str = include_str!("report/style.css");
 /// Trials whose curves get a colour and a legend entry of their own; the others are drawn in grey.
 const NAMED_CURVES: usize = 7;
 
-const TIERS: [&str; 5] = ["Micro < 1 KiB", "Small < 1 MiB", "Medium < 10 MiB", "Large < 100 MiB", "XLarge"];
+const TIERS: [&str; 5] = [
+    "Micro < 1 KiB",
+    "Small < 1 MiB",
+    "Medium < 10 MiB",
+    "Large < 100 MiB",
+    "XLarge",
+];
 
 /// The page about the run that `summary` and `record` describe.
 #[must_use]
@@ -56,7 +62,9 @@ fn section(title: &str, note: impl maud::Render, body: Markup) -> Markup {
 fn figures(summary: &Summary) -> Markup {
     let best = summary.best.as_ref();
     let test = best.and_then(|best| {
-        let accuracy = best.test_accuracy.map(|a| ("Test accuracy", format!("{:.2} %", a * 100.0)));
+        let accuracy = best
+            .test_accuracy
+            .map(|a| ("Test accuracy", format!("{:.2} %", a * 100.0)));
         accuracy.or_else(|| best.test_rmse.map(|rmse| ("Test RMSE", format!("{rmse:.4}"))))
     });
     let (label, value) = test.unwrap_or(("Test", "not run".to_owned()));
@@ -87,7 +95,11 @@ fn notices(record: &RunRecord) -> Markup {
 }
 
 fn curves_note(record: &RunRecord) -> String {
-    if record.trials.values().any(|trial| trial.epochs.iter().any(|epoch| epoch.validation_rmse.is_some())) {
+    if record
+        .trials
+        .values()
+        .any(|trial| trial.epochs.iter().any(|epoch| epoch.validation_rmse.is_some()))
+    {
         "Error on the validation rows after each epoch; lower is better.".to_owned()
     } else {
         "Accuracy on the validation rows after each epoch; higher is better.".to_owned()
@@ -98,38 +110,72 @@ fn curves_note(record: &RunRecord) -> String {
 fn curves(summary: &Summary, record: &RunRecord) -> Markup {
     let mut joined: BTreeMap<u32, (String, Vec<Point>, f64)> = BTreeMap::new();
     for trial in &summary.trials {
-        let Some(work) = record.trials.get(&trial.trial) else { continue };
+        let Some(work) = record.trials.get(&trial.trial) else {
+            continue;
+        };
         let entry = joined.entry(trial.candidate).or_insert_with(|| {
-            (format!("#{} {}", trial.candidate, work.architecture), Vec::new(), f64::NEG_INFINITY)
+            (
+                format!("#{} {}", trial.candidate, work.architecture),
+                Vec::new(),
+                f64::NEG_INFINITY,
+            )
         });
         let measured = |e: &crate::events::EpochMetrics| {
-            let y = e.validation_accuracy.or(e.validation_rmse).or(e.validation_loss)?;
-            y.is_finite().then_some(Point { x: f64::from(e.epoch), y })
+            let y = e
+                .validation_accuracy
+                .or(e.validation_rmse)
+                .or(e.validation_loss)?;
+            y.is_finite().then_some(Point {
+                x: f64::from(e.epoch),
+                y,
+            })
         };
         entry.1.extend(work.epochs.iter().filter_map(measured));
         entry.2 = entry.2.max(work.score.unwrap_or(f64::NEG_INFINITY));
     }
-    let mut curves: Vec<_> = joined.into_values().filter(|(_, points, _)| !points.is_empty()).collect();
+    let mut curves: Vec<_> = joined
+        .into_values()
+        .filter(|(_, points, _)| !points.is_empty())
+        .collect();
     curves.sort_by(|a, b| b.2.total_cmp(&a.2));
     let mut series: Vec<Series> = curves
         .into_iter()
         .enumerate()
-        .map(|(rank, (name, points, _))| Series { name, points, highlight: (rank < NAMED_CURVES).then_some(rank) })
+        .map(|(rank, (name, points, _))| Series {
+            name,
+            points,
+            highlight: (rank < NAMED_CURVES).then_some(rank),
+        })
         .collect();
     // The best are drawn last, on top.
     series.reverse();
-    LineChart { x_label: "epoch", y_label: "validation", series }.render()
+    LineChart {
+        x_label: "epoch",
+        y_label: "validation",
+        series,
+    }
+    .render()
 }
 
 fn final_curve(record: &RunRecord) -> Markup {
-    let Some(work) = &record.final_work else { return html! { p.empty { "The final training did not run." } } };
-    let points = work.epochs.iter().map(|e| Point { x: f64::from(e.epoch), y: e.train_loss });
+    let Some(work) = &record.final_work else {
+        return html! { p.empty { "The final training did not run." } };
+    };
+    let points = work.epochs.iter().map(|e| Point {
+        x: f64::from(e.epoch),
+        y: e.train_loss,
+    });
     let series = vec![Series {
         name: format!("training loss, {}", work.architecture),
         points: points.filter(|point| point.y.is_finite()).collect(),
         highlight: Some(0),
     }];
-    LineChart { x_label: "epoch", y_label: "loss", series }.render()
+    LineChart {
+        x_label: "epoch",
+        y_label: "loss",
+        series,
+    }
+    .render()
 }
 
 fn trials(record: &RunRecord) -> Markup {
@@ -153,7 +199,9 @@ fn trials(record: &RunRecord) -> Markup {
 }
 
 fn trial_cells(trial: &WorkRecord) -> Markup {
-    let seconds = trial.done_ms.map(|done| done.saturating_sub(trial.claimed_ms) as f64 / 1e3);
+    let seconds = trial
+        .done_ms
+        .map(|done| done.saturating_sub(trial.claimed_ms) as f64 / 1e3);
     html! {
         td { (trial.architecture) }
         td { (trial.agent) }
@@ -186,17 +234,30 @@ fn leases(record: &RunRecord) -> Markup {
         to: lease.ended_ms.unwrap_or(end_of_run) as f64 / 1e3,
         title: format!("{} for {}, {}", lease.lease, lease.work, lease.bytes),
     });
-    Gantt { rows: rows.iter().map(ToString::to_string).collect(), bars: bars.collect(), end: end_of_run as f64 / 1e3 }
-        .render()
+    Gantt {
+        rows: rows.iter().map(ToString::to_string).collect(),
+        bars: bars.collect(),
+        end: end_of_run as f64 / 1e3,
+    }
+    .render()
 }
 
 fn memory(record: &RunRecord) -> Markup {
     let layer = |tier: usize| Layer {
         name: TIERS[tier],
-        values: record.memory.iter().map(|(_, sample): &(u64, MemorySample)| sample.in_use[tier].get() as f64).collect(),
+        values: record
+            .memory
+            .iter()
+            .map(|(_, sample): &(u64, MemorySample)| sample.in_use[tier].get() as f64)
+            .collect(),
     };
     let at = record.memory.iter().map(|(at, _)| *at as f64 / 1e3).collect();
-    StackedArea { x_label: "seconds", at, layers: (0..TIERS.len()).map(layer).collect() }.render()
+    StackedArea {
+        x_label: "seconds",
+        at,
+        layers: (0..TIERS.len()).map(layer).collect(),
+    }
+    .render()
 }
 
 fn lease_table(record: &RunRecord) -> Markup {
@@ -241,6 +302,9 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped_by_thousands() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(
+            [0, 999, 1000, 1_234_567].map(grouped),
+            ["0", "999", "1,000", "1,234,567"]
+        );
     }
 }

@@ -98,7 +98,7 @@ pub struct TrialSummary {
 }
 
 /// The final network.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BestSummary {
     /// Accuracy on the test rows, scored once; classification only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -159,7 +159,10 @@ impl Summary {
     #[must_use]
     pub fn new(input: SummaryInput<'_>, record: &RunRecord) -> Self {
         let trial = |&(id, candidate): &(TrialId, u32)| {
-            record.trials.get(&id).map(|work| trial_summary(id, candidate, work))
+            record
+                .trials
+                .get(&id)
+                .map(|work| trial_summary(id, candidate, work))
         };
         Self {
             schema: SCHEMA.to_owned(),
@@ -195,15 +198,26 @@ fn trial_summary(trial: TrialId, candidate: u32, work: &WorkRecord) -> TrialSumm
         to_epoch: work.to_epoch,
         score: work.score,
         plan_peak_bytes: work.plan_peak.get(),
-        outcome: if work.outcome.is_empty() { "unfinished".to_owned() } else { work.outcome.clone() },
+        outcome: if work.outcome.is_empty() {
+            "unfinished".to_owned()
+        } else {
+            work.outcome.clone()
+        },
     }
 }
 
 fn agents(record: &RunRecord) -> Vec<AgentSummary> {
     let summary = |(&id, &tasks): (&AgentId, &u64)| {
         let held = record.leases.iter().filter(|lease| lease.agent == id);
-        let yields = held.clone().filter(|lease| lease.end == Some(crate::events::LeaseEnd::Yielded));
-        AgentSummary { id, tasks, leases: held.count() as u64, yields: yields.count() as u64 }
+        let yields = held
+            .clone()
+            .filter(|lease| lease.end == Some(crate::events::LeaseEnd::Yielded));
+        AgentSummary {
+            id,
+            tasks,
+            leases: held.count() as u64,
+            yields: yields.count() as u64,
+        }
     };
     record.agent_tasks.iter().map(summary).collect()
 }

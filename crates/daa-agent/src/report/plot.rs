@@ -244,11 +244,21 @@ impl Axis {
         }
         let rough = (high - low) / 6.0;
         let magnitude = 10_f64.powf(rough.log10().floor());
-        let mut step = [1.0, 2.0, 5.0, 10.0].map(|s| s * magnitude).into_iter().find(|s| *s >= rough).unwrap_or(rough);
+        let mut step = [1.0, 2.0, 5.0, 10.0]
+            .map(|s| s * magnitude)
+            .into_iter()
+            .find(|s| *s >= rough)
+            .unwrap_or(rough);
         if whole {
             step = step.max(1.0);
         }
-        Self { low, high, step, from, to }
+        Self {
+            low,
+            high,
+            step,
+            from,
+            to,
+        }
     }
 
     fn place(&self, value: f64) -> f64 {
@@ -257,7 +267,10 @@ impl Axis {
 
     fn ticks(&self) -> Vec<f64> {
         let first = (self.low / self.step).ceil();
-        (0..20).map(|i| (first + f64::from(i)) * self.step).take_while(|tick| *tick <= self.high + 1e-9).collect()
+        (0..20)
+            .map(|i| (first + f64::from(i)) * self.step)
+            .take_while(|tick| *tick <= self.high + 1e-9)
+            .collect()
     }
 }
 
@@ -272,7 +285,11 @@ fn trimmed(value: f64) -> String {
     }
     let text = format!("{value:.4}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text == "-0" { "0".to_owned() } else { text.to_owned() }
+    if text == "-0" {
+        "0".to_owned()
+    } else {
+        text.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -284,9 +301,16 @@ mod tests {
         let axis = Axis::over([0.83, 0.97], 0.0, 100.0, false);
         let ticks = axis.ticks();
         assert!((2..=10).contains(&ticks.len()), "{ticks:?}");
-        assert!(ticks.iter().all(|t| (0.83 - 1e-9..=0.97 + 1e-9).contains(t)), "{ticks:?}");
+        assert!(
+            ticks.iter().all(|t| (0.83 - 1e-9..=0.97 + 1e-9).contains(t)),
+            "{ticks:?}"
+        );
         assert_eq!(Axis::over([1.0, 3.0], 0.0, 1.0, true).ticks(), [1.0, 2.0, 3.0]);
-        assert_eq!(Axis::over([5.0], 0.0, 1.0, false).ticks().len() > 1, true, "one value still has an axis");
+        assert_eq!(
+            Axis::over([5.0], 0.0, 1.0, false).ticks().len() > 1,
+            true,
+            "one value still has an axis"
+        );
     }
 
     #[test]
@@ -296,7 +320,11 @@ mod tests {
             points: vec![Point { x: 1.0, y: 0.5 }, Point { x: 2.0, y: 0.75 }],
             highlight,
         };
-        let chart = LineChart { x_label: "x", y_label: "y", series: vec![series("<b>", Some(0)), series("grey", None)] };
+        let chart = LineChart {
+            x_label: "x",
+            y_label: "y",
+            series: vec![series("<b>", Some(0)), series("grey", None)],
+        };
         let text = chart.render().into_string();
         assert_eq!(text.matches("<polyline").count(), 2);
         assert!(text.contains("&lt;b&gt;") && !text.contains("<b>"), "{text}");
@@ -304,9 +332,27 @@ mod tests {
 
     #[test]
     fn a_stack_is_as_high_as_its_sum() {
-        let layers = vec![Layer { name: "a", values: vec![1.0, 2.0] }, Layer { name: "b", values: vec![3.0, 0.0] }];
-        let text = StackedArea { x_label: "s", at: vec![0.0, 1.0], layers }.render().into_string();
+        let layers = vec![
+            Layer {
+                name: "a",
+                values: vec![1.0, 2.0],
+            },
+            Layer {
+                name: "b",
+                values: vec![3.0, 0.0],
+            },
+        ];
+        let text = StackedArea {
+            x_label: "s",
+            at: vec![0.0, 1.0],
+            layers,
+        }
+        .render()
+        .into_string();
         assert_eq!(text.matches("<polygon").count(), 2);
-        assert!(text.contains(&format!("74,{TOP}")), "the tallest stack touches the top: {text}");
+        assert!(
+            text.contains(&format!("74,{TOP}")),
+            "the tallest stack touches the top: {text}"
+        );
     }
 }

@@ -8,10 +8,13 @@ use super::columns::{fits_f32, is_missing, shown};
 use super::table::{TableTarget, TargetChoice};
 use super::text::{TextColumn, TextTable};
 use super::{DataError, MAX_CLASSES, MAX_GUESSED_CLASSES, TargetEncoder};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// What is to be learned.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum TaskKind {
     /// Told apart by the target's values.
@@ -21,6 +24,16 @@ pub enum TaskKind {
     Classification,
     /// The target is a number.
     Regression,
+}
+
+impl fmt::Display for TaskKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Classification => "classification",
+            Self::Regression => "regression",
+        })
+    }
 }
 
 /// Targets as a reader finds them.

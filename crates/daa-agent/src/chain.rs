@@ -1,0 +1,333 @@
+//! The ledger of one run: an in-process log with one replica, and a client per agent.
+//!
+//! The log is behind [`daa_coord::CommitLog`]; agents only ever submit commands and read committed events, so another
+//! driver can take the sequencer's place.
+
+use crate::config::Schedule;
+use crate::error::AgentError;
+use daa_base::{AgentId, Bytes, Clock, DeviceId, Millis, OwnerId, Permille, Seed};
+use daa_coord::client::Effects;
+use daa_coord::{
+    AgentKey, Command, CommitLog, Genesis, LedgerConfig, LedgerEvent, LedgerNode, NodeUpdate, OPERATOR,
+    Outbox, OutboxConfig, Resolution, Sequencer, SequencerConfig, SequencerFaults, ShortText,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Updates buffered per agent; one that falls behind reads the ledger instead.
+const UPDATE_BUFFER: usize = 1024;
+
+/// The one device of a run.
+pub(crate) const DEVICE: DeviceId = DeviceId(0);
+
+/// The running ledger of a run.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    node: Arc<LedgerNode>,
+    sequencer: Arc<Sequencer>,
+    clock: Arc<dyn Clock>,
+    seed: Seed,
+}
+
+impl Chain {
+    /// Starts a ledger where `schedule.agents` agents share one device of `capacity` bytes.
+    pub(crate) async fn start(
+        seed: Seed,
+        schedule: &Schedule,
+        window: u32,
+        capacity: Bytes,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, AgentError> {
+        let operator = key(seed, OPERATOR);
+        let config = LedgerConfig {
+            max_hold: schedule.lease,
+            trial_window: window,
+            // Agents of one process cannot fall silent without the run ending, so a claim never times out before it.
+            claim_timeout: Millis(86_400_000),
+            ..LedgerConfig::default()
+        };
+        let genesis = Genesis::new(ShortText::fitted("daa run"), operator.public(), config)
+            .map_err(|error| AgentError::internal("the genesis", error))?;
+        let log_config = SequencerConfig {
+            faults: faults(schedule),
+            tick: Millis(20),
+            ..SequencerConfig::default()
+        };
+        let sequencer = Sequencer::start(genesis.clone(), log_config, Arc::clone(&clock))
+            .map_err(|error| AgentError::internal("the log", error))?;
+        let sequencer = Arc::new(sequencer);
+        let log: Arc<dyn CommitLog> = Arc::clone(&sequencer) as Arc<dyn CommitLog>;
+        let node = LedgerNode::start(genesis, log)
+            .map_err(|error| AgentError::internal("the ledger node", error))?;
+        let chain = Self {
+            node: Arc::new(node),
+            sequencer,
+            clock,
+            seed,
+        };
+        chain.register(operator, schedule, capacity).await?;
+        Ok(chain)
+    }
+
+    /// A client that signs as `agent`.
+    pub(crate) fn client(&self, agent: AgentId, patience: Duration) -> Result<ChainClient, AgentError> {
+        self.client_with(agent, key(self.seed, agent), patience)
+    }
+
+    /// Stops the log and the replica.
+    pub(crate) fn shutdown(&self) {
+        self.sequencer.shutdown();
+        self.node.shutdown();
+    }
+
+    async fn register(
+        &self,
+        operator: AgentKey,
+        schedule: &Schedule,
+        capacity: Bytes,
+    ) -> Result<(), AgentError> {
+        let mut client = self.client_with(OPERATOR, operator, schedule.patience)?;
+        client
+            .call(&Command::RegisterDevice {
+                device: DEVICE,
+                capacity,
+            })
+            .await?;
+        for agent in agent_ids(schedule.agents) {
+            let key = key(self.seed, agent).public();
+            client
+                .call(&Command::RegisterAgent {
+                    agent,
+                    owner: OwnerId(0),
+                    key,
+                })
+                .await?;
+        }
+        Ok(())
+    }
+
+    fn client_with(
+        &self,
+        agent: AgentId,
+        key: AgentKey,
+        patience: Duration,
+    ) -> Result<ChainClient, AgentError> {
+        let (chain, next_seq) = self
+            .node
+            .view(|ledger| (ledger.chain_id(), ledger.next_seq(agent).unwrap_or(0)));
+        let config = OutboxConfig {
+            resubmit_after: Millis(250),
+            max_backoff: Millis(2_000),
+            ..Default::default()
+        };
+        let outbox = Outbox::new(key, chain, agent, next_seq, config)
+            .map_err(|error| AgentError::internal("the client of the ledger", error))?;
+        let (sender, updates) = mpsc::channel(UPDATE_BUFFER);
+        let lagged = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&lagged);
+        let deliver = move |update: &NodeUpdate| match sender.try_send(update.clone()) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                flag.store(true, Ordering::Release);
+                true
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        };
+        self.node
+            .attach(deliver)
+            .map_err(|error| AgentError::internal("the ledger node", error))?;
+        let (node, clock) = (Arc::clone(&self.node), Arc::clone(&self.clock));
+        Ok(ChainClient {
+            agent,
+            node,
+            outbox,
+            clock,
+            updates,
+            lagged,
+            patience,
+        })
+    }
+}
+
+/// The agents of a run: 1 to `count`. Number 0 is the operator.
+pub(crate) fn agent_ids(count: usize) -> impl Iterator<Item = AgentId> {
+    (1..=u32::try_from(count).unwrap_or(u32::MAX)).map(AgentId)
+}
+
+/// A fair part of the device for each of `agents`.
+pub(crate) fn fair_share(agents: usize) -> Permille {
+    let thousandths = u16::try_from(1000 / agents.max(1)).unwrap_or(1000).clamp(1, 1000);
+    Permille::new(thousandths).unwrap_or(Permille::WHOLE)
+}
+
+fn key(seed: Seed, agent: AgentId) -> AgentKey {
+    AgentKey::from_stream(&seed.stream("agent keys").child(u64::from(agent.get())))
+}
+
+fn faults(schedule: &Schedule) -> Option<SequencerFaults> {
+    schedule.delays.map(|delays| SequencerFaults::harsh(delays.seed))
+}
+
+/// What a client learns in one turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// Command `seq` has its final answer; none when the replica skipped the block that held it.
+    Answered {
+        seq: u64,
+        event: Option<Box<LedgerEvent>>,
+    },
+    /// Request `seq` waits in line.
+    Waiting { seq: u64, ahead: u32, reason: String },
+    /// Something else that happened in the ledger.
+    Event(LedgerEvent),
+    /// Blocks were skipped: read the ledger.
+    Resynced,
+}
+
+/// One agent's side of the ledger.
+#[derive(Debug)]
+pub(crate) struct ChainClient {
+    agent: AgentId,
+    node: Arc<LedgerNode>,
+    outbox: Outbox,
+    clock: Arc<dyn Clock>,
+    updates: mpsc::Receiver<NodeUpdate>,
+    lagged: Arc<AtomicBool>,
+    patience: Duration,
+}
+
+impl ChainClient {
+    /// The replica.
+    pub(crate) const fn node(&self) -> &Arc<LedgerNode> {
+        &self.node
+    }
+
+    /// Signs and submits `command`; its answer comes as a [`Signal::Answered`] with the returned number.
+    pub(crate) fn submit(&mut self, command: &Command) -> Result<u64, AgentError> {
+        let (seq, effects) = self
+            .outbox
+            .submit(command, self.clock.monotonic())
+            .map_err(|error| AgentError::internal("a command", error))?;
+        self.send(&effects)?;
+        Ok(seq)
+    }
+
+    /// Submits `command` and waits for its answer; `None` when it was missed.
+    pub(crate) async fn call(&mut self, command: &Command) -> Result<Option<LedgerEvent>, AgentError> {
+        let seq = self.submit(command)?;
+        let patience = self.patience;
+        let answer = async {
+            loop {
+                for signal in self.turn().await? {
+                    if let Signal::Answered { seq: of, event } = signal
+                        && of == seq
+                    {
+                        return Ok(event.map(|event| *event));
+                    }
+                }
+            }
+        };
+        tokio::time::timeout(patience, answer)
+            .await
+            .unwrap_or(Err(AgentError::LogTimeout { patience }))
+    }
+
+    /// Waits for something to happen in the ledger, or for a command to be due again.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the wait is dropped: what has arrived is worked off without waiting.
+    pub(crate) async fn turn(&mut self) -> Result<Vec<Signal>, AgentError> {
+        let now = self.clock.monotonic();
+        let due = self
+            .outbox
+            .next_due()
+            .map_or(Duration::from_secs(3600), |due| due.saturating_sub(now));
+        let update = tokio::select! {
+            update = self.updates.recv() => Some(update.ok_or(AgentError::LogClosed)?),
+            () = tokio::time::sleep(due) => None,
+        };
+        let mut signals = Vec::new();
+        match update {
+            Some(update) => self.take_in(update, &mut signals)?,
+            None => {
+                let effects = self.outbox.on_tick(self.clock.monotonic());
+                self.apply(effects, &mut signals)?;
+            }
+        }
+        if self.lagged.swap(false, Ordering::AcqRel) {
+            while self.updates.try_recv().is_ok() {}
+            self.resync(&mut signals)?;
+        }
+        Ok(signals)
+    }
+
+    fn take_in(&mut self, update: NodeUpdate, signals: &mut Vec<Signal>) -> Result<(), AgentError> {
+        match update {
+            NodeUpdate::Applied { events, .. } => {
+                for event in events.iter() {
+                    let effects = self.outbox.on_event(event, self.clock.monotonic());
+                    self.apply(effects, signals)?;
+                    if event.answers().is_none_or(|(agent, _)| agent != self.agent) {
+                        signals.push(Signal::Event(event.clone()));
+                    }
+                }
+                Ok(())
+            }
+            NodeUpdate::Resynced { .. } => self.resync(signals),
+            _ => Err(AgentError::LogClosed),
+        }
+    }
+
+    fn resync(&mut self, signals: &mut Vec<Signal>) -> Result<(), AgentError> {
+        let (node, now) = (Arc::clone(&self.node), self.clock.monotonic());
+        let effects = node.view(|ledger| self.outbox.reconcile(ledger, now));
+        self.apply(effects, signals)?;
+        signals.push(Signal::Resynced);
+        Ok(())
+    }
+
+    fn apply(&mut self, effects: Effects, signals: &mut Vec<Signal>) -> Result<(), AgentError> {
+        self.send(&effects)?;
+        for resolution in effects.resolved {
+            signals.push(match resolution {
+                Resolution::Waiting { request, event } => {
+                    let (ahead, reason) = match event.as_deref() {
+                        Some(LedgerEvent::RequestQueued { ahead, why, .. }) => (*ahead, why.to_string()),
+                        _ => (0, "it is in line".to_owned()),
+                    };
+                    Signal::Waiting {
+                        seq: request.seq,
+                        ahead,
+                        reason,
+                    }
+                }
+                Resolution::Done { seq, event } => Signal::Answered {
+                    seq,
+                    event: Some(event),
+                },
+                Resolution::AnswerMissed { seq } => Signal::Answered { seq, event: None },
+                // The outbox repeated the command for minutes; the log does not answer any more.
+                _ => {
+                    return Err(AgentError::LogTimeout {
+                        patience: self.patience,
+                    });
+                }
+            });
+        }
+        Ok(())
+    }
+
+    fn send(&self, effects: &Effects) -> Result<(), AgentError> {
+        for command in &effects.send {
+            match self.node.log().submit(command.clone()) {
+                Ok(()) => {}
+                // The outbox submits again what finds no answer.
+                Err(error) if error.is_retryable() => tracing::debug!(%error, "submission"),
+                Err(error) => return Err(AgentError::internal("a submission", error)),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,362 @@
+//! A whole run: read the data, search and train under leases, test once, and leave model and report behind.
+
+mod finish;
+mod inputs;
+mod orders;
+
+use crate::agent::{Agent, AgentHandle, Task, TaskEnd};
+use crate::book::TrialBook;
+use crate::chain::{Chain, agent_ids, fair_share};
+use crate::config::RunConfig;
+use crate::device::SharedDevice;
+use crate::error::AgentError;
+use crate::events::{EventKind, Observer};
+use crate::folder::RunFolder;
+use crate::recorder::{Recorder, iso8601};
+use crate::stop::StopHandle;
+use crate::summary::Summary;
+use daa_base::{Bytes, Clock, Seed, SystemClock, Timestamp};
+use daa_gpu_core::DeviceChoice;
+use finish::Finish;
+use inputs::Inputs;
+use orders::Orders;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where a run lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A new folder, or an empty one.
+    New(PathBuf),
+    /// The folder of a run that was interrupted.
+    Resume(PathBuf),
+}
+
+/// What is to be run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRequest {
+    /// The configuration. To resume a run, its folder's configuration counts; from this one are taken only a device
+    /// other than [`DeviceChoice::Auto`], a memory limit, and a number of threads.
+    pub config: RunConfig,
+    /// The run folder.
+    pub place: Place,
+}
+
+/// The usual place of a new run: `daa-runs/2026-11-22T10-30-00-seed1` in the current folder.
+#[must_use]
+pub fn default_run_dir(seed: Seed, now: Timestamp) -> PathBuf {
+    let time: String = iso8601(now)
+        .chars()
+        .take_while(|&c| c != '.')
+        .map(|c| if c == ':' { '-' } else { c })
+        .collect();
+    PathBuf::from("daa-runs").join(format!("{time}-seed{}", seed.0))
+}
+
+/// Runs `request` to its end, or until `stop` is pulled; then the folder can be resumed.
+///
+/// Must be called within a tokio runtime with time enabled. Nothing is written before the data are read and the
+/// device is open.
+///
+/// # Errors
+/// See [`AgentError`]. What was done until then is saved and can be resumed.
+///
+/// # Cancel safety
+/// When the returned future is dropped, training stops with the runtime; the folder can be resumed.
+pub async fn run(
+    request: RunRequest,
+    observer: Arc<dyn Observer>,
+    stop: StopHandle,
+) -> Result<Summary, AgentError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let opened = Opened::open(&request)?;
+    let config = opened.config.clone();
+    config.validate()?;
+    let inputs = Inputs::read(&config, opened.earlier_digest()).await?;
+    let orders = Orders::new(&config, &inputs)?;
+    let (device, reason) = open_device(&config, &orders)?;
+    let (folder, resumed) = opened.folder(&request.place, &config, &inputs, clock.as_ref())?;
+    let recorder = Arc::new(Recorder::new(Arc::clone(&folder), observer, Arc::clone(&clock))?);
+    let running = Running {
+        config,
+        inputs,
+        orders,
+        device,
+        folder,
+        recorder,
+        clock,
+        stop,
+    };
+    running.announce(resumed, reason);
+    let result = running.perform().await;
+    if let Err(error) = &result {
+        let wall_seconds = running.recorder.elapsed().as_secs_f64();
+        running.recorder.emit(EventKind::RunEnded {
+            outcome: format!("failed: {error}"),
+            wall_seconds,
+        });
+    }
+    running.recorder.check()?;
+    result
+}
+
+/// The folder before anything is written to it.
+struct Opened {
+    config: RunConfig,
+    /// The open folder and what it says, when a run is resumed.
+    earlier: Option<(RunFolder, crate::config::RunFile)>,
+}
+
+impl Opened {
+    fn open(request: &RunRequest) -> Result<Self, AgentError> {
+        let Place::Resume(path) = &request.place else {
+            return Ok(Self {
+                config: request.config.clone(),
+                earlier: None,
+            });
+        };
+        let folder = RunFolder::open(path)?;
+        let file = finish::read_run_file(&folder)?;
+        let mut config = file.config.clone();
+        let (asked, schedule) = (&request.config.schedule, &mut config.schedule);
+        if asked.device != DeviceChoice::Auto {
+            schedule.device = asked.device;
+        }
+        schedule.memory_limit = asked.memory_limit.or(schedule.memory_limit);
+        schedule.threads = asked.threads.or(schedule.threads);
+        Ok(Self {
+            config,
+            earlier: Some((folder, file)),
+        })
+    }
+
+    fn earlier_digest(&self) -> Option<(String, String)> {
+        let (folder, file) = self.earlier.as_ref()?;
+        Some((folder.path().display().to_string(), file.data_digest.clone()))
+    }
+
+    fn folder(
+        self,
+        place: &Place,
+        config: &RunConfig,
+        inputs: &Inputs,
+        clock: &dyn Clock,
+    ) -> Result<(Arc<RunFolder>, bool), AgentError> {
+        if let Some((folder, _)) = self.earlier {
+            return Ok((Arc::new(folder), true));
+        }
+        let (Place::New(path) | Place::Resume(path)) = place;
+        let folder = RunFolder::create(path)?;
+        finish::write_run_file(&folder, config, inputs, clock.wall())?;
+        Ok((Arc::new(folder), false))
+    }
+}
+
+/// Opens the device; falls from a GPU that is too small to the CPU, unless the GPU was asked for.
+fn open_device(config: &RunConfig, orders: &Orders) -> Result<(Arc<SharedDevice>, String), AgentError> {
+    let schedule = &config.schedule;
+    let device = SharedDevice::open(schedule)?;
+    let context = device.context();
+    let chosen = context.selection().reports.iter().find(|report| report.chosen);
+    let reason = chosen.map_or_else(String::new, |report| report.reason.clone());
+    let (what, peak) = orders.largest_peak();
+    let limit = context.capacity();
+    if peak <= limit {
+        return Ok((Arc::new(device), reason));
+    }
+    let given = schedule.memory_limit.is_some();
+    if schedule.device == DeviceChoice::Auto
+        && !given
+        && context.info().class != daa_gpu_core::DeviceClass::Host
+    {
+        let name = context.info().name.clone();
+        let host = SharedDevice::open(&crate::config::Schedule {
+            device: DeviceChoice::Cpu,
+            ..schedule.clone()
+        })?;
+        if peak <= host.capacity() {
+            return Ok((
+                Arc::new(host),
+                format!("{name} has {limit} to lease, {what} needs {peak}"),
+            ));
+        }
+    }
+    Err(AgentError::MemoryLimit {
+        what,
+        peak,
+        limit,
+        given,
+    })
+}
+
+/// A run under way.
+struct Running {
+    config: RunConfig,
+    inputs: Inputs,
+    orders: Orders,
+    device: Arc<SharedDevice>,
+    folder: Arc<RunFolder>,
+    recorder: Arc<Recorder>,
+    clock: Arc<dyn Clock>,
+    stop: StopHandle,
+}
+
+impl Running {
+    fn announce(&self, resumed: bool, reason: String) {
+        let emit = |kind| self.recorder.emit(kind);
+        let context = self.device.context();
+        emit(EventKind::RunStarted {
+            seed: self.config.seed.0,
+            agents: self.config.schedule.agents,
+            resumed,
+        });
+        emit(EventKind::DeviceChosen {
+            device: context.info().name.clone(),
+            backend: context.info().backend.to_string(),
+            reason,
+            capacity: context.capacity(),
+        });
+        let data = &self.inputs.summary;
+        emit(EventKind::DataRead {
+            source: data.source.clone(),
+            rows: data.rows,
+            features: data.features,
+            classes: data.classes,
+            train: data.train,
+            validation: data.validation,
+            test: data.test,
+        });
+        for warning in &self.inputs.warnings {
+            emit(EventKind::DataWarning {
+                warning: warning.clone(),
+            });
+        }
+        let search = self.orders.search();
+        emit(EventKind::SearchPlanned {
+            candidates: search.max_candidates(),
+            epochs_budget: search.epochs_budget,
+            window: search.window,
+            largest_peak: self.orders.largest_peak().1,
+        });
+    }
+
+    async fn perform(&self) -> Result<Summary, AgentError> {
+        let schedule = &self.config.schedule;
+        let window = self.orders.search().window;
+        let capacity: Bytes = self.device.capacity();
+        let clock = Arc::clone(&self.clock);
+        let chain = Chain::start(self.config.seed, schedule, window, capacity, clock).await?;
+        let agents = self.spawn_agents(&chain)?;
+        let result = self.search_and_finish(&agents).await;
+        // Whatever happened, every agent ends before the log does, so that leases are given back through it.
+        if result.is_err() {
+            self.stop.stop("the run failed");
+        }
+        let mut ends = Vec::new();
+        for agent in agents {
+            ends.push(agent.finish().await);
+        }
+        chain.shutdown();
+        let summary = result?;
+        ends.into_iter().collect::<Result<(), _>>()?;
+        Ok(summary)
+    }
+
+    fn spawn_agents(&self, chain: &Chain) -> Result<Vec<AgentHandle>, AgentError> {
+        let schedule = &self.config.schedule;
+        let agent = |id| {
+            let delays = schedule.delays.map(|delays| {
+                (
+                    delays,
+                    delays
+                        .seed
+                        .stream("agent delays")
+                        .child(u64::from(daa_base::AgentId::get(id)))
+                        .rng(),
+                )
+            });
+            Ok(Agent {
+                id,
+                client: chain.client(id, schedule.patience)?,
+                device: Arc::clone(&self.device),
+                recorder: Arc::clone(&self.recorder),
+                stop: self.stop.clone(),
+                hold: schedule.lease,
+                share: fair_share(schedule.agents),
+                patience: schedule.patience,
+                delays,
+            }
+            .spawn())
+        };
+        agent_ids(schedule.agents).map(agent).collect()
+    }
+
+    async fn search_and_finish(&self, agents: &[AgentHandle]) -> Result<Summary, AgentError> {
+        let book = Arc::new(TrialBook::new(
+            self.orders.search().clone(),
+            Arc::clone(&self.folder),
+        ));
+        let maker = self.orders.maker(&self.inputs, &self.folder);
+        // All at once: each agent works until the search is over.
+        let searches = agents.iter().map(|agent| {
+            agent.give(Task::Search {
+                book: Arc::clone(&book),
+                orders: Arc::clone(&maker),
+            })
+        });
+        let stop = self.stop.clone();
+        let ends = join_all(searches, move || stop.stop("an agent failed")).await?;
+        let finish = Finish {
+            config: &self.config,
+            inputs: &self.inputs,
+            orders: &self.orders,
+            device: &self.device,
+            folder: &self.folder,
+            recorder: &self.recorder,
+            book: &book,
+        };
+        if ends.contains(&TaskEnd::Stopped) || self.stop.is_stopped() {
+            return finish.interrupted(&self.stop).await;
+        }
+        let Some(agent) = agents.first() else {
+            return Err(AgentError::internal("the run", "it has no agents"));
+        };
+        match finish.train_and_test(agent).await? {
+            Some(best) => finish.finished(best),
+            None => finish.interrupted(&self.stop).await,
+        }
+    }
+}
+
+/// Drives all futures to their ends, in one task. When one fails, `on_error` tells the others to stop, and the first
+/// error is returned once all have ended.
+async fn join_all<T>(
+    futures: impl IntoIterator<Item = impl Future<Output = Result<T, AgentError>>>,
+    on_error: impl Fn(),
+) -> Result<Vec<T>, AgentError> {
+    let mut pending: Vec<_> = futures.into_iter().map(|future| Some(Box::pin(future))).collect();
+    let mut ends = Vec::new();
+    let mut first_error = None;
+    std::future::poll_fn(|context| {
+        for slot in &mut pending {
+            let Some(future) = slot else { continue };
+            if let std::task::Poll::Ready(end) = future.as_mut().poll(context) {
+                *slot = None;
+                match end {
+                    Ok(end) => ends.push(end),
+                    Err(error) => {
+                        on_error();
+                        first_error.get_or_insert(error);
+                    }
+                }
+            }
+        }
+        if pending.iter().all(Option::is_none) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+    first_error.map_or(Ok(ends), Err)
+}

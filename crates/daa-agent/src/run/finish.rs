@@ -1,0 +1,227 @@
+//! The end of a run: the final training, the one test, the model, the report.
+
+use super::inputs::Inputs;
+use super::orders::Orders;
+use crate::agent::{AgentHandle, Task, TaskEnd, blocking};
+use crate::book::{TrialBook, decision_digest};
+use crate::config::{RUN_SCHEMA, RunConfig, RunFile};
+use crate::device::SharedDevice;
+use crate::error::{AgentError, FolderError};
+use crate::events::{EventKind, Work};
+use crate::folder::{RunFolder, read_json};
+use crate::order::{Order, state_path};
+use crate::recorder::{Recorder, iso8601};
+use crate::report;
+use crate::stop::StopHandle;
+use crate::summary::{BestSummary, Summary, SummaryInput};
+use daa_base::{Bytes, Timestamp};
+use daa_coord::Lease;
+use daa_gpu_core::TenantSpec;
+use daa_learn::data::Target;
+use daa_learn::model::{Model, Predictor, TrainingSummary};
+use daa_learn::search::{FinalSpec, select_final};
+use daa_learn::train::TrainState;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Reads `run.json`.
+pub(super) fn read_run_file(folder: &RunFolder) -> Result<RunFile, AgentError> {
+    let path = folder.path().join("run.json");
+    let file: RunFile = read_json(&path)?.ok_or_else(|| FolderError::NotARun {
+        path: folder.path().to_owned(),
+    })?;
+    if file.schema != RUN_SCHEMA {
+        let reason = format!("its schema is `{}`, wanted is `{RUN_SCHEMA}`", file.schema);
+        return Err(FolderError::Json { path, reason }.into());
+    }
+    Ok(file)
+}
+
+/// Writes `run.json`, before anything else of a run.
+pub(super) fn write_run_file(
+    folder: &RunFolder,
+    config: &RunConfig,
+    inputs: &Inputs,
+    now: Timestamp,
+) -> Result<(), AgentError> {
+    let file = RunFile {
+        schema: RUN_SCHEMA.to_owned(),
+        daa_version: env!("CARGO_PKG_VERSION").to_owned(),
+        started: iso8601(now),
+        config: config.clone(),
+        data_digest: inputs.digest.clone(),
+        data_path: inputs.path.clone(),
+    };
+    Ok(folder.write_json("run.json", &file)?)
+}
+
+/// What the end of a run needs.
+#[derive(Debug)]
+pub(super) struct Finish<'a> {
+    pub(super) config: &'a RunConfig,
+    pub(super) inputs: &'a Inputs,
+    pub(super) orders: &'a Orders,
+    pub(super) device: &'a Arc<SharedDevice>,
+    pub(super) folder: &'a Arc<RunFolder>,
+    pub(super) recorder: &'a Arc<Recorder>,
+    pub(super) book: &'a TrialBook,
+}
+
+impl Finish<'_> {
+    /// Trains the chosen network on all rows but the test's, saves the model, and tests it once. `None` when the run
+    /// was asked to stop.
+    pub(super) async fn train_and_test(
+        &self,
+        agent: &AgentHandle,
+    ) -> Result<Option<BestSummary>, AgentError> {
+        let (specs, results) = self.book.contents();
+        let chosen = select_final(self.orders.search(), &specs, &results)?;
+        let order = Arc::new(self.orders.final_order(&chosen, self.inputs, self.folder)?);
+        let score = chosen.score_micro as f64 / 1e6;
+        let (trial, architecture) = (chosen.trial, order.architecture.clone());
+        self.recorder.emit(EventKind::Chosen {
+            trial,
+            architecture: architecture.clone(),
+            score,
+        });
+        let decision = decision_digest(&chosen)?;
+        if agent
+            .give(Task::Train {
+                order: Arc::clone(&order),
+                decision,
+            })
+            .await?
+            == TaskEnd::Stopped
+        {
+            return Ok(None);
+        }
+        let model = self.save_model(&order, &chosen).await?;
+        let Some((test_accuracy, test_rmse)) = self.test(agent, model).await? else {
+            return Ok(None);
+        };
+        Ok(Some(BestSummary {
+            test_accuracy,
+            test_rmse,
+            params: order.parameters,
+            architecture,
+            plan_peak_bytes: order.peak().get(),
+            trial,
+            validation_score: score,
+        }))
+    }
+
+    async fn save_model(&self, order: &Arc<Order>, chosen: &FinalSpec) -> Result<Arc<Model>, AgentError> {
+        let (order, folder) = (Arc::clone(order), Arc::clone(self.folder));
+        let (preprocess, seed, chosen) = (self.inputs.preprocess.clone(), self.config.seed, *chosen);
+        blocking("the model", move || {
+            let state = TrainState::load(&state_path(&order.dir))?;
+            let summary = TrainingSummary {
+                seed,
+                epochs: state.position().epoch,
+                train_rows: order.data.train().len() as u64,
+                train_loss: state.history().last().map(|record| record.train.loss),
+                validation_score_micro: Some(chosen.score_micro),
+            };
+            let architecture = order.network.architecture().clone();
+            let model = Model::new(architecture, state.result(), preprocess, summary)?;
+            model.save(folder.path())?;
+            Ok(Arc::new(model))
+        })
+        .await
+    }
+
+    /// Scores `model` on the test rows: accuracy, or root mean squared error in the target's units.
+    async fn test(
+        &self,
+        agent: &AgentHandle,
+        model: Arc<Model>,
+    ) -> Result<Option<(Option<f64>, Option<f64>)>, AgentError> {
+        let rows = self.inputs.test.clone();
+        let (tested, dataset) = (rows.len(), Arc::clone(self.inputs.search.dataset()));
+        let network = Predictor::network(&model)?;
+        let bytes = network.peak_bytes();
+        let score = Arc::new(Mutex::new(None));
+        let (slot, scored, recorder) = (
+            Arc::clone(&score),
+            Arc::clone(&dataset),
+            Arc::clone(self.recorder),
+        );
+        let job = move |lease: &Lease, device: &SharedDevice| -> Result<Bytes, AgentError> {
+            let context = device.context();
+            let spec = TenantSpec {
+                name: "test".to_owned(),
+                budget: lease.bytes,
+                token: lease.token,
+            };
+            let tenant = context.tenant(spec)?;
+            let mut predictor = Predictor::load(&model, network, &tenant)?;
+            recorder.memory(&context.pool_report());
+            let predictions = predictor.predict_rows(&scored, &rows)?;
+            let measured = predictions.score(scored.target(), &rows);
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(measured);
+            let high_water = tenant.usage().high_water;
+            drop((predictor, tenant));
+            recorder.memory(&context.pool_report());
+            Ok(high_water)
+        };
+        let task = Task::Leased {
+            work: Work::Test,
+            bytes,
+            job: Box::new(job),
+        };
+        if agent.give(task).await? == TaskEnd::Stopped {
+            return Ok(None);
+        }
+        let measured = score.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (accuracy, rmse) = match dataset.target() {
+            Target::Classes { .. } => (measured, None),
+            Target::Values(_) => (None, measured.map(|error| error * self.inputs.target_unit())),
+        };
+        self.recorder.emit(EventKind::Tested {
+            accuracy,
+            rmse,
+            rows: tested,
+        });
+        Ok(Some((accuracy, rmse)))
+    }
+
+    /// Writes report and summary of a run that is done.
+    pub(super) fn finished(&self, best: BestSummary) -> Result<Summary, AgentError> {
+        self.close("finished", Some(best))
+    }
+
+    /// Writes report and summary of a run that was asked to stop.
+    pub(super) async fn interrupted(&self, stop: &StopHandle) -> Result<Summary, AgentError> {
+        self.recorder.emit(EventKind::StopRequested {
+            reason: stop.stopped().await,
+        });
+        self.close("interrupted", None)
+    }
+
+    fn close(&self, outcome: &str, best: Option<BestSummary>) -> Result<Summary, AgentError> {
+        let wall_seconds = self.recorder.elapsed().as_secs_f64();
+        self.recorder.emit(EventKind::RunEnded {
+            outcome: outcome.to_owned(),
+            wall_seconds,
+        });
+        let record = self.recorder.record();
+        let (specs, _) = self.book.contents();
+        let candidates: Vec<_> = specs.iter().map(|spec| (spec.id, spec.candidate.0)).collect();
+        let context = self.device.context();
+        let input = SummaryInput {
+            config: self.config,
+            outcome,
+            run_dir: self.folder.path().to_owned(),
+            backend: context.info().backend.to_string(),
+            device: context.info().name.clone(),
+            data: self.inputs.summary.clone(),
+            candidates: &candidates,
+            best,
+            wall_seconds,
+        };
+        let summary = Summary::new(input, &record);
+        self.folder
+            .write_text("report.html", &report::render(&summary, &record))?;
+        self.folder.write_json("summary.json", &summary)?;
+        Ok(summary)
+    }
+}
