@@ -18,8 +18,8 @@ use crate::kernels;
 use crate::launch::Launch;
 use crate::registry;
 use daa_gpu_core::{
-    Bytes, Command, CommandList, ComputeContext, ContextConfig, DeviceChoice, Dispatch, FencingToken, Image, Program,
-    SLICE_ALIGN, Slice, Tenant, TenantSpec, Work,
+    Bytes, Command, CommandList, ComputeContext, ContextConfig, DeviceChoice, Dispatch, FencingToken, Image,
+    Program, SLICE_ALIGN, Slice, Tenant, TenantSpec, Work,
 };
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
@@ -29,6 +29,7 @@ use std::sync::OnceLock;
 
 mod activation;
 mod elementwise;
+mod layers;
 mod optimizer;
 mod rowwise;
 
@@ -53,7 +54,12 @@ pub(crate) fn random_cases<S: Strategy>(
     shapes: S,
     check: impl Fn(Run<'_>, S::Value),
 ) {
-    let config = Config { cases, max_shrink_iters: 64, failure_persistence: None, ..Config::default() };
+    let config = Config {
+        cases,
+        max_shrink_iters: 64,
+        failure_persistence: None,
+        ..Config::default()
+    };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let run = RefCell::new(run);
     let outcome = runner.run(&shapes, |shape| {
@@ -70,20 +76,39 @@ const GUARD: u32 = 0x7fc0_dead;
 /// Runs one launch on a device.
 fn on_device(tenant: &Tenant, launch: &Launch, reads: &[&[f32]], writes: Vec<Vec<f32>>) -> Vec<Vec<f32>> {
     let program = launch.program;
-    assert_eq!(program.bindings.len(), reads.len() + writes.len(), "{}: bindings", program.name);
+    assert_eq!(
+        program.bindings.len(),
+        reads.len() + writes.len(),
+        "{}: bindings",
+        program.name
+    );
     let mut arena: Vec<u32> = Vec::new();
     let mut bindings = Vec::new();
     for tensor in reads.iter().copied().chain(writes.iter().map(Vec::as_slice)) {
         arena.resize(arena.len() + 1, GUARD);
         arena.resize(arena.len().next_multiple_of(SLICE_ALIGN as usize / 4), GUARD);
-        bindings.push(Slice { offset: arena.len() as u64 * 4, bytes: tensor.len() as u64 * 4 });
+        bindings.push(Slice {
+            offset: arena.len() as u64 * 4,
+            bytes: tensor.len() as u64 * 4,
+        });
         arena.extend(tensor.iter().map(|value| value.to_bits()));
     }
     arena.resize(arena.len() + 64, GUARD);
-    let whole = Slice { offset: 0, bytes: arena.len() as u64 * 4 };
-    let dispatch = Dispatch { program, params: launch.params.clone(), bindings, groups: launch.groups };
+    let whole = Slice {
+        offset: 0,
+        bytes: arena.len() as u64 * 4,
+    };
+    let dispatch = Dispatch {
+        program,
+        params: launch.params.clone(),
+        bindings,
+        groups: launch.groups,
+    };
     let written: Vec<Slice> = dispatch.bindings[reads.len()..].to_vec();
-    let list = CommandList { name: program.name.to_owned(), commands: vec![Command::Dispatch(dispatch)] };
+    let list = CommandList {
+        name: program.name.to_owned(),
+        commands: vec![Command::Dispatch(dispatch)],
+    };
     let image = Image {
         arena: Bytes(whole.bytes),
         lists: vec![list],
@@ -93,23 +118,47 @@ fn on_device(tenant: &Tenant, launch: &Launch, reads: &[&[f32]], writes: Vec<Vec
     };
     let mut loaded = tenant.load(&image).expect("a small image loads");
     let upload = (whole, bytemuck::cast_slice(&arena));
-    let work = Work { list: Some(0), uploads: &[upload], reads: &[whole] };
-    let bytes = loaded.submit(work).expect("the work is well-formed").wait().expect("the device works");
+    let work = Work {
+        list: Some(0),
+        uploads: &[upload],
+        reads: &[whole],
+    };
+    let bytes = loaded
+        .submit(work)
+        .expect("the work is well-formed")
+        .wait()
+        .expect("the device works");
     let after: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes);
     assert_eq!(after.len(), arena.len(), "{}: words read back", program.name);
     let range = |slice: &Slice| slice.offset as usize / 4..slice.end() as usize / 4;
     for (index, (before, after)) in arena.iter().zip(&after).enumerate() {
         let may_change = written.iter().any(|slice| range(slice).contains(&index));
-        assert!(may_change || before == after, "{} changed word {index} of its inputs or guards", program.name);
+        assert!(
+            may_change || before == after,
+            "{} changed word {index} of its inputs or guards",
+            program.name
+        );
     }
     written.iter().map(|slice| words(&after[range(slice)])).collect()
 }
 
 fn tenant(device: DeviceChoice) -> Option<Tenant> {
-    let config = ContextConfig { device, cpu_workers: 1, ..ContextConfig::default() };
+    let config = ContextConfig {
+        device,
+        cpu_workers: 1,
+        ..ContextConfig::default()
+    };
     let context = ComputeContext::open(&config).ok()?;
-    let spec = TenantSpec { name: "parity".to_owned(), budget: Bytes::mib(512), token: FencingToken(1) };
-    Some(context.tenant(spec).expect("the budget is within every device's capacity"))
+    let spec = TenantSpec {
+        name: "parity".to_owned(),
+        budget: Bytes::mib(512),
+        token: FencingToken(1),
+    };
+    Some(
+        context
+            .tenant(spec)
+            .expect("the budget is within every device's capacity"),
+    )
 }
 
 /// The shared tenant of a kind of device; `None` where there is no such device.
@@ -121,7 +170,8 @@ fn shared(device: DeviceChoice) -> Option<&'static Tenant> {
 /// Runs a family on a kind of device and asserts that it ran what it names.
 fn check_family(family: &Family, device: DeviceChoice) {
     let required = device == DeviceChoice::Cpu
-        || device == DeviceChoice::Software && std::env::var_os("DAA_REQUIRE_SOFTWARE_GPU").is_some_and(|v| v == "1");
+        || device == DeviceChoice::Software
+            && std::env::var_os("DAA_REQUIRE_SOFTWARE_GPU").is_some_and(|v| v == "1");
     let Some(tenant) = shared(device) else {
         assert!(!required, "there is no {device} device");
         return;
@@ -161,7 +211,11 @@ macro_rules! families {
 
 #[test]
 fn parity_covers_every_kernel() {
-    let covered: Vec<&str> = FAMILIES.iter().flat_map(|family| family.programs).map(|program| program.name).collect();
+    let covered: Vec<&str> = FAMILIES
+        .iter()
+        .flat_map(|family| family.programs)
+        .map(|program| program.name)
+        .collect();
     let names: BTreeSet<&str> = covered.iter().copied().collect();
     assert_eq!(covered.len(), names.len(), "no kernel is in two families");
     let registered: BTreeSet<&str> = registry::all().map(|kernel| kernel.program.name).collect();
@@ -171,6 +225,11 @@ fn parity_covers_every_kernel() {
 
 families! {
     activation_family: activation::FAMILY;
+    pool2d_family: layers::POOL2D;
+    matmul_family: layers::MATMUL;
+    conv2d_family: layers::CONV2D;
+    channel_sum_family: layers::CHANNEL_SUM;
+    batch_norm_family: layers::BATCH_NORM;
     cross_entropy_family: rowwise::CROSS_ENTROPY;
     dropout_family: elementwise::DROPOUT;
     elementwise_family: elementwise::FAMILY;

@@ -112,4 +112,4 @@ pub fn infer(mut call: HostCall<'_>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -24,4 +24,4 @@ pub fn channel_sum(mut call: HostCall<'_>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

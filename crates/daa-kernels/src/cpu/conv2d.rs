@@ -401,4 +401,4 @@ pub fn grad_weight(mut call: HostCall<'_>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -57,4 +57,4 @@ pub fn linear(mut call: HostCall<'_>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -201,4 +201,4 @@ pub fn avg_grad(mut call: HostCall<'_>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -16,7 +16,7 @@ pub(crate) fn elements(op: &'static str, what: &'static str, dims: &[usize]) -> 
         .iter()
         .fold(1_u64, |product, &dim| product.saturating_mul(dim as u64));
     match u32::try_from(value) {
-        Ok(word) if value >= 1 && value <= MAX_ELEMENTS => Ok(word),
+        Ok(word) if (1..=MAX_ELEMENTS).contains(&value) => Ok(word),
         _ => Err(LaunchError::TooLarge {
             op,
             what,

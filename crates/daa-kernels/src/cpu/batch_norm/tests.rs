@@ -123,7 +123,7 @@ pub(crate) fn check_grad(run: Run<'_>, d: BatchNormDims, seed: u64) {
     let launch = launch_grad(d).expect("the sizes are small");
     let writes = vec![unwritten(len), unwritten(d.c), unwritten(d.c)];
     let result = run(&launch, &[&x, &dy, &gamma, &mean, &inv_std], writes);
-    let mut expected = vec![vec![Expected::exact(0.0); len], Vec::new(), Vec::new()];
+    let mut expected = [vec![Expected::exact(0.0); len], Vec::new(), Vec::new()];
     for channel in 0..d.c {
         let scale = f64::from(inv_std[channel]);
         let normal = |i: usize| (f64::from(x[i]) - f64::from(mean[channel])) * scale;
