@@ -12,7 +12,7 @@ use naga::{AddressSpace, GlobalVariable, ScalarKind, StorageAccess, TypeInner};
 
 /// What every WebGPU adapter offers; a shader that needs more would not run everywhere.
 const CAPABILITIES: Capabilities = Capabilities::empty();
-const MAX_INVOCATIONS: u32 = 256;
+const MAX_INVOCATIONS: u64 = 256;
 const MAX_WORKGROUP_BYTES: u32 = 16_384;
 const MAX_STORAGE_BINDINGS: usize = 8;
 
@@ -179,6 +179,15 @@ fn entries(source: &Source, module: &naga::Module, info: &ModuleInfo) -> Result<
     }
 }
 
+/// What an entry point uses of the module's variables. Offsets are where they are declared.
+#[derive(Default)]
+struct Globals {
+    storage: BTreeMap<u32, (usize, Binding)>,
+    /// Offset, binding number, words.
+    uniform: Option<(usize, u32, u32)>,
+    workgroup_bytes: u32,
+}
+
 /// Checks one entry point against the conventions of `daa_gpu_core::Program`. An error carries its byte offset.
 fn entry(
     source: &Source,
@@ -190,9 +199,8 @@ fn entry(
     if point.stage != naga::ShaderStage::Compute || !is_identifier(&point.name) {
         return Err((at, "must be a compute entry point with a lower-case name".into()));
     }
-    if point.workgroup_size_overrides.is_some()
-        || point.workgroup_size.iter().product::<u32>() > MAX_INVOCATIONS
-    {
+    let invocations: u64 = point.workgroup_size.iter().map(|&size| u64::from(size)).product();
+    if point.workgroup_size_overrides.is_some() || invocations > MAX_INVOCATIONS {
         return Err((
             at,
             format!("its workgroup size must be literal and at most {MAX_INVOCATIONS} invocations"),
@@ -204,54 +212,15 @@ fn entry(
             "no `// reference: cpu::<op>` line above it, or it is malformed".to_owned(),
         )
     })?;
-    let mut storage = BTreeMap::new();
-    let mut uniform = None;
-    let mut workgroup_bytes = 0;
-    for (handle, variable) in module.global_variables.iter() {
-        let usage = info[handle];
-        if usage.is_empty() {
-            continue;
-        }
-        let offset = module
-            .global_variables
-            .get_span(handle)
-            .to_range()
-            .map_or(at, |range| range.start);
-        let fail = |message: String| (offset, message);
-        match variable.space {
-            AddressSpace::WorkGroup => {
-                let size = module.types[variable.ty].inner.try_size(module.to_ctx());
-                workgroup_bytes += size.ok_or_else(|| fail("its workgroup memory has no size".into()))?;
-            }
-            AddressSpace::Storage { access } => {
-                let binding = storage_binding(module.to_ctx(), variable, access, usage).map_err(fail)?;
-                storage.insert(number(variable).map_err(fail)?, (offset, binding));
-            }
-            AddressSpace::Uniform => {
-                let words = params_words(module.to_ctx(), variable).map_err(fail)?;
-                if uniform
-                    .replace((offset, number(variable).map_err(fail)?, words))
-                    .is_some()
-                {
-                    return Err(fail("it uses more than one uniform".into()));
-                }
-            }
-            AddressSpace::Private | AddressSpace::Function => {}
-            _ => {
-                return Err(fail(format!(
-                    "address space {:?} is not part of the convention",
-                    variable.space
-                )));
-            }
-        }
-    }
+    let globals = globals(module, info, at)?;
+    let workgroup_bytes = globals.workgroup_bytes;
     if workgroup_bytes > MAX_WORKGROUP_BYTES {
         return Err((
             at,
             format!("{workgroup_bytes} bytes of workgroup memory, {MAX_WORKGROUP_BYTES} are allowed"),
         ));
     }
-    let (bindings, params_words) = in_order(storage, uniform, at)?;
+    let (bindings, params_words) = in_order(globals, at)?;
     Ok(Entry {
         name: point.name.clone(),
         workgroup_size: point.workgroup_size,
@@ -262,12 +231,60 @@ fn entry(
     })
 }
 
+fn globals(module: &naga::Module, info: &FunctionInfo, at: usize) -> Result<Globals, (usize, String)> {
+    let mut globals = Globals::default();
+    for (handle, variable) in module.global_variables.iter() {
+        let usage = info[handle];
+        if usage.is_empty() {
+            continue;
+        }
+        let offset = module
+            .global_variables
+            .get_span(handle)
+            .to_range()
+            .map_or(at, |range| range.start);
+        add_global(&mut globals, module, variable, usage, offset).map_err(|message| (offset, message))?;
+    }
+    Ok(globals)
+}
+
+fn add_global(
+    globals: &mut Globals,
+    module: &naga::Module,
+    variable: &GlobalVariable,
+    usage: GlobalUse,
+    offset: usize,
+) -> Result<(), String> {
+    let types = module.to_ctx();
+    match variable.space {
+        AddressSpace::WorkGroup => {
+            let size = module.types[variable.ty].inner.try_size(types);
+            globals.workgroup_bytes += size.ok_or("its workgroup memory has no size")?;
+        }
+        AddressSpace::Storage { access } => {
+            let binding = storage_binding(types, variable, access, usage)?;
+            globals.storage.insert(number(variable)?, (offset, binding));
+        }
+        AddressSpace::Uniform => {
+            let uniform = (offset, number(variable)?, params_words(types, variable)?);
+            if globals.uniform.replace(uniform).is_some() {
+                return Err("it uses more than one uniform".into());
+            }
+        }
+        AddressSpace::Private | AddressSpace::Function => {}
+        _ => {
+            return Err(format!(
+                "address space {:?} is not part of the convention",
+                variable.space
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// The storage bindings in order: contiguous from 0, the ones only read first, the uniform right behind them.
-fn in_order(
-    storage: BTreeMap<u32, (usize, Binding)>,
-    uniform: Option<(usize, u32, u32)>,
-    at: usize,
-) -> Result<(Vec<Binding>, u32), (usize, String)> {
+fn in_order(globals: Globals, at: usize) -> Result<(Vec<Binding>, u32), (usize, String)> {
+    let Globals { storage, uniform, .. } = globals;
     if storage.is_empty() || storage.len() > MAX_STORAGE_BINDINGS {
         return Err((
             at,

@@ -31,11 +31,8 @@ pub(crate) fn emit(modules: &[Module]) -> String {
 }
 
 fn emit_module(out: &mut String, module: &Module) -> std::fmt::Result {
-    writeln!(
-        out,
-        "/// `shaders/{}.wgsl`.\npub mod {} {{",
-        module.name, module.name
-    )?;
+    let names: Vec<_> = module.files.iter().filter_map(|file| file.file_name()?.to_str()).collect();
+    writeln!(out, "/// `{}`.\npub mod {} {{", names.join("`, `"), module.name)?;
     writeln!(
         out,
         "    /// The whole module, its includes resolved.\n    pub const WGSL: &str = {:?};",

@@ -31,7 +31,7 @@
 //!
 //! **Ulps.** Both forms, WGSL and host, compute the transcendental functions from additions and multiplications
 //! alone (`shaders/shared/math.wgsl`, [`crate::cpu::math`]), so the bound does not depend on a vendor's `exp`:
-//! `|computed - f(x)| ≤ ulps · 2⁻²³ · (T + |u·f'(u)|) + 2⁻¹²⁰`, where `T` is the sum of the absolute terms of the
+//! `|computed - f(x)| ≤ ulps · 2⁻²³ · (T + |u·f'(u)|) + 2⁻¹²⁰ · (1 + |u|)`, where `T` is the sum of the absolute terms of the
 //! outermost sum (`|f|` where there is none), for `|u| ≤ 8192` (sine and cosine lose accuracy beyond). The second term
 //! is what rounding `u` itself can do. Gradients keep to twice the bound, times `|dy|`. The parity tests assert this
 //! table, [`ActivationKind::ulps`], on every adapter they find.

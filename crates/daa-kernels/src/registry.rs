@@ -100,11 +100,22 @@ mod tests {
     fn every_reference_is_a_function_of_this_crate() {
         for entry in kernels::ALL {
             let mut path = entry.reference.split("::").skip(1);
-            let (op, function) = (path.next().expect("the build checked the form"), path.next().unwrap_or(""));
+            let (op, function) = (
+                path.next().expect("the build checked the form"),
+                path.next().unwrap_or(""),
+            );
             let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/cpu/{op}.rs"));
-            let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            let text =
+                std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
             let found = !function.is_empty() && text.contains(&format!("fn {function}("));
-            assert!(found, "{}.{}: {} is not in {}", entry.shader, entry.entry, entry.reference, file.display());
+            assert!(
+                found,
+                "{}.{}: {} is not in {}",
+                entry.shader,
+                entry.entry,
+                entry.reference,
+                file.display()
+            );
         }
     }
 }

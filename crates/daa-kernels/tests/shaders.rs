@@ -18,7 +18,8 @@ impl Folder {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}-{}", std::process::id()));
         for (name, text) in files {
             let path = dir.join(name);
-            fs::create_dir_all(path.parent().expect("the file is in the folder")).expect("a folder can be made");
+            fs::create_dir_all(path.parent().expect("the file is in the folder"))
+                .expect("a folder can be made");
             fs::write(path, text).expect("a file can be written");
         }
         Self(dir)
@@ -28,7 +29,10 @@ impl Folder {
     fn problems(&self) -> Vec<String> {
         let problems = check::check_dir(&self.0).expect_err("the shaders are broken");
         let prefix = format!("{}/", self.0.display());
-        problems.iter().map(|problem| problem.to_string().replace(&prefix, "")).collect()
+        problems
+            .iter()
+            .map(|problem| problem.to_string().replace(&prefix, ""))
+            .collect()
     }
 }
 
@@ -54,19 +58,35 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 
 #[test]
 fn a_sound_shader_is_described() {
-    let folder = Folder::new("sound", &[("copy.wgsl", HEAD), ("shared/ignored.wgsl", "not WGSL")]);
+    let folder = Folder::new(
+        "sound",
+        &[("copy.wgsl", HEAD), ("shared/ignored.wgsl", "not WGSL")],
+    );
     let modules = check::check_dir(&folder.0).expect("the shader is sound");
-    let [module] = &modules[..] else { panic!("there is one shader") };
-    let [entry] = &module.entries[..] else { panic!("there is one entry point") };
+    let [module] = &modules[..] else {
+        panic!("there is one shader")
+    };
+    let [entry] = &module.entries[..] else {
+        panic!("there is one entry point")
+    };
     assert_eq!((module.name.as_str(), entry.name.as_str()), ("copy", "main"));
     assert_eq!(module.files, [folder.0.join("copy.wgsl")]);
     assert_eq!(entry.workgroup_size, [64, 1, 1]);
     assert_eq!((entry.params_words, entry.workgroup_bytes), (2, 0));
     assert_eq!(entry.reference, "cpu::copy");
-    let bindings: Vec<_> = entry.bindings.iter().map(|b| (b.name.as_str(), b.reads, b.writes)).collect();
+    let bindings: Vec<_> = entry
+        .bindings
+        .iter()
+        .map(|b| (b.name.as_str(), b.reads, b.writes))
+        .collect();
     assert_eq!(bindings, [("x", true, false), ("y", false, true)]);
     let rust = emit::emit(&modules);
-    for part in ["pub mod copy {", "pub mod main {", "PARAMS_WORDS: u32 = 2", "Access::Write }"] {
+    for part in [
+        "pub mod copy {",
+        "pub mod main {",
+        "PARAMS_WORDS: u32 = 2",
+        "Access::Write }",
+    ] {
         assert!(rust.contains(part), "{part} is missing in {rust}");
     }
 }
@@ -74,18 +94,50 @@ fn a_sound_shader_is_described() {
 /// A change to the sound shader, and what the build says then.
 const BREAKS: [(&str, &str, &str); 13] = [
     ("x[id.x];", "x[id.x]", "copy.wgsl:10:5: "),
-    ("x[id.x];", "nothing[id.x];", "copy.wgsl:9:35: no definition in scope for identifier: `nothing`"),
+    (
+        "x[id.x];",
+        "nothing[id.x];",
+        "copy.wgsl:9:35: no definition in scope for identifier: `nothing`",
+    ),
     ("y[id.x] =", "let z: i32 =", "copy.wgsl:9:13: "),
     ("params.factor *", "1.0 + bool() *", "copy.wgsl:9:"),
-    ("read_write> x", "read> x", "copy.wgsl:3:1: entry point `main`: `x` must be var<storage, read_write>"),
+    (
+        "read_write> x",
+        "read> x",
+        "copy.wgsl:3:23: entry point `main`: `x` must be var<storage, read_write>",
+    ),
     ("x: array<f32>", "x: array<vec2f>", "copy.wgsl:9:"),
-    ("x: array<f32>;", "x: array<f32, 4>;", "copy.wgsl:3:1: entry point `main`: `x` must be a runtime-sized array"),
-    ("@binding(1)", "@binding(5)", "copy.wgsl:4:1: entry point `main`: `y` has binding 5, the next one must be 1"),
-    ("@binding(2)", "@binding(7)", "copy.wgsl:5:1: entry point `main`: the uniform has binding 7, it must be 2"),
-    ("@group(0) @binding(1)", "@group(1) @binding(1)", "copy.wgsl:4:1: entry point `main`: `y` must be in @group(0)"),
+    (
+        "x: array<f32>;",
+        "x: array<f32, 4>;",
+        "copy.wgsl:3:23: entry point `main`: `x` must be a runtime-sized array",
+    ),
+    (
+        "@binding(1)",
+        "@binding(5)",
+        "copy.wgsl:4:23: entry point `main`: `y` has binding 5, the next one must be 1",
+    ),
+    (
+        "@binding(2)",
+        "@binding(7)",
+        "copy.wgsl:5:23: entry point `main`: the uniform has binding 7, it must be 2",
+    ),
+    (
+        "@group(0) @binding(1)",
+        "@group(1) @binding(1)",
+        "copy.wgsl:4:23: entry point `main`: `y` must be in @group(0)",
+    ),
     ("len: u32", "len: vec4u", "copy.wgsl:"),
-    ("// reference: cpu::copy", "// reference: Copy", "copy.wgsl:7:1: entry point `main`: no `// reference: cpu::<op>`"),
-    ("size(64)", "size(512)", "copy.wgsl:7:1: entry point `main`: its workgroup size must be literal and at most 256"),
+    (
+        "// reference: cpu::copy",
+        "// reference: Copy",
+        "copy.wgsl:7:1: entry point `main`: no `// reference: cpu::<op>`",
+    ),
+    (
+        "size(64)",
+        "size(512)",
+        "copy.wgsl:7:1: entry point `main`: its workgroup size must be literal and at most 256",
+    ),
 ];
 
 #[test]
@@ -95,25 +147,42 @@ fn a_broken_shader_is_reported_with_file_line_and_column() {
         assert_ne!(text, HEAD);
         let folder = Folder::new(&format!("broken-{index}"), &[("copy.wgsl", &text)]);
         let problems = folder.problems();
-        assert!(problems[0].starts_with(expected), "{to}: {problems:?} instead of {expected}");
+        assert!(
+            problems[0].starts_with(expected),
+            "{to}: {problems:?} instead of {expected}"
+        );
     }
 }
 
 #[test]
 fn a_problem_in_an_included_file_is_reported_there() {
-    let shader = HEAD.replacen("struct Params", "//#include \"shared/half.wgsl\"\nstruct Params", 1);
+    let shader = HEAD.replacen(
+        "struct Params",
+        "//#include \"shared/half.wgsl\"\nstruct Params",
+        1,
+    );
     let shader = shader.replace("x[id.x];", "half(x[id.x]);");
     let included = "// Half of it.\nfn half(x: f32) -> f32 {\n    return 0.5 * y0;\n}\n";
-    let folder = Folder::new("included", &[("copy.wgsl", &shader), ("shared/half.wgsl", included)]);
+    let folder = Folder::new(
+        "included",
+        &[("copy.wgsl", &shader), ("shared/half.wgsl", included)],
+    );
     let problems = folder.problems();
-    assert!(problems[0].starts_with("shared/half.wgsl:3:18: no definition in scope"), "{problems:?}");
+    assert!(
+        problems[0].starts_with("shared/half.wgsl:3:18: no definition in scope"),
+        "{problems:?}"
+    );
     fs::write(folder.0.join("shared/half.wgsl"), included.replace("y0", "x")).expect("a file can be written");
     let modules = check::check_dir(&folder.0).expect("the shader is sound now");
     assert_eq!(modules[0].files.len(), 2);
     // Lines behind the include keep their numbers.
     let broken = shader.replace("id.x < params.len", "id.x < params.size");
     fs::write(folder.0.join("copy.wgsl"), broken).expect("a file can be written");
-    assert!(folder.problems()[0].starts_with("copy.wgsl:9:"), "{:?}", folder.problems());
+    assert!(
+        folder.problems()[0].starts_with("copy.wgsl:9:"),
+        "{:?}",
+        folder.problems()
+    );
 }
 
 #[test]
@@ -125,15 +194,25 @@ fn bad_includes_and_empty_shaders_are_reported() {
         ("// nothing\n", "a.wgsl:1:1: the shader has no entry point"),
     ] {
         let folder = Folder::new("includes", &[("a.wgsl", text)]);
-        assert!(folder.problems()[0].starts_with(expected), "{:?}", folder.problems());
+        assert!(
+            folder.problems()[0].starts_with(expected),
+            "{:?}",
+            folder.problems()
+        );
     }
 }
 
 #[test]
 fn every_broken_shader_is_reported_at_once() {
     let broken = HEAD.replace("x[id.x];", "x[id.x]");
-    let folder = Folder::new("both", &[("a.wgsl", &broken), ("b.wgsl", HEAD), ("c.wgsl", &broken)]);
+    let folder = Folder::new(
+        "both",
+        &[("a.wgsl", &broken), ("b.wgsl", HEAD), ("c.wgsl", &broken)],
+    );
     let problems = folder.problems();
     assert_eq!(problems.len(), 2, "{problems:?}");
-    assert!(problems[0].starts_with("a.wgsl:10:") && problems[1].starts_with("c.wgsl:10:"), "{problems:?}");
+    assert!(
+        problems[0].starts_with("a.wgsl:10:") && problems[1].starts_with("c.wgsl:10:"),
+        "{problems:?}"
+    );
 }

@@ -5,7 +5,7 @@ use crate::cpu::math;
 use daa_gpu_core::HostCall;
 
 /// `sqrt(8/π)`: `sigma(2z) = (1 + tanh(z)) / 2` without cancellation.
-const GELU_SCALE: f32 = 1.595_769_1;
+const GELU_SCALE: f32 = 1.595_769;
 const GELU_CUBIC: f32 = 0.044_715;
 
 /// Something done with a function of one number, compiled once per kind so that its loop vectorises.

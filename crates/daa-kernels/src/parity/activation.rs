@@ -5,11 +5,14 @@ use crate::activation::{Activation, ActivationKind, GradFrom};
 use crate::cpu::reference::{Expected, Run, assert_close, random, unwritten};
 use crate::ops::activation::{BACKWARD, FORWARD, launch, launch_grad};
 
-pub(super) const FAMILY: Family = Family { programs: &[&FORWARD, &BACKWARD], check };
+pub(super) const FAMILY: Family = Family {
+    programs: &[&FORWARD, &BACKWARD],
+    check,
+};
 
 /// What the ulps of the table count.
 const ULP: f64 = 1.0 / (1 << 23) as f64;
-/// Where the host and GPUs may flush numbers to zero.
+/// `2⁻¹²⁰`, times `1 + |u|`: numbers below may be flushed to zero, and `exp` saturates near its inverse.
 const FLOOR: f64 = 7.6e-37;
 
 /// A function's value, the sum of the absolute terms of its outermost sum, and its derivative by `u`.
@@ -22,8 +25,16 @@ struct Definition {
 /// The definitions, by `u = s·x`.
 fn define(kind: ActivationKind, u: f64) -> Definition {
     use ActivationKind as K;
-    let single = |value: f64, slope: f64| Definition { value, terms: value.abs(), slope };
-    let sum = |a: f64, b: f64, slope: f64| Definition { value: a + b, terms: a.abs() + b.abs(), slope };
+    let single = |value: f64, slope: f64| Definition {
+        value,
+        terms: value.abs(),
+        slope,
+    };
+    let sum = |a: f64, b: f64, slope: f64| Definition {
+        value: a + b,
+        terms: a.abs() + b.abs(),
+        slope,
+    };
     let bell = (-u * u).exp();
     match kind {
         K::Linear => single(u, 1.0),
@@ -38,7 +49,10 @@ fn define(kind: ActivationKind, u: f64) -> Definition {
         K::LinearPiece => single(u.clamp(0.0, 1.0), f64::from(u8::from(u > 0.0 && u < 1.0))),
         K::LinearPieceSymmetric => single(u.clamp(-1.0, 1.0), f64::from(u8::from(u > -1.0 && u < 1.0))),
         K::Relu => single(u.max(0.0), f64::from(u8::from(u > 0.0))),
-        K::ReluLeaky => single(if u > 0.0 { u } else { 0.01 * u }, if u > 0.0 { 1.0 } else { 0.01 }),
+        K::ReluLeaky => single(
+            if u > 0.0 { u } else { 0.01 * u },
+            if u > 0.0 { 1.0 } else { 0.01 },
+        ),
         K::Sin => sum(u.sin() / 2.0, 0.5, u.cos() / 2.0),
         K::Cos => sum(u.cos() / 2.0, 0.5, -u.sin() / 2.0),
         K::SinSymmetric => single(u.sin(), u.cos()),
@@ -69,7 +83,13 @@ fn slope_of_value(kind: ActivationKind, y: f64) -> f64 {
         K::LinearPiece => inside(0.0),
         K::LinearPieceSymmetric => inside(-1.0),
         K::Relu => f64::from(u8::from(y > 0.0)),
-        K::ReluLeaky => if y > 0.0 { 1.0 } else { 0.01 },
+        K::ReluLeaky => {
+            if y > 0.0 {
+                1.0
+            } else {
+                0.01
+            }
+        }
         _ => 1.0,
     }
 }
@@ -77,8 +97,8 @@ fn slope_of_value(kind: ActivationKind, y: f64) -> f64 {
 /// Arguments of every size, both signs, the corners of the clamped functions, and beyond where `exp` saturates.
 fn arguments() -> Vec<f32> {
     let mut x = vec![
-        0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1e-6, -1e-6, 1e-30, -1e-30, 20.0, -20.0, 43.0, -43.0, 89.0, -89.0, 120.0,
-        -120.0, 1000.0, -1000.0, 4000.0, -4000.0,
+        0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1e-6, -1e-6, 1e-30, -1e-30, 20.0, -20.0, 43.0, -43.0, 89.0, -89.0,
+        120.0, -120.0, 1000.0, -1000.0, 4000.0, -4000.0,
     ];
     for (seed, scale) in [(1, 1.0), (2, 4.0), (3, 16.0), (4, 100.0)] {
         x.extend(random(500, seed).into_iter().map(|value| value * scale));
@@ -88,7 +108,7 @@ fn arguments() -> Vec<f32> {
 
 /// How far a function may be from its definition, after the table.
 fn bound(kind: ActivationKind, terms: f64, u: f64, slope: f64) -> f64 {
-    f64::from(kind.ulps()) * ULP * (terms + (u * slope).abs()) + FLOOR
+    f64::from(kind.ulps()) * ULP * (terms + (u * slope).abs()) + FLOOR * (1.0 + u.abs())
 }
 
 fn check_value(run: Run<'_>, activation: Activation, x: &[f32]) {
@@ -98,7 +118,14 @@ fn check_value(run: Run<'_>, activation: Activation, x: &[f32]) {
         let u = f64::from(activation.steepness) * f64::from(x);
         let Definition { value, terms, slope } = define(activation.kind, u);
         let exact = activation.kind.ulps() == 0;
-        Expected { value, bound: if exact { 0.0 } else { bound(activation.kind, terms, u, slope) } }
+        Expected {
+            value,
+            bound: if exact {
+                0.0
+            } else {
+                bound(activation.kind, terms, u, slope)
+            },
+        }
     };
     let expected: Vec<_> = x.iter().map(expect).collect();
     assert_close(&format!("{activation}"), &y[0], &expected);
@@ -115,19 +142,29 @@ fn gradient_from_argument(activation: Activation, x: f32, dy: f32) -> Expected {
     // GELU and SiLU add two terms; the first is at most 1.
     let terms = if matches!(activation.kind, ActivationKind::Gelu | ActivationKind::Silu) {
         let value = define(activation.kind, u).value;
-        if u == 0.0 { 1.0 } else { (value / u).abs() + (slope - value / u).abs() }
+        if u == 0.0 {
+            1.0
+        } else {
+            (value / u).abs() + (slope - value / u).abs()
+        }
     } else {
         slope.abs()
     };
     let bound = 2.0 * bound(activation.kind, terms, u, curvature) * (s * dy).abs() + FLOOR;
-    Expected { value: s * dy * slope, bound }
+    Expected {
+        value: s * dy * slope,
+        bound,
+    }
 }
 
 /// Gradients from the value: the error of `1 - y`, which is exact but for a rounding, times the other factors.
 fn gradient_from_value(activation: Activation, y: f32, dy: f32) -> Expected {
     let (s, y, dy) = (f64::from(activation.steepness), f64::from(y), f64::from(dy));
     let slope = slope_of_value(activation.kind, y);
-    Expected { value: s * dy * slope, bound: 2.0 * bound(activation.kind, slope, 0.0, 0.0) * (s * dy).abs() + FLOOR }
+    Expected {
+        value: s * dy * slope,
+        bound: 2.0 * bound(activation.kind, slope, 0.0, 0.0) * (s * dy).abs() + FLOOR,
+    }
 }
 
 fn check_gradient(run: Run<'_>, activation: Activation, x: &[f32]) {
@@ -142,7 +179,11 @@ fn check_gradient(run: Run<'_>, activation: Activation, x: &[f32]) {
         GradFrom::Input => gradient_from_argument,
         GradFrom::Output => gradient_from_value,
     };
-    let expected: Vec<_> = v.iter().zip(&dy).map(|(&v, &dy)| expect(activation, v, dy)).collect();
+    let expected: Vec<_> = v
+        .iter()
+        .zip(&dy)
+        .map(|(&v, &dy)| expect(activation, v, dy))
+        .collect();
     assert_close(&format!("gradient of {activation}"), &dx[0], &expected);
 }
 
@@ -168,10 +209,16 @@ fn gradients_match_finite_differences_of_the_definitions() {
             }
             let Definition { value, slope, .. } = define(kind, u);
             let numeric = (define(kind, u + 1e-6).value - define(kind, u - 1e-6).value) / 2e-6;
-            assert!((slope - numeric).abs() < 1e-8, "{kind} at {u}: {slope} or {numeric}");
+            assert!(
+                (slope - numeric).abs() < 1e-8,
+                "{kind} at {u}: {slope} or {numeric}"
+            );
             if kind.grad_from() == GradFrom::Output {
                 let from_value = slope_of_value(kind, value);
-                assert!((slope - from_value).abs() < 1e-9, "{kind} at {u}: {slope} or {from_value}");
+                assert!(
+                    (slope - from_value).abs() < 1e-9,
+                    "{kind} at {u}: {slope} or {from_value}"
+                );
             }
         }
     }

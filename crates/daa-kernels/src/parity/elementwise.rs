@@ -2,31 +2,49 @@
 
 use super::{Family, random_cases, words};
 use crate::cpu::reference::{Expected, ROUNDING, Run, assert_close, random, unwritten};
+use crate::ops::dropout;
 use crate::ops::elementwise::{
     ACCUMULATE, ADD, Binary, MUL, SCALE, SUB, launch, launch_accumulate, launch_scale,
 };
-use crate::ops::dropout;
 use std::ops::{Add, Mul, Sub};
 
-pub(super) const FAMILY: Family = Family { programs: &[&ADD, &SUB, &MUL, &SCALE, &ACCUMULATE], check };
-pub(super) const DROPOUT: Family = Family { programs: &[&dropout::DROPOUT], check: check_dropout };
+pub(super) const FAMILY: Family = Family {
+    programs: &[&ADD, &SUB, &MUL, &SCALE, &ACCUMULATE],
+    check,
+};
+pub(super) const DROPOUT: Family = Family {
+    programs: &[&dropout::DROPOUT],
+    check: check_dropout,
+};
 
 /// Below, at and beyond a workgroup, and a second row of workgroups' worth of indices.
 const LENGTHS: [usize; 5] = [1, 255, 256, 257, 5000];
 
+/// What a kernel of two numbers computes.
+type Function = fn(f64, f64) -> f64;
+
 /// One rounding of an exact result.
 fn rounded(value: f64) -> Expected {
-    Expected { value, bound: value.abs() * ROUNDING }
+    Expected {
+        value,
+        bound: value.abs() * ROUNDING,
+    }
 }
 
 fn zip(a: &[f32], b: &[f32], f: impl Fn(f64, f64) -> f64) -> Vec<Expected> {
-    a.iter().zip(b).map(|(&a, &b)| rounded(f(f64::from(a), f64::from(b)))).collect()
+    a.iter()
+        .zip(b)
+        .map(|(&a, &b)| rounded(f(f64::from(a), f64::from(b))))
+        .collect()
 }
 
 fn check_length(run: Run<'_>, len: usize, seed: u64) {
     let (a, b) = (random(len, seed), random(len, !seed));
-    let functions: [(Binary, fn(f64, f64) -> f64); 3] =
-        [(Binary::Add, f64::add), (Binary::Sub, f64::sub), (Binary::Mul, f64::mul)];
+    let functions: [(Binary, Function); 3] = [
+        (Binary::Add, f64::add),
+        (Binary::Sub, f64::sub),
+        (Binary::Mul, f64::mul),
+    ];
     for (kind, f) in functions {
         let launch = launch(kind, len).expect("a small length");
         let c = run(&launch, &[&a, &b], vec![unwritten(len)]);
@@ -34,7 +52,10 @@ fn check_length(run: Run<'_>, len: usize, seed: u64) {
     }
     let scale = launch_scale(len, -0.3).expect("a small length");
     let y = run(&scale, &[&a], vec![unwritten(len)]);
-    let expected: Vec<_> = a.iter().map(|&a| rounded(f64::from(a) * f64::from(-0.3_f32))).collect();
+    let expected: Vec<_> = a
+        .iter()
+        .map(|&a| rounded(f64::from(a) * f64::from(-0.3_f32)))
+        .collect();
     assert_close(&format!("scale {len}"), &y[0], &expected);
     let accumulate = launch_accumulate(len).expect("a small length");
     let sum = run(&accumulate, &[&a], vec![b.clone()]);
@@ -45,7 +66,9 @@ fn check(run: Run<'_>) {
     for (seed, len) in (1..).zip(LENGTHS) {
         check_length(run, len, seed);
     }
-    random_cases(run, 8, (1..3000_usize, 0..u64::MAX), |run, (len, seed)| check_length(run, len, seed));
+    random_cases(run, 8, (1..3000_usize, 0..u64::MAX), |run, (len, seed)| {
+        check_length(run, len, seed)
+    });
 }
 
 /// The definition of the mask, written again.
@@ -69,7 +92,11 @@ fn check_dropout(run: Run<'_>) {
         let y = run(&launch, &[&x, &words(&[seed])], vec![unwritten(len)]);
         let gain = f64::from(1.0 / (1.0 - rate));
         let kept = |(index, &x): (u32, &f32)| {
-            if stays(seed, salt, index, rate) { rounded(f64::from(x) * gain) } else { Expected::exact(0.0) }
+            if stays(seed, salt, index, rate) {
+                rounded(f64::from(x) * gain)
+            } else {
+                Expected::exact(0.0)
+            }
         };
         let expected: Vec<_> = (0..).zip(&x).map(kept).collect();
         assert_close(&format!("dropout {len} {rate} {seed} {salt}"), &y[0], &expected);

@@ -4,12 +4,18 @@ use super::{Family, random_cases};
 use crate::cpu::reference::{Expected, ROUNDING, Run, assert_close, random};
 use crate::ops::{adam, sgd};
 
-pub(super) const FAMILY: Family = Family { programs: &[&sgd::SGD, &adam::ADAM], check };
+pub(super) const FAMILY: Family = Family {
+    programs: &[&sgd::SGD, &adam::ADAM],
+    check,
+};
 
 /// A sum of few terms with a few roundings each, division and square root included.
 fn sum(terms: &[f64]) -> Expected {
     let magnitude: f64 = terms.iter().map(|term| term.abs()).sum();
-    Expected { value: terms.iter().sum(), bound: 16.0 * ROUNDING * magnitude + 1e-37 }
+    Expected {
+        value: terms.iter().sum(),
+        bound: 16.0 * ROUNDING * magnitude + 1e-37,
+    }
 }
 
 fn check_sgd(run: Run<'_>, len: usize, hyper: [f32; 4], seed: u64) {
@@ -34,9 +40,16 @@ fn check_sgd(run: Run<'_>, len: usize, hyper: [f32; 4], seed: u64) {
 
 fn check_adam(run: Run<'_>, len: usize, hyper: [f32; 8], seed: u64) {
     let (grad, param, first) = (random(len, seed), random(len, !seed), random(len, seed ^ 5));
-    let second: Vec<f32> = random(len, seed ^ 6).into_iter().map(|value| value * value).collect();
+    let second: Vec<f32> = random(len, seed ^ 6)
+        .into_iter()
+        .map(|value| value * value)
+        .collect();
     let launch = adam::launch(len).expect("a small length");
-    let after = run(&launch, &[&grad, &hyper], vec![param.clone(), first.clone(), second.clone()]);
+    let after = run(
+        &launch,
+        &[&grad, &hyper],
+        vec![param.clone(), first.clone(), second.clone()],
+    );
     let [lr, beta1, beta2, eps, decay, l2, c1, c2] = hyper.map(f64::from);
     let (mut params, mut firsts, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
     for i in 0..len {
@@ -54,13 +67,23 @@ fn check_adam(run: Run<'_>, len: usize, hyper: [f32; 8], seed: u64) {
         let bound = 16.0 * ROUNDING * (p.abs() + (lr * decay * p).abs() + step.abs())
             + lr * c1 * m.bound / root
             + step.abs() * relative_root;
-        params.push(Expected { value: p - lr * decay * p - step, bound });
+        params.push(Expected {
+            value: p - lr * decay * p - step,
+            bound,
+        });
         firsts.push(m);
-        seconds.push(Expected { value: new_v, bound: v_bound });
+        seconds.push(Expected {
+            value: new_v,
+            bound: v_bound,
+        });
     }
     assert_close(&format!("adam {len} {hyper:?} parameters"), &after[0], &params);
     assert_close(&format!("adam {len} {hyper:?} first moment"), &after[1], &firsts);
-    assert_close(&format!("adam {len} {hyper:?} second moment"), &after[2], &seconds);
+    assert_close(
+        &format!("adam {len} {hyper:?} second moment"),
+        &after[2],
+        &seconds,
+    );
 }
 
 fn check(run: Run<'_>) {
@@ -73,10 +96,20 @@ fn check(run: Run<'_>) {
         check_adam(run, len, [1e-2, 0.8, 0.99, 1e-6, 0.01, 1e-3, 1.2, 3.0], seed);
     }
     let hyper = (0.0..0.5_f32, 0.0..0.99_f32, 0.0..0.1_f32, 0..2_u8);
-    random_cases(run, 8, (1..900_usize, hyper, 0..u64::MAX), |run, (len, (lr, rate, decay, flag), seed)| {
-        check_sgd(run, len, [lr, rate, decay, f32::from(flag)], seed);
-        let corrections = [1.0 / (1.0 - rate), 1.0 / (1.0 - 0.999)];
-        let [c1, c2] = corrections;
-        check_adam(run, len, [lr, rate, 0.999, 1e-7, decay, decay * f32::from(flag), c1, c2], seed);
-    });
+    random_cases(
+        run,
+        8,
+        (1..900_usize, hyper, 0..u64::MAX),
+        |run, (len, (lr, rate, decay, flag), seed)| {
+            check_sgd(run, len, [lr, rate, decay, f32::from(flag)], seed);
+            let corrections = [1.0 / (1.0 - rate), 1.0 / (1.0 - 0.999)];
+            let [c1, c2] = corrections;
+            check_adam(
+                run,
+                len,
+                [lr, rate, 0.999, 1e-7, decay, decay * f32::from(flag), c1, c2],
+                seed,
+            );
+        },
+    );
 }
