@@ -84,6 +84,14 @@ impl Geometry {
         (self.stride == [1, 1] && suits(&sizes)).then_some(sizes)
     }
 
+    /// The weight gradient as sums over padded images, if that is the faster way. Sums come in groups of taps; a last
+    /// group that is mostly empty costs more than matrix products do.
+    fn weight_sizes(&self) -> Option<Sizes> {
+        let sizes = self.forward_sizes()?;
+        let fits = self.o.next_multiple_of(LANES) * (self.positions() + sizes.sums()) <= 4 * TILE_ELEMENTS;
+        (fits && sizes.taps() * 4 >= sizes.sums() * 3).then_some(sizes)
+    }
+
     /// The input gradient as a correlation of padded output gradients with the kernel turned round, and their padding, if
     /// that is the faster way.
     fn backward_sizes(&self) -> Option<(Sizes, [usize; 2])> {
@@ -345,13 +353,10 @@ pub fn grad_weight(mut call: HostCall<'_>) {
         .chunks_exact(g.image())
         .zip(dy.chunks_exact(g.o * positions))
         .take(g.n);
-    // Sums come in groups of taps; a last group that is mostly empty costs more than matrix products do.
-    if let Some(sizes) = g.forward_sizes().filter(|sizes| taps * 4 >= sizes.sums() * 3) {
-        let blocks = g.o.div_ceil(LANES) * LANES;
-        let (padded, rest) = call
-            .scratch
-            .floats(sizes.padded() + blocks * (positions + sizes.sums()))
-            .split_at_mut(sizes.padded());
+    if let Some(sizes) = g.weight_sizes() {
+        let blocks = g.o.next_multiple_of(LANES);
+        let floats = sizes.padded() + blocks * (positions + sizes.sums());
+        let (padded, rest) = call.scratch.floats(floats).split_at_mut(sizes.padded());
         let (gradients, sums) = rest.split_at_mut(blocks * positions);
         sums.fill(0.0);
         for (image, out) in images {

@@ -125,13 +125,12 @@ impl Geometry {
 }
 
 /// For the second, third and fourth element of a window whether it is larger than all before it: all bits or none. Which
-/// one wins is a coin toss, so a branch would be mispredicted half of the time.
-const fn winner(top: [f32; 2], bottom: [f32; 2]) -> [u32; 3] {
-    let second = mask(top[1] > top[0]);
-    let best = if top[1] > top[0] { top[1] } else { top[0] };
-    let third = mask(bottom[0] > best);
-    let best = if bottom[0] > best { bottom[0] } else { best };
-    [second, third, mask(bottom[1] > best)]
+/// one wins is a coin toss, so a branch would be mispredicted half of the time. A NaN before the element counts only when
+/// it comes first: it is neither greater nor, negated, less or equal.
+const fn winner([a, b]: [f32; 2], [c, d]: [f32; 2]) -> [u32; 3] {
+    let third = mask(c > a) & !mask(c <= b);
+    let fourth = mask(d > a) & !mask(d <= b) & !mask(d <= c);
+    [mask(b > a), third, fourth]
 }
 
 /// All bits or none.

@@ -107,6 +107,33 @@ fn a_nan_gives_its_gradient_to_one_element() {
 }
 
 #[test]
+fn windows_side_by_side_treat_nan_like_all_others() {
+    let values = [f32::NAN, 1.0, 2.0, 3.0];
+    let grad = launch_grad(PoolKind::Max, dims(1, 1, [2, 2], [2, 2], [2, 2])).expect("the sizes are small");
+    for i in 0..256_usize {
+        let x = [
+            values[i % 4],
+            values[i / 4 % 4],
+            values[i / 16 % 4],
+            values[i / 64],
+        ];
+        let mut best = 0;
+        for at in 1..4 {
+            if x[at] > x[best] {
+                best = at;
+            }
+        }
+        let mut expected = [0.0; 4];
+        expected[best] = 5.0;
+        assert_eq!(
+            on_host(&grad, &[&x, &[5.0]], vec![unwritten(4)])[0],
+            expected,
+            "{x:?}"
+        );
+    }
+}
+
+#[test]
 fn windows_beyond_the_image_are_refused_by_name() {
     let error = dims(1, 1, [4, 4], [2, 5], [1, 1])
         .output()
