@@ -235,6 +235,9 @@ const fn rank(choice: DeviceChoice, class: DeviceClass) -> Result<u8, &'static s
         (C::Auto, D::Software) => Err("software drivers are used only when asked for by name (`software`)"),
         (C::Auto, D::Other) => Err("the driver does not say what it is; ask for it with `gpu`"),
         (C::Gpu, D::Software) => Err("a software driver is no GPU"),
+        (C::Gpu | C::Software, D::Host) if cfg!(not(feature = "gpu")) => {
+            Err("the host CPU was not asked for, and this is a build without the `gpu` feature")
+        }
         (C::Gpu | C::Software, D::Host) => Err("the host CPU was not asked for"),
         (C::Cpu, _) => Err("the host CPU was asked for"),
         (C::Software, _) => Err("a software driver was asked for"),

@@ -50,6 +50,12 @@ pub(crate) trait Backend: Debug + Send + Sync {
     /// Ends the device as if the driver had lost it.
     #[cfg(any(test, feature = "testing"))]
     fn destroy(&self);
+
+    /// What the driver's own books say of buffers, bind groups and pipelines.
+    #[cfg(test)]
+    fn driver_counts(&self) -> Option<[isize; 3]> {
+        None
+    }
 }
 
 /// A loaded image. Dropping it waits, within the deadline, for what was submitted, and gives the buffers back.

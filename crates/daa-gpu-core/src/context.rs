@@ -30,6 +30,15 @@ pub(crate) struct Shared {
     config: ContextConfig,
 }
 
+impl Shared {
+    /// Buffers of a device that is gone are of no use to anybody.
+    pub(crate) fn keep_nothing_of_a_lost_device(&self) {
+        if self.health.is_lost() {
+            self.pool.close();
+        }
+    }
+}
+
 /// Counts since the context was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -170,6 +179,12 @@ impl ComputeContext {
             uploaded_bytes: get(&tally.uploaded_bytes),
             read_bytes: get(&tally.read_bytes),
         }
+    }
+
+    /// What the driver's own books say of buffers, bind groups and pipelines; `None` on the host.
+    #[cfg(test)]
+    pub(crate) fn driver_counts(&self) -> Option<[isize; 3]> {
+        self.shared.backend.driver_counts()
     }
 
     /// Ends the device as if the driver had lost it: the honest way to test what happens then.

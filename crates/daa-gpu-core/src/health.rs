@@ -12,6 +12,10 @@ pub(crate) struct Health {
     epoch: DeviceEpoch,
     reason: OnceLock<String>,
     /// Dropped on loss, which wakes every wait at once.
+    #[cfg_attr(
+        not(any(feature = "gpu", feature = "testing", test)),
+        expect(dead_code, reason = "only a device with a driver can be lost")
+    )]
     alive: Mutex<Option<Sender<()>>>,
     lost: Receiver<()>,
 }
@@ -32,6 +36,10 @@ impl Health {
     }
 
     /// Ends the epoch. The first reason stays.
+    #[cfg_attr(
+        not(any(feature = "gpu", feature = "testing", test)),
+        expect(dead_code, reason = "only a device with a driver can be lost")
+    )]
     pub(crate) fn lose(&self, reason: String) {
         if self.reason.set(reason).is_ok() {
             tracing::warn!(epoch = %self.epoch, reason = self.reason.get(), "device lost");

@@ -195,6 +195,7 @@ impl Tenant {
 impl Drop for Tenant {
     fn drop(&mut self) {
         self.revoke();
+        self.shared.keep_nothing_of_a_lost_device();
         let residents = std::mem::take(self.residents.get_mut().unwrap_or_else(PoisonError::into_inner));
         for slot in residents.iter().filter_map(Weak::upgrade) {
             slot.clear();
@@ -318,3 +319,12 @@ impl Loaded {
         Ok(())
     }
 }
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        self.shared.keep_nothing_of_a_lost_device();
+    }
+}
+
+#[cfg(test)]
+mod tests;

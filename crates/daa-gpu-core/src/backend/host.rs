@@ -237,6 +237,8 @@ impl Resident for HostResident {
 impl Drop for HostResident {
     fn drop(&mut self) {
         self.cell.retire(self.deadline);
+        // By hand, because the worker that ran the last job may hold the other end for a moment longer.
+        self.staging.try_iter().for_each(drop);
     }
 }
 

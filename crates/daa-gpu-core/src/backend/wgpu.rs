@@ -1,40 +1,127 @@
-//! The wgpu backend.
+//! The wgpu backend: Vulkan, Metal and DX12.
 
-use super::{Backend, Buffer, Parts, Resident, Tally};
+mod device;
+mod pipeline;
+mod poller;
+mod resident;
+
+use super::{Backend, Buffer, Parts, Resident, Tally, count};
 use crate::config::ContextConfig;
-use crate::error::{DeviceError, GpuError};
+use crate::error::{DeviceError, ErrorClass, GpuError};
 use crate::health::Health;
 use crate::image::Image;
-use crate::memory::pool::BufferUsage;
+use crate::memory::pool::{BufferUsage, Pooled};
 use daa_base::Bytes;
+use device::Gpu;
+use poller::Poller;
+use resident::WgpuResident;
 use std::sync::Arc;
 
+/// One opened wgpu device.
 #[derive(Debug)]
-pub(crate) enum WgpuBackend {}
+pub(crate) struct WgpuBackend {
+    // Before the poller, which ends when nobody can signal it any more.
+    gpu: Arc<Gpu>,
+    #[expect(dead_code, reason = "held for its drop, which joins the polling thread")]
+    poller: Poller,
+}
 
 impl WgpuBackend {
     pub(crate) fn open(
-        adapter: &::wgpu::Adapter,
-        _config: &ContextConfig,
-        _health: &Arc<Health>,
-        _tally: &Arc<Tally>,
+        adapter: &wgpu::Adapter,
+        config: &ContextConfig,
+        health: &Arc<Health>,
+        tally: &Arc<Tally>,
     ) -> Result<Self, DeviceError> {
-        Err(DeviceError::Refused {
-            adapter: adapter.get_info().name,
-            message: "the wgpu backend is not written yet".to_owned(),
+        let limits = adapter.limits();
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("daa"),
+            required_features: wgpu::Features::empty(),
+            required_limits: limits,
+            experimental_features: wgpu::ExperimentalFeatures::disabled(),
+            // The pool holds on to buffers itself; large blocks underneath would reserve twice.
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            trace: wgpu::Trace::Off,
+        };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).map_err(|error| {
+            DeviceError::Refused {
+                adapter: adapter.get_info().name,
+                message: error.to_string(),
+            }
+        })?;
+        // First of all, so that no failure of this device goes unnoticed.
+        watch(&device, health);
+        let (poller, signals) = Poller::start(&device, &queue, config, health)?;
+        let gpu = Gpu::new(
+            device,
+            queue,
+            signals,
+            config,
+            Arc::clone(health),
+            Arc::clone(tally),
+        );
+        Ok(Self {
+            gpu: Arc::new(gpu),
+            poller,
         })
     }
 }
 
+/// Installs the handlers for loss and for errors that no scope catches.
+fn watch(device: &wgpu::Device, health: &Arc<Health>) {
+    let lost = Arc::clone(health);
+    device.set_device_lost_callback(move |reason, message| lost.lose(format!("{reason:?} {message}")));
+    let failing = Arc::clone(health);
+    device.on_uncaptured_error(Arc::new(move |error| match error {
+        // Ours to fix, but nothing ran: work that is missing is seen where its result is mapped.
+        wgpu::Error::Validation { description, .. } => {
+            tracing::error!(%description, "uncaptured validation error")
+        }
+        // Out of memory outside of a creation, or a failing driver: nothing computed since can be trusted.
+        error => failing.lose(error.to_string()),
+    }));
+}
+
 impl Backend for WgpuBackend {
-    fn create(&self, _usage: BufferUsage, _size: Bytes) -> Result<Buffer, GpuError> {
-        match *self {}
+    fn create(&self, usage: BufferUsage, size: Bytes) -> Result<Buffer, GpuError> {
+        let created = self.gpu.create_buffer(usage, size).or_else(|error| {
+            if error.class() != ErrorClass::OutOfMemory {
+                return Err(error);
+            }
+            // What was dropped returns to the driver only when it is polled.
+            self.gpu.poll_now()?;
+            self.gpu.create_buffer(usage, size)
+        })?;
+        count(&self.gpu.tally.buffers_created, 1);
+        Ok(Buffer::Device(created))
     }
-    fn load(&self, _image: &Image, _parts: Parts) -> Result<Box<dyn Resident>, GpuError> {
-        match *self {}
+
+    fn load(&self, image: &Image, parts: Parts) -> Result<Box<dyn Resident>, GpuError> {
+        Ok(Box::new(WgpuResident::load(&self.gpu, image, parts)?))
     }
+
     #[cfg(any(test, feature = "testing"))]
     fn destroy(&self) {
-        match *self {}
+        self.gpu.device.destroy();
+        // The callback comes with the next poll; an error says that the device is gone already.
+        drop(self.gpu.poll_now());
+    }
+
+    #[cfg(test)]
+    fn driver_counts(&self) -> Option<[isize; 3]> {
+        let hal = self.gpu.device.get_internal_counters().hal;
+        Some([
+            hal.buffers.read(),
+            hal.bind_groups.read(),
+            hal.compute_pipelines.read(),
+        ])
+    }
+}
+
+/// The wgpu buffer of a loan.
+fn raw(buffer: &Pooled<Buffer>) -> &wgpu::Buffer {
+    match buffer.get() {
+        Buffer::Device(buffer) => buffer,
+        Buffer::Host(_) => unreachable!("a pool serves one backend, and this is wgpu's"),
     }
 }

@@ -262,7 +262,8 @@ fn check_bindings(
         for (other, before) in dispatch.bindings[..index].iter().zip(specs) {
             let apart = slice.end() <= other.offset || other.end() <= slice.offset;
             let reads = spec.access == Access::Read && before.access == Access::Read;
-            if !apart && !(reads && slice == other) {
+            let shared = reads && slice == other;
+            if !(apart || shared) {
                 return Err(ImageError::Overlap {
                     list: at.list,
                     command: at.command,

@@ -149,10 +149,12 @@ impl<B> Pooled<B> {
     }
 
     /// What it is charged at, and how large it is.
+    #[cfg(feature = "gpu")]
     pub(crate) const fn reserved(&self) -> Bytes {
         self.reserved
     }
 
+    #[cfg(any(feature = "gpu", test))]
     pub(crate) fn get(&self) -> &B {
         self.buffer
             .as_ref()

@@ -69,6 +69,9 @@ fn image(dispatch: Dispatch) -> Image {
     }
 }
 
+/// Breaks something.
+type Change<'a, T> = &'a dyn Fn(&mut T);
+
 fn refusal(change: impl FnOnce(&mut Dispatch)) -> String {
     let mut dispatch = fine();
     change(&mut dispatch);
@@ -88,7 +91,7 @@ fn a_well_formed_image_passes_and_reads_may_coincide() {
 #[test]
 fn every_refusal_names_its_place_and_the_allowed_range() {
     let place = "list 1, command 1";
-    let cases: [(&dyn Fn(&mut Dispatch), &str); 12] = [
+    let cases: [(Change<'_, Dispatch>, &str); 12] = [
         (
             &|d| d.bindings.truncate(2),
             "2 bindings are given, the program has 3",
@@ -140,7 +143,7 @@ fn every_refusal_names_its_place_and_the_allowed_range() {
 
 #[test]
 fn sizes_of_the_image_are_checked() {
-    let broken: [(&dyn Fn(&mut Image), &str); 5] = [
+    let broken: [(Change<'_, Image>, &str); 5] = [
         (&|i| i.arena = Bytes::ZERO, "`arena` is 0"),
         (&|i| i.arena = Bytes(4098), "`arena` is 4098"),
         (&|i| i.upload = Bytes(u64::MAX), "`upload` is"),

@@ -1,1 +1,286 @@
+use super::*;
+use proptest::prelude::*;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+/// A buffer that counts how many of its kind exist.
+#[derive(Debug)]
+struct Counted(Arc<AtomicU64>, u64);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::Relaxed);
+    }
+}
+
+fn maker(live: &Arc<AtomicU64>) -> impl Fn(BufferUsage, Bytes) -> Result<Counted, GpuError> + use<> {
+    let live = Arc::clone(live);
+    move |_, size| {
+        live.fetch_add(size.get(), Ordering::Relaxed);
+        Ok(Counted(Arc::clone(&live), size.get()))
+    }
+}
+
+fn pool(capacity: u64, max_cached: u64) -> (Arc<Pool<Counted>>, Arc<AtomicU64>) {
+    let config = MemoryConfig {
+        capacity: None,
+        max_cached: Bytes(max_cached),
+    };
+    (
+        Arc::new(Pool::new(Bytes(capacity), &config)),
+        Arc::new(AtomicU64::new(0)),
+    )
+}
+
+#[test]
+fn a_released_buffer_is_reused_for_the_same_class_and_usage_only() {
+    let (pool, live) = pool(1 << 20, 1 << 20);
+    let tenant = pool.open_tenant("a", Bytes(1 << 20)).expect("a fine name");
+    let get = |usage, size| {
+        pool.acquire(tenant, usage, Bytes(size), maker(&live))
+            .expect("room")
+    };
+    assert!(get(BufferUsage::Arena, 1000).is_fresh());
+    assert!(
+        !get(BufferUsage::Arena, 1020).is_fresh(),
+        "1000 and 1020 are of the class 1024"
+    );
+    assert!(get(BufferUsage::Upload, 1000).is_fresh(), "another usage");
+    assert!(get(BufferUsage::Arena, 1025).is_fresh(), "another class");
+    let report = pool.report();
+    let small = report.tiers[1];
+    assert_eq!((small.hits, small.misses, small.creations), (1, 3, 3));
+    assert_eq!(report.cached, Bytes(1024 + 1024 + 1152));
+    assert_eq!(report.high_water, Bytes(1152));
+}
+
+#[test]
+fn refusals_name_tenant_wanted_in_use_and_limit() {
+    let (pool, live) = pool(4096, 4096);
+    let greedy = pool.open_tenant("greedy", Bytes(1024)).expect("a fine name");
+    let other = pool.open_tenant("other", Bytes(1 << 20)).expect("a fine name");
+    let held = pool
+        .acquire(greedy, BufferUsage::Arena, Bytes(512), maker(&live))
+        .expect("room");
+    let error = pool
+        .acquire(greedy, BufferUsage::Arena, Bytes(1000), maker(&live))
+        .expect_err("over budget");
+    let want = MemoryError::Budget {
+        tenant: "greedy".to_owned(),
+        wanted: Bytes(1024),
+        in_use: Bytes(512),
+        budget: Bytes(1024),
+    };
+    assert_eq!(error, GpuError::Memory(want));
+    assert_eq!(
+        (error.class(), error.is_retryable()),
+        (ErrorClass::OutOfMemory, false)
+    );
+    let error = pool
+        .acquire(other, BufferUsage::Arena, Bytes(4096), maker(&live))
+        .expect_err("over capacity");
+    let want = MemoryError::Capacity {
+        tenant: "other".to_owned(),
+        wanted: Bytes(4096),
+        in_use: Bytes(512),
+        capacity: Bytes(4096),
+    };
+    assert_eq!(error, GpuError::Memory(want));
+    assert!(error.is_retryable());
+    assert_eq!(pool.report().refusals, 2);
+    assert_eq!(pool.usage(greedy).in_use, Bytes(512));
+    drop(held);
+}
+
+#[test]
+fn what_is_kept_makes_room_the_oldest_first() {
+    let (pool, live) = pool(4096, 4096);
+    let tenant = pool.open_tenant("a", Bytes(4096)).expect("a fine name");
+    let sizes = [1024_u64, 2048, 512];
+    let held: Vec<_> = sizes
+        .iter()
+        .map(|&size| {
+            pool.acquire(tenant, BufferUsage::Arena, Bytes(size), maker(&live))
+                .expect("room")
+        })
+        .collect();
+    held.into_iter().for_each(drop);
+    let big = pool
+        .acquire(tenant, BufferUsage::Params, Bytes(1024), maker(&live))
+        .expect("room is made");
+    assert_eq!(
+        pool.report().cached,
+        Bytes(2048 + 512),
+        "the oldest went, which is 1024"
+    );
+    assert_eq!(live.load(Ordering::Relaxed), 1024 + 2048 + 512);
+    drop(big);
+    pool.close();
+    assert_eq!(
+        (pool.report().cached, live.load(Ordering::Relaxed)),
+        (Bytes::ZERO, 0)
+    );
+}
+
+#[test]
+fn a_driver_without_memory_is_asked_again_after_a_trim_and_its_failure_costs_nothing() {
+    let (pool, live) = pool(1 << 20, 1 << 20);
+    let tenant = pool.open_tenant("a", Bytes(1 << 20)).expect("a fine name");
+    drop(
+        pool.acquire(tenant, BufferUsage::Arena, Bytes(1024), maker(&live))
+            .expect("room"),
+    );
+    let make = maker(&live);
+    let watched = Arc::clone(&live);
+    let full_until_trimmed = move |usage, size| {
+        if watched.load(Ordering::Relaxed) > 0 {
+            return Err(GpuError::OutOfMemory {
+                message: "full".to_owned(),
+            });
+        }
+        make(usage, size)
+    };
+    let held = pool
+        .acquire(tenant, BufferUsage::Arena, Bytes(2048), &full_until_trimmed)
+        .expect("trimmed");
+    assert_eq!(pool.report().cached, Bytes::ZERO);
+    let error = pool
+        .acquire(tenant, BufferUsage::Arena, Bytes(4096), &full_until_trimmed)
+        .expect_err("full");
+    assert_eq!(error.class(), ErrorClass::OutOfMemory);
+    let usage = pool.usage(tenant);
+    assert_eq!(
+        (usage.in_use, usage.high_water),
+        (Bytes(2048), Bytes(2048)),
+        "a failure leaves no mark"
+    );
+    drop(held);
+}
+
+#[test]
+fn a_closed_tenant_gets_nothing_more_and_is_forgotten_with_its_last_buffer() {
+    let (pool, live) = pool(1 << 20, 0);
+    let tenant = pool.open_tenant("a", Bytes(4096)).expect("a fine name");
+    let held = pool
+        .acquire(tenant, BufferUsage::Arena, Bytes(256), maker(&live))
+        .expect("room");
+    pool.close_tenant(tenant);
+    let error = pool
+        .acquire(tenant, BufferUsage::Arena, Bytes(256), maker(&live))
+        .expect_err("closed");
+    assert_eq!(error, GpuError::Memory(MemoryError::Gone));
+    assert_eq!(pool.report().tenants, 1);
+    drop(held);
+    assert_eq!((pool.report().tenants, pool.report().in_use), (0, Bytes::ZERO));
+    assert_eq!(
+        live.load(Ordering::Relaxed),
+        0,
+        "nothing is kept when nothing may be"
+    );
+    assert!(matches!(
+        pool.open_tenant("", Bytes(1)),
+        Err(MemoryError::Name { length: 0, .. })
+    ));
+}
+
+#[derive(Debug, Clone)]
+enum Action {
+    Acquire { tenant: usize, usage: u8, size: u64 },
+    Release { which: usize },
+    Reopen { tenant: usize },
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let size = prop_oneof![1_u64..2000, 1_u64..300_000];
+    prop_oneof![
+        5 => (0_usize..3, 0_u8..4, size).prop_map(|(tenant, usage, size)| Action::Acquire { tenant, usage, size }),
+        4 => any::<usize>().prop_map(|which| Action::Release { which }),
+        1 => (0_usize..3).prop_map(|tenant| Action::Reopen { tenant }),
+    ]
+}
+
+/// One tenant as the model knows it.
+struct Model {
+    key: TenantKey,
+    in_use: u64,
+    high_water: u64,
+}
+
+/// A buffer, the index of the tenant that opened it with the generation of that tenant, and its reserved size.
+type Held = (Pooled<Counted>, usize, TenantKey, u64);
+
+const BUDGETS: [u64; 3] = [20_000, 200_000, 1 << 30];
+const CAPACITY: u64 = 1_000_000;
+
+fn check_books(pool: &Pool<Counted>, live: &AtomicU64, tenants: &[Model], held: &[Held]) {
+    let report = pool.report();
+    let in_use: u64 = held.iter().map(|(_, _, _, size)| size).sum();
+    assert_eq!(report.in_use.get(), in_use, "no byte is lost");
+    assert_eq!(
+        live.load(Ordering::Relaxed),
+        in_use + report.cached.get(),
+        "what exists is held or kept"
+    );
+    assert!(in_use + report.cached.get() <= CAPACITY);
+    assert!(report.cached.get() <= CAPACITY / 2);
+    let sum = |get: fn(&TierReport) -> Bytes| report.tiers.iter().map(get).sum::<Bytes>();
+    assert_eq!(sum(|tier| tier.in_use), report.in_use);
+    assert_eq!(sum(|tier| tier.cached), report.cached);
+    for (model, budget) in tenants.iter().zip(BUDGETS) {
+        let want = TenantUsage {
+            budget: Bytes(budget),
+            in_use: Bytes(model.in_use),
+            high_water: Bytes(model.high_water),
+        };
+        assert_eq!(pool.usage(model.key), want);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn random_tenants_lose_no_byte_and_budgets_are_exact(actions in proptest::collection::vec(action(), 1..200)) {
+        const USAGES: [BufferUsage; 4] =
+            [BufferUsage::Arena, BufferUsage::Params, BufferUsage::Upload, BufferUsage::Readback];
+        let (pool, live) = pool(CAPACITY, CAPACITY / 2);
+        let open = |budget| {
+            let key = pool.open_tenant("tenant", Bytes(budget)).expect("a fine name");
+            Model { key, in_use: 0, high_water: 0 }
+        };
+        let mut tenants: Vec<Model> = BUDGETS.into_iter().map(open).collect();
+        let mut held: Vec<Held> = Vec::new();
+        for action in actions {
+            match action {
+                Action::Acquire { tenant, usage, size } => {
+                    let reserved = reserved_bytes(Bytes(size)).get();
+                    let total: u64 = held.iter().map(|(_, _, _, size)| size).sum();
+                    let model = &mut tenants[tenant];
+                    let fits = model.in_use + reserved <= BUDGETS[tenant] && total + reserved <= CAPACITY;
+                    let got = pool.acquire(model.key, USAGES[usize::from(usage)], Bytes(size), maker(&live));
+                    prop_assert_eq!(got.is_ok(), fits, "refused exactly when a limit would be passed");
+                    if let Ok(buffer) = got {
+                        prop_assert_eq!(buffer.get().1, reserved);
+                        model.in_use += reserved;
+                        model.high_water = model.high_water.max(model.in_use);
+                        held.push((buffer, tenant, model.key, reserved));
+                    }
+                }
+                Action::Release { which } if !held.is_empty() => {
+                    let (buffer, tenant, key, reserved) = held.swap_remove(which % held.len());
+                    drop(buffer);
+                    if tenants[tenant].key == key {
+                        tenants[tenant].in_use -= reserved;
+                    }
+                }
+                Action::Release { .. } => {}
+                Action::Reopen { tenant } => {
+                    pool.close_tenant(tenants[tenant].key);
+                    tenants[tenant] = open(BUDGETS[tenant]);
+                }
+            }
+            check_books(&pool, &live, &tenants, &held);
+        }
+        drop(held);
+        let report = pool.report();
+        prop_assert_eq!((report.in_use, report.tenants), (Bytes::ZERO, 3));
+    }
+}

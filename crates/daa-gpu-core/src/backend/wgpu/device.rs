@@ -1,0 +1,153 @@
+//! Device and queue with everything that all loaded images share.
+
+use super::pipeline::Pipelines;
+use super::poller::Signal;
+use crate::backend::{Tally, count};
+use crate::config::ContextConfig;
+use crate::error::GpuError;
+use crate::health::Health;
+use crate::memory::pool::BufferUsage;
+use crossbeam::channel::{SendTimeoutError, Sender, TrySendError, bounded};
+use daa_base::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+use wgpu::BufferUsages;
+
+/// One device.
+#[derive(Debug)]
+pub(super) struct Gpu {
+    pub(super) device: wgpu::Device,
+    queue: wgpu::Queue,
+    pub(super) pipelines: Pipelines,
+    pub(super) health: Arc<Health>,
+    pub(super) tally: Arc<Tally>,
+    pub(super) deadline: Duration,
+    // Last: the poller ends when this is gone, and is to be the last that holds the queue.
+    signals: Sender<Signal>,
+}
+
+impl Gpu {
+    pub(super) fn new(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        signals: Sender<Signal>,
+        config: &ContextConfig,
+        health: Arc<Health>,
+        tally: Arc<Tally>,
+    ) -> Self {
+        let (pipelines, deadline) = (Pipelines::default(), config.step_deadline);
+        Self {
+            device,
+            queue,
+            pipelines,
+            health,
+            tally,
+            deadline,
+            signals,
+        }
+    }
+
+    /// Runs `work` and turns what the driver says about it into an error.
+    pub(super) fn scoped<T>(&self, work: impl FnOnce() -> T) -> Result<T, GpuError> {
+        let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let result = work();
+        // The futures are ready at once outside of browsers.
+        let validation = pollster::block_on(validation.pop());
+        let memory = pollster::block_on(memory.pop());
+        let internal = pollster::block_on(internal.pop());
+        let Some(error) = validation.or(memory).or(internal) else {
+            return Ok(result);
+        };
+        // A device that is gone refuses everything as invalid; the poll tells that from a mistake of ours.
+        if !matches!(error, wgpu::Error::OutOfMemory { .. }) {
+            self.poll_now()?;
+        }
+        let message = error.to_string();
+        Err(match error {
+            wgpu::Error::OutOfMemory { .. } => GpuError::OutOfMemory { message },
+            wgpu::Error::Validation { .. } => GpuError::Validation { message },
+            wgpu::Error::Internal { .. } => GpuError::Internal { message },
+        })
+    }
+
+    /// Makes a buffer, in its state at rest.
+    pub(super) fn create_buffer(&self, usage: BufferUsage, size: Bytes) -> Result<wgpu::Buffer, GpuError> {
+        self.health.check()?;
+        let (label, usage, mapped_at_creation) = match usage {
+            BufferUsage::Arena => (
+                "arena",
+                BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST,
+                false,
+            ),
+            BufferUsage::Params => ("params", BufferUsages::UNIFORM | BufferUsages::COPY_DST, false),
+            BufferUsage::Upload => ("upload", BufferUsages::MAP_WRITE | BufferUsages::COPY_SRC, true),
+            BufferUsage::Readback => ("readback", BufferUsages::MAP_READ | BufferUsages::COPY_DST, false),
+        };
+        let descriptor = wgpu::BufferDescriptor {
+            label: Some(label),
+            size: size.get(),
+            usage,
+            mapped_at_creation,
+        };
+        self.scoped(|| self.device.create_buffer(&descriptor))
+    }
+
+    /// Fills a buffer before anything that is submitted later uses it.
+    pub(super) fn write(&self, buffer: &wgpu::Buffer, data: &[u8]) {
+        self.queue.write_buffer(buffer, 0, data);
+    }
+
+    /// Hands one command buffer to the device and tells the poller to see it through.
+    pub(super) fn submit(&self, commands: wgpu::CommandBuffer) -> Result<(), GpuError> {
+        let index = self.queue.submit([commands]);
+        count(&self.tally.submits, 1);
+        match self.signals.try_send(Signal::Submitted(index)) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Disconnected(_)) => Err(self.gone()),
+            Err(TrySendError::Full(signal)) => {
+                count(&self.tally.host_waits, 1);
+                self.send(signal)
+            }
+        }
+    }
+
+    fn send(&self, signal: Signal) -> Result<(), GpuError> {
+        self.signals
+            .send_timeout(signal, self.deadline)
+            .map_err(|error| match error {
+                SendTimeoutError::Timeout(_) => GpuError::Timeout {
+                    what: "room in the queue of the device",
+                    deadline: self.deadline,
+                },
+                SendTimeoutError::Disconnected(_) => self.gone(),
+            })
+    }
+
+    /// Has the poller look at the device once, behind all that it was told before. Fails when the device is gone.
+    pub(super) fn poll_now(&self) -> Result<(), GpuError> {
+        let (done, polled) = bounded(1);
+        self.send(Signal::Poll(done))?;
+        self.health.recv(&polled, "a poll of the device", self.deadline)?;
+        self.health.check()
+    }
+
+    /// Lets the callbacks of a device that is gone run, as far as its driver still answers.
+    pub(super) fn settle(&self) {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let patience = PATIENCE.min(self.deadline);
+        let (done, polled) = bounded(1);
+        if self.signals.send_timeout(Signal::Poll(done), patience).is_ok() {
+            // Either way there is nothing more to wait for.
+            let _ = polled.recv_timeout(patience);
+        }
+    }
+
+    fn gone(&self) -> GpuError {
+        let ended = || GpuError::Internal {
+            message: "the polling thread has ended".to_owned(),
+        };
+        self.health.check().err().unwrap_or_else(ended)
+    }
+}

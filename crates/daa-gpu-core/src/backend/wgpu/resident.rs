@@ -1,0 +1,458 @@
+//! A loaded image on a wgpu device: bind groups made once, commands encoded anew for each submission.
+
+use super::device::Gpu;
+use super::{Buffer, Parts, Pooled, raw};
+use crate::backend::{Checked, Resident, count};
+use crate::error::GpuError;
+use crate::health::Health;
+use crate::image::{Command, Dispatch, Image, Slice, params_slot};
+use crate::tenant::Ticket;
+use crossbeam::channel::{Receiver, Sender, bounded};
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+type Reply = Result<Vec<u8>, GpuError>;
+
+#[derive(Debug)]
+enum Step {
+    Run {
+        pipeline: wgpu::ComputePipeline,
+        bindings: wgpu::BindGroup,
+        groups: [u32; 3],
+    },
+    Zero(Slice),
+}
+
+/// Staging areas at rest, and the way back to here.
+#[derive(Debug)]
+struct Ring {
+    home: Sender<Pooled<Buffer>>,
+    free: Receiver<Pooled<Buffer>>,
+    len: usize,
+}
+
+impl Ring {
+    fn new(areas: Vec<Pooled<Buffer>>) -> Self {
+        let len = areas.len();
+        let (home, free) = bounded(len);
+        for area in areas {
+            // There is room for all of them.
+            drop(home.try_send(area));
+        }
+        Self { home, free, len }
+    }
+
+    fn take(&self, gpu: &Gpu, what: &'static str) -> Result<Pooled<Buffer>, GpuError> {
+        if self.free.is_empty() {
+            count(&gpu.tally.host_waits, 1);
+        }
+        gpu.health.recv(&self.free, what, gpu.deadline)
+    }
+
+    /// Waits for every area to be at rest, so that the books are right as soon as an image is dropped.
+    fn collect(&self, gpu: &Gpu) {
+        for _ in 0..self.len {
+            if gpu
+                .health
+                .recv(&self.free, "a staging area at release", gpu.deadline)
+                .is_err()
+            {
+                break;
+            }
+        }
+        if gpu.health.is_lost() {
+            gpu.settle();
+            self.free.try_iter().for_each(drop);
+        }
+        // What is still out goes back to the pool from its callback.
+    }
+}
+
+/// A loaded image.
+#[derive(Debug)]
+pub(super) struct WgpuResident {
+    gpu: Arc<Gpu>,
+    arena: Pooled<Buffer>,
+    #[expect(dead_code, reason = "held for the bind groups, and for the books")]
+    params: Option<Pooled<Buffer>>,
+    lists: Vec<Vec<Step>>,
+    uploads: Ring,
+    readback: Ring,
+}
+
+impl WgpuResident {
+    pub(super) fn load(gpu: &Arc<Gpu>, image: &Image, parts: Parts) -> Result<Self, GpuError> {
+        let Parts {
+            arena,
+            params,
+            uploads,
+            readback,
+        } = parts;
+        let mut words: Vec<u8> = Vec::new();
+        let mut lists = Vec::with_capacity(image.lists.len());
+        for list in &image.lists {
+            let mut steps = Vec::with_capacity(list.commands.len());
+            for command in &list.commands {
+                steps.push(match command {
+                    Command::Zero(slice) => Step::Zero(*slice),
+                    Command::Dispatch(dispatch) => {
+                        let slot = words.len() as u64;
+                        words.extend_from_slice(bytemuck::cast_slice(&dispatch.params));
+                        let padded = slot + params_slot(dispatch.params.len());
+                        words.resize(usize::try_from(padded).unwrap_or(usize::MAX), 0);
+                        run(gpu, dispatch, raw(&arena), params.as_ref().map(raw), slot)?
+                    }
+                });
+            }
+            lists.push(steps);
+        }
+        gpu.scoped(|| {
+            if let Some(params) = &params {
+                gpu.write(raw(params), &words);
+            }
+            let mut encoder = gpu
+                .device
+                .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            encoder.clear_buffer(raw(&arena), 0, None);
+            gpu.submit(encoder.finish())
+        })??;
+        let readback = Ring::new(readback.into_iter().collect());
+        Ok(Self {
+            gpu: Arc::clone(gpu),
+            arena,
+            params,
+            lists,
+            uploads: Ring::new(uploads),
+            readback,
+        })
+    }
+
+    fn encoder(&self) -> wgpu::CommandEncoder {
+        self.gpu
+            .device
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
+    }
+
+    /// Encodes the uploads. Each full staging area is submitted ahead; the last goes with what follows.
+    fn upload(&self, uploads: &[(Slice, &[u8])]) -> Result<wgpu::CommandEncoder, GpuError> {
+        let mut encoder = self.encoder();
+        let mut area: Option<Area> = None;
+        for (slice, data) in uploads {
+            let (mut offset, mut data) = (slice.offset, *data);
+            while !data.is_empty() {
+                let mut current = match area.take() {
+                    Some(current) => current,
+                    None => Area::open(self.uploads.take(&self.gpu, "an upload staging area")?)?,
+                };
+                let (now, rest) = data.split_at(data.len().min(current.room()));
+                current.put(offset, now);
+                offset += now.len() as u64;
+                data = rest;
+                if current.room() == 0 && !data.is_empty() {
+                    self.seal(current, &mut encoder);
+                    let full = std::mem::replace(&mut encoder, self.encoder());
+                    self.gpu.submit(full.finish())?;
+                } else {
+                    area = Some(current);
+                }
+            }
+        }
+        if let Some(last) = area {
+            self.seal(last, &mut encoder);
+        }
+        count(
+            &self.gpu.tally.uploaded_bytes,
+            uploads.iter().map(|(slice, _)| slice.bytes).sum(),
+        );
+        Ok(encoder)
+    }
+
+    /// Encodes the copies out of a staging area, which goes back to its ring, mapped again, when they are done.
+    fn seal(&self, area: Area, encoder: &mut wgpu::CommandEncoder) {
+        let Area {
+            buffer, view, copies, ..
+        } = area;
+        drop(view);
+        let staging = raw(&buffer).clone();
+        staging.unmap();
+        let mut from = 0;
+        for Slice { offset, bytes } in copies {
+            encoder.copy_buffer_to_buffer(&staging, from, raw(&self.arena), offset, bytes);
+            from += bytes;
+        }
+        let (home, health) = (self.uploads.home.clone(), Arc::clone(&self.gpu.health));
+        encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Write, .., move |mapped| {
+            at_rest(mapped, buffer, &home, &health);
+        });
+    }
+
+    fn encode(&self, list: usize, encoder: &mut wgpu::CommandEncoder) {
+        let mut dispatches = 0;
+        let steps = &self.lists[list];
+        for chunk in steps.chunk_by(|a, b| matches!((a, b), (Step::Run { .. }, Step::Run { .. }))) {
+            if let [Step::Zero(slice)] = chunk {
+                encoder.clear_buffer(raw(&self.arena), slice.offset, Some(slice.bytes));
+                continue;
+            }
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            let mut current: Option<&wgpu::ComputePipeline> = None;
+            for step in chunk {
+                if let Step::Run {
+                    pipeline,
+                    bindings,
+                    groups: [x, y, z],
+                } = step
+                {
+                    if current != Some(pipeline) {
+                        pass.set_pipeline(pipeline);
+                        current = Some(pipeline);
+                    }
+                    pass.set_bind_group(0, bindings, &[]);
+                    pass.dispatch_workgroups(*x, *y, *z);
+                    dispatches += 1;
+                }
+            }
+        }
+        count(&self.gpu.tally.dispatches, dispatches);
+    }
+
+    /// Encodes one area's worth of reads; its bytes go to `reply` when they have arrived.
+    fn read(
+        &self,
+        reads: &[Slice],
+        encoder: &wgpu::CommandEncoder,
+        area: Pooled<Buffer>,
+        reply: Sender<Reply>,
+    ) {
+        let total = reads.iter().map(|slice| slice.bytes).sum::<u64>();
+        count(&self.gpu.tally.read_bytes, total);
+        let (home, health) = (self.readback.home.clone(), Arc::clone(&self.gpu.health));
+        let staging = raw(&area).clone();
+        encoder.map_buffer_on_submit(&staging.clone(), wgpu::MapMode::Read, 0..total, move |mapped| {
+            let bytes = mapped.map_err(|error| error.to_string()).and_then(|()| {
+                let view = staging
+                    .get_mapped_range(0..total)
+                    .map_err(|error| error.to_string())?;
+                Ok(view.to_vec())
+            });
+            if bytes.is_ok() {
+                staging.unmap();
+            } else {
+                health.lose("a readback area cannot be mapped".to_owned());
+            }
+            let answer =
+                bytes.map_err(|message| health.check().err().unwrap_or(GpuError::Internal { message }));
+            // Home first: whoever waits for the answer may read again at once.
+            drop(home.try_send(area));
+            drop(reply.try_send(answer));
+        });
+    }
+
+    fn work(&self, work: Checked<'_>) -> Result<Ticket, GpuError> {
+        // First: nothing may fail between the sealing of a staging area and its submission.
+        let mut area = match work.reads {
+            [] => None,
+            _ => Some(self.readback.take(&self.gpu, "the readback area")?),
+        };
+        let mut encoder = match self.upload(work.uploads) {
+            Ok(encoder) => encoder,
+            Err(error) => {
+                // There is room for it.
+                area.into_iter()
+                    .for_each(|area| drop(self.readback.home.try_send(area)));
+                return Err(error);
+            }
+        };
+        let capacity = area.as_ref().map_or(u64::MAX, |area| area.reserved().get());
+        let pieces = cut(work.reads, capacity);
+        let (reply, replies) = bounded(pieces.len().max(1));
+        if let Some(list) = work.list {
+            self.encode(list, &mut encoder);
+        }
+        if pieces.is_empty() {
+            let reply = reply.clone();
+            encoder.on_submitted_work_done(move || drop(reply.try_send(Ok(Vec::new()))));
+        }
+        for (index, piece) in pieces.iter().enumerate() {
+            if index > 0 {
+                let full = std::mem::replace(&mut encoder, self.encoder());
+                self.gpu.submit(full.finish())?;
+            }
+            let area = match area.take() {
+                Some(area) => area,
+                None => self.readback.take(&self.gpu, "the readback area")?,
+            };
+            let mut from = 0;
+            for Slice { offset, bytes } in piece {
+                encoder.copy_buffer_to_buffer(raw(&self.arena), *offset, raw(&area), from, *bytes);
+                from += bytes;
+            }
+            self.read(piece, &encoder, area, reply.clone());
+        }
+        self.gpu.submit(encoder.finish())?;
+        Ok(Ticket::new(
+            replies,
+            pieces.len().max(1),
+            self.gpu.deadline,
+            Arc::clone(&self.gpu.health),
+        ))
+    }
+}
+
+impl Resident for WgpuResident {
+    fn submit(&mut self, work: Checked<'_>) -> Result<Ticket, GpuError> {
+        self.gpu.scoped(|| self.work(work))?
+    }
+}
+
+impl Drop for WgpuResident {
+    fn drop(&mut self) {
+        self.uploads.collect(&self.gpu);
+        self.readback.collect(&self.gpu);
+    }
+}
+
+/// An upload staging area that is being filled.
+struct Area {
+    buffer: Pooled<Buffer>,
+    view: wgpu::BufferViewMut,
+    copies: Vec<Slice>,
+    used: usize,
+}
+
+impl Area {
+    fn open(buffer: Pooled<Buffer>) -> Result<Self, GpuError> {
+        let view = raw(&buffer)
+            .get_mapped_range_mut(..)
+            .map_err(|error| GpuError::Internal {
+                message: format!("an upload staging area: {error}"),
+            })?;
+        Ok(Self {
+            buffer,
+            view,
+            copies: Vec::new(),
+            used: 0,
+        })
+    }
+
+    fn room(&self) -> usize {
+        self.view.len() - self.used
+    }
+
+    fn put(&mut self, offset: u64, data: &[u8]) {
+        self.view
+            .slice(self.used..self.used + data.len())
+            .copy_from_slice(data);
+        self.used += data.len();
+        self.copies.push(Slice {
+            offset,
+            bytes: data.len() as u64,
+        });
+    }
+}
+
+/// An upload staging area is mapped again, or the device is broken.
+fn at_rest(
+    mapped: Result<(), wgpu::BufferAsyncError>,
+    area: Pooled<Buffer>,
+    home: &Sender<Pooled<Buffer>>,
+    health: &Health,
+) {
+    if let Err(error) = mapped {
+        health.lose(format!("an upload staging area cannot be mapped again: {error}"));
+    }
+    // There is room for every area; the image may be gone.
+    drop(home.try_send(area));
+}
+
+/// Makes one dispatch ready to run.
+fn run(
+    gpu: &Gpu,
+    dispatch: &Dispatch,
+    arena: &wgpu::Buffer,
+    params: Option<&wgpu::Buffer>,
+    slot: u64,
+) -> Result<Step, GpuError> {
+    let made = gpu.pipelines.get(gpu, dispatch.program)?;
+    let bind = |buffer, offset, bytes| {
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer,
+            offset,
+            size: NonZeroU64::new(bytes),
+        })
+    };
+    let mut resources: Vec<_> = dispatch
+        .bindings
+        .iter()
+        .map(|slice| bind(arena, slice.offset, slice.bytes))
+        .collect();
+    if let (Some(params), true) = (params, dispatch.program.params_words > 0) {
+        resources.push(bind(params, slot, params_slot(dispatch.params.len())));
+    }
+    let entries: Vec<_> = (0..)
+        .zip(resources)
+        .map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource })
+        .collect();
+    let bindings = gpu.scoped(|| {
+        gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(dispatch.program.name),
+            layout: &made.layout,
+            entries: &entries,
+        })
+    })?;
+    count(&gpu.tally.bind_groups_created, 1);
+    Ok(Step::Run {
+        pipeline: made.pipeline.clone(),
+        bindings,
+        groups: dispatch.groups,
+    })
+}
+
+/// Cuts slices into pieces of at most `capacity` bytes; all but the last are full.
+fn cut(slices: &[Slice], capacity: u64) -> Vec<Vec<Slice>> {
+    let mut pieces: Vec<Vec<Slice>> = Vec::new();
+    let mut room = 0;
+    for slice in slices {
+        let Slice {
+            mut offset,
+            mut bytes,
+        } = *slice;
+        while bytes > 0 {
+            if room == 0 {
+                pieces.push(Vec::new());
+                room = capacity;
+            }
+            let now = bytes.min(room);
+            if let Some(piece) = pieces.last_mut() {
+                piece.push(Slice { offset, bytes: now });
+            }
+            (offset, bytes, room) = (offset + now, bytes - now, room - now);
+        }
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_full_and_in_order() {
+        let slices = [
+            Slice { offset: 0, bytes: 12 },
+            Slice {
+                offset: 256,
+                bytes: 8,
+            },
+        ];
+        let slice = |offset, bytes| Slice { offset, bytes };
+        let want = vec![
+            vec![slice(0, 8)],
+            vec![slice(8, 4), slice(256, 4)],
+            vec![slice(260, 4)],
+        ];
+        assert_eq!(cut(&slices, 8), want);
+        assert_eq!(cut(&slices, 64), vec![slices.to_vec()]);
+        assert!(cut(&[], 8).is_empty());
+    }
+}

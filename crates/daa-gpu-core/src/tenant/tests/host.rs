@@ -1,0 +1,371 @@
+use super::*;
+use crate::program::{Access, BindingSpec, HostCall, Program};
+use crossbeam::channel::{Receiver, Sender, bounded};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+#[test]
+fn lists_run_in_order_on_the_host() {
+    lists_run_in_order(&host());
+}
+
+#[test]
+fn nothing_is_made_after_the_first_step_on_the_host() {
+    nothing_is_made_after_the_first_step(&host());
+}
+
+#[test]
+fn large_transfers_go_in_pieces_on_the_host() {
+    large_transfers_go_in_pieces(&host());
+}
+
+#[test]
+fn an_arena_is_zero_at_load_on_the_host() {
+    an_arena_is_zero_at_load_even_when_reused(&host());
+}
+
+#[test]
+fn revoked_and_dropped_tenants_are_refused_on_the_host() {
+    revoked_and_dropped_tenants_are_refused(&host());
+}
+
+#[test]
+fn a_budget_is_refused_as_a_whole_on_the_host() {
+    a_budget_is_refused_as_a_whole(&host());
+}
+
+#[test]
+fn work_is_checked_on_the_host() {
+    work_is_checked(&host());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn footprints_are_exact_on_the_host(images in proptest::collection::vec(any_image(), 1..6)) {
+        footprints_are_exact(&host(), &images);
+    }
+}
+
+const fn in_place(name: &'static str, host: fn(HostCall<'_>)) -> Program {
+    const VALUES: &[BindingSpec] = &[BindingSpec {
+        name: "values",
+        access: Access::ReadWrite,
+    }];
+    Program {
+        name,
+        wgsl: "",
+        entry: "main",
+        workgroup_size: [1, 1, 1],
+        bindings: VALUES,
+        params_words: 0,
+        host,
+    }
+}
+
+fn alone(program: &'static Program) -> Image {
+    let run = Dispatch {
+        program,
+        params: vec![],
+        bindings: vec![A],
+        groups: [1, 1, 1],
+    };
+    let list = CommandList {
+        name: "run".to_owned(),
+        commands: vec![Command::Dispatch(run)],
+    };
+    Image {
+        lists: vec![list],
+        ..image()
+    }
+}
+
+#[test]
+fn a_host_function_that_panics_poisons_only_its_image() {
+    static FAILS: Program = in_place("fails", |_| panic!("no good"));
+    let context = host();
+    let tenant = tenant(&context, Bytes::MIB);
+    let (mut bad, mut good) = (
+        tenant.load(&alone(&FAILS)).expect("loads"),
+        tenant.load(&image()).expect("loads"),
+    );
+    let error = bad
+        .submit(Work {
+            list: Some(0),
+            ..Work::default()
+        })
+        .expect("submits")
+        .wait()
+        .expect_err("panics");
+    assert_eq!(error.class(), ErrorClass::Internal);
+    assert!(error.to_string().contains("no good"), "{error}");
+    assert_eq!(bad.submit(Work::default()).expect_err("poisoned"), error);
+    good.submit(Work {
+        list: Some(0),
+        ..Work::default()
+    })
+    .expect("submits")
+    .wait()
+    .expect("is not affected");
+    drop(bad);
+    drop(good);
+    assert_eq!(tenant.usage().in_use, Bytes::ZERO);
+}
+
+/// Lets a host function wait until its test says so.
+struct Gate {
+    open: Sender<()>,
+    opened: Receiver<()>,
+}
+
+impl Gate {
+    fn new() -> Self {
+        let (open, opened) = bounded(8);
+        Self { open, opened }
+    }
+}
+
+#[test]
+fn a_wait_ends_at_its_deadline_and_the_work_goes_on() {
+    static GATE: OnceLock<Gate> = OnceLock::new();
+    static SLOW: Program = in_place("slow", |mut call| {
+        GATE.get_or_init(Gate::new)
+            .opened
+            .recv()
+            .expect("the gate is static");
+        call.writes[0][0] = 5;
+    });
+    let config = ContextConfig {
+        cpu_workers: 1,
+        step_deadline: Duration::from_millis(30),
+        ..Default::default()
+    };
+    let context = ComputeContext::host(&config).expect("the host is there");
+    let tenant = tenant(&context, Bytes::MIB);
+    let mut loaded = tenant.load(&alone(&SLOW)).expect("loads");
+    let late = loaded
+        .submit(Work {
+            list: Some(0),
+            ..Work::default()
+        })
+        .expect("submits");
+    let error = late.wait().expect_err("too slow");
+    assert_eq!(
+        (error.class(), error.is_retryable()),
+        (ErrorClass::Timeout, true),
+        "{error}"
+    );
+    let read = loaded
+        .submit(Work {
+            reads: &[slice(0, 4)],
+            ..Work::default()
+        })
+        .expect("submits");
+    GATE.get_or_init(Gate::new)
+        .open
+        .send(())
+        .expect("the gate is static");
+    assert_eq!(read.wait().expect("in order"), 5_u32.to_le_bytes());
+}
+
+#[test]
+fn a_full_ring_waits_and_is_counted() {
+    static GATE: OnceLock<Gate> = OnceLock::new();
+    static HELD: Program = in_place("held", |_| {
+        GATE.get_or_init(Gate::new)
+            .opened
+            .recv()
+            .expect("the gate is static");
+    });
+    let config = ContextConfig {
+        cpu_workers: 1,
+        step_deadline: Duration::from_millis(30),
+        ..Default::default()
+    };
+    let context = ComputeContext::host(&config).expect("the host is there");
+    let tenant = tenant(&context, Bytes::MIB);
+    let mut loaded = tenant.load(&alone(&HELD)).expect("loads");
+    let data = [0_u8; 256];
+    let work = Work {
+        list: Some(0),
+        uploads: &[(A, &data)],
+        reads: &[],
+    };
+    let tickets = [
+        loaded.submit(work).expect("first area"),
+        loaded.submit(work).expect("second area"),
+    ];
+    assert_eq!(context.counters().host_waits, 0);
+    let error = loaded.submit(work).expect_err("both areas are in use");
+    assert_eq!(
+        (error.class(), context.counters().host_waits),
+        (ErrorClass::Timeout, 1),
+        "{error}"
+    );
+    let gate = &GATE.get_or_init(Gate::new).open;
+    gate.send(()).expect("the gate is static");
+    gate.send(()).expect("the gate is static");
+    for ticket in tickets {
+        ticket.wait().expect("runs");
+    }
+    gate.send(()).expect("the gate is static");
+    loaded
+        .submit(work)
+        .expect("an area is free again")
+        .wait()
+        .expect("runs");
+}
+
+#[test]
+fn a_full_queue_waits_and_refuses_at_the_deadline() {
+    static GATE: OnceLock<Gate> = OnceLock::new();
+    static HELD: Program = in_place("held", |_| {
+        GATE.get_or_init(Gate::new)
+            .opened
+            .recv()
+            .expect("the gate is static");
+    });
+    let deadline = Duration::from_millis(30);
+    let config = ContextConfig {
+        cpu_workers: 1,
+        step_deadline: deadline,
+        queue_depth: 1,
+        ..Default::default()
+    };
+    let context = ComputeContext::host(&config).expect("the host is there");
+    let tenant = tenant(&context, Bytes::MIB);
+    let mut loaded = tenant.load(&alone(&HELD)).expect("loads");
+    let work = Work {
+        list: Some(0),
+        ..Work::default()
+    };
+    // One runs or waits, one more may wait behind it; the third or fourth finds the queue full.
+    let mut tickets = Vec::new();
+    let error = loop {
+        match loaded.submit(work) {
+            Ok(ticket) => tickets.push(ticket),
+            Err(error) => break error,
+        }
+        assert!(tickets.len() < 4, "the queue has a bound");
+    };
+    assert_eq!(error.class(), ErrorClass::Timeout);
+    for ticket in tickets {
+        GATE.get_or_init(Gate::new)
+            .open
+            .send(())
+            .expect("the gate is static");
+        ticket.wait().expect("runs");
+    }
+}
+
+#[test]
+fn tenants_on_many_threads_get_their_own_results() {
+    let context = host();
+    std::thread::scope(|scope| {
+        for agent in 0..6_u8 {
+            let context = context.clone();
+            scope.spawn(move || {
+                let tenant = tenant(&context, Bytes::MIB);
+                for round in 0..20_u8 {
+                    let mut loaded = tenant.load(&image()).expect("loads");
+                    let value = f32::from(agent) + f32::from(round) / 32.0;
+                    let data = words(&[value; 64]);
+                    let work = Work {
+                        list: Some(0),
+                        uploads: &[(A, &data)],
+                        reads: &[C],
+                    };
+                    let ticket = loaded.submit(work).expect("submits");
+                    assert_eq!(wait(ticket), vec![2.0 * value; 64]);
+                }
+            });
+        }
+    });
+    assert_eq!(
+        (context.pool_report().in_use, context.pool_report().tenants),
+        (Bytes::ZERO, 0)
+    );
+}
+
+#[test]
+fn the_last_handle_joins_the_workers() {
+    static ENDED: AtomicUsize = AtomicUsize::new(0);
+    struct AtExit;
+    impl Drop for AtExit {
+        fn drop(&mut self) {
+            ENDED.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    thread_local! {
+        static GUARD: AtExit = const { AtExit };
+    }
+    static MARKS: Program = in_place("marks", |_| GUARD.with(|_| ()));
+    let config = ContextConfig {
+        cpu_workers: 1,
+        ..ContextConfig::default()
+    };
+    let context = ComputeContext::host(&config).expect("the host is there");
+    let tenant = tenant(&context, Bytes::MIB);
+    let mut loaded = tenant.load(&alone(&MARKS)).expect("loads");
+    drop(
+        loaded
+            .submit(Work {
+                list: Some(0),
+                ..Work::default()
+            })
+            .expect("submits"),
+    );
+    drop(context);
+    drop(tenant);
+    assert_eq!(
+        ENDED.load(Ordering::SeqCst),
+        0,
+        "a loaded image keeps the context"
+    );
+    drop(loaded);
+    assert_eq!(
+        ENDED.load(Ordering::SeqCst),
+        1,
+        "the worker has ended when the drop returns"
+    );
+}
+
+#[test]
+fn a_lost_host_gives_nothing_out_and_reopens_as_the_next_epoch() {
+    let context = host();
+    let tenant = tenant(&context, Bytes::MIB);
+    let mut loaded = tenant.load(&image()).expect("loads");
+    let ticket = loaded
+        .submit(Work {
+            reads: &[A],
+            ..Work::default()
+        })
+        .expect("submits");
+    context.destroy_device_for_test();
+    assert!(context.is_lost());
+    assert_eq!(ticket.wait().expect_err("void").class(), ErrorClass::DeviceLost);
+    assert_eq!(
+        loaded.submit(Work::default()).expect_err("void").class(),
+        ErrorClass::DeviceLost
+    );
+    let again = context.reopen().expect("the host is still there");
+    assert_eq!(
+        (again.epoch().get(), again.is_lost()),
+        (context.epoch().get() + 1, false)
+    );
+    lists_run_in_order(&again);
+}
+
+#[cfg(not(feature = "gpu"))]
+#[test]
+fn a_build_without_gpu_says_so() {
+    for device in [crate::DeviceChoice::Gpu, crate::DeviceChoice::Software] {
+        let config = ContextConfig {
+            device,
+            ..ContextConfig::default()
+        };
+        let error = ComputeContext::open(&config).expect_err("there is none");
+        assert!(error.to_string().contains("without the `gpu` feature"), "{error}");
+    }
+}
