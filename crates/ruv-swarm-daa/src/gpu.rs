@@ -17,7 +17,7 @@ mod builder;
 
 pub use agent::{EnhancedGPUDAAAgent, GpuAgentMetrics};
 pub use builder::EnhancedGPUDAAAgentBuilder;
-pub use compute::{BackendType, ComputeContext, KernelOptimizer, PipelineCache};
+pub use compute::{BackendType, ComputeContext, DeviceBuffer, KernelOptimizer, PipelineCache};
 pub use config::{CoordinationConfig, GpuMemoryConfig};
 pub use decision::{
     AutonomousDecision, AutonomousDecisionEngine, AutonomousDecisionTree, AutonomousDecisionType,

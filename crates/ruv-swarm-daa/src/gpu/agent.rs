@@ -118,7 +118,7 @@ impl EnhancedGPUDAAAgent {
         Ok(Self {
             core,
             coordination: spec.coordination,
-            compute_context: Arc::new(RwLock::new(ComputeContext::new())),
+            compute_context: Arc::new(RwLock::new(ComputeContext::with_limit(spec.memory_limit_mb))),
             memory_manager: Arc::new(Mutex::new(memory)),
             buffer_pool: Arc::new(Mutex::new(AdvancedBufferPool::new(spec.memory_limit_mb))),
             pressure_monitor: Arc::new(RwLock::new(MemoryPressureMonitor::new())),

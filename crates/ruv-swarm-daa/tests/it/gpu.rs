@@ -504,7 +504,6 @@ async fn what_is_not_built_says_so() {
     errors.push(protocol.conflict_resolver.resolve(&[]).await);
     let mut learning = agent.learning_integrator.write().await;
     errors.push(learning.neural_architecture_searcher.search().await);
-    errors.push(agent.compute_context.write().await.initialize_gpu().await);
     errors.push(agent.pipeline_cache.lock().await.get_or_compile("matmul"));
     errors.push(agent.kernel_optimizer.write().await.optimize("matmul"));
     errors.push(
@@ -571,4 +570,61 @@ fn the_default_strategy_is_the_older_one() {
         (performance_weight, learning_weight, coordination_weight),
         (0.4, 0.3, 0.3)
     );
+}
+
+#[test]
+fn what_is_uploaded_comes_back_bit_by_bit() {
+    let mut context = ComputeContext::<f32>::new();
+    assert!(context.reason().contains("no device is open yet"));
+    for count in [1, 1_000, 100_000, 3_000_000] {
+        let values: Vec<f32> = (0..count).map(|index| (index as f32).sin()).collect();
+        let mut buffer = context.upload(&values).expect("fits");
+        assert!(buffer.context_bytes() >= 4 * count);
+        for _ in 0..2 {
+            let back = buffer.download().expect("comes back");
+            assert!(
+                back.iter()
+                    .map(|x| x.to_bits())
+                    .eq(values.iter().map(|x| x.to_bits())),
+                "{count}"
+            );
+        }
+    }
+    assert!(!context.is_gpu_available() && !context.reason().contains("no device"));
+    assert!(matches!(context.upload(&[]), Err(DAAError::ConfigError { .. })));
+}
+
+#[test]
+fn buffers_stay_within_the_limit_and_are_given_back() {
+    let mut context = ComputeContext::<f32>::with_limit(8);
+    let one = vec![1.0; 1 << 20];
+    let first = context.upload(&one).expect("4 MiB and staging fit into 8");
+    assert!(matches!(context.upload(&one), Err(DAAError::MemoryError { .. })));
+    drop(first);
+    for _ in 0..20 {
+        assert!(context.upload(&one).is_ok(), "dropped buffers are given back");
+    }
+}
+
+#[tokio::test]
+async fn a_gpu_is_opened_or_the_reason_is_said() {
+    let mut context = ComputeContext::<f32>::new();
+    match context.initialize_gpu().await {
+        Ok(()) => {
+            assert!(
+                cfg!(feature = "webgpu") && context.is_gpu_available(),
+                "{}",
+                context.reason()
+            );
+            let mut buffer = context.upload(&[1.5, -2.5]).expect("fits");
+            assert_eq!(buffer.download().expect("comes back"), [1.5, -2.5]);
+        }
+        Err(error) => {
+            assert!(matches!(error, DAAError::ConfigError { .. }) && !context.is_gpu_available());
+            assert!(
+                cfg!(feature = "webgpu") || error.to_string().contains("feature `webgpu`"),
+                "{error}"
+            );
+        }
+    }
 }
