@@ -1,1 +1,57 @@
-//! The program daa: agents search and train networks on real data, sharing one device.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod args;
+mod devices;
+mod doctor;
+mod exit;
+mod logging;
+mod messages;
+mod output;
+mod predict;
+mod progress;
+mod run;
+mod signals;
+mod usage;
+
+pub use exit::Exit;
+
+use args::{Cli, Command};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+use exit::Failure;
+use messages::Messages;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Runs the program on `args`, whose first element is the program's name.
+///
+/// Data go to the standard output, everything else to the standard error. The code says how it ended: see [`Exit`].
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let matches = match Cli::command().try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) => return usage::report(&error).into(),
+    };
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => return usage::report(&error).into(),
+    };
+    let messages = Messages::new(&cli.global);
+    logging::start(&cli.global, &messages);
+    match dispatch(&cli, &matches, &messages) {
+        Ok(exit) => exit.into(),
+        Err(failure) => messages.failure(&failure).into(),
+    }
+}
+
+fn dispatch(cli: &Cli, matches: &ArgMatches, messages: &Messages) -> Result<Exit, Failure> {
+    match &cli.command {
+        Command::Run(args) => {
+            // The subcommand is there: clap made `cli` from it.
+            let given = matches.subcommand_matches("run").unwrap_or(matches);
+            run::command(&cli.global, args, given, messages)
+        }
+        Command::Predict(args) => predict::command(&cli.global, args, messages),
+        Command::Devices(args) => devices::command(&cli.global, args),
+        Command::Doctor => doctor::command(&cli.global),
+    }
+}

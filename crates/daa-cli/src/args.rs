@@ -1,0 +1,201 @@
+//! The command line.
+
+use clap::builder::{FalseyValueParser, PossibleValuesParser, Styles, TypedValueParser as _};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use daa_agent::config::MAX_AGENTS;
+use daa_base::Bytes;
+use daa_gpu_core::DeviceChoice;
+use daa_learn::data::TaskKind;
+use std::path::PathBuf;
+
+/// Agents search and train networks on your data, sharing one device.
+#[derive(Debug, Parser)]
+#[command(name = "daa", version, propagate_version = true, styles = Styles::plain())]
+#[command(arg_required_else_help = true, subcommand_required = true)]
+#[command(after_help = "Every flag that names a variable in [brackets] can be set by it; flags win. Logs: DAA_LOG=debug.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every verb knows.
+#[derive(Debug, Clone, Args)]
+#[command(next_display_order = 100)]
+pub(crate) struct Global {
+    /// Prints text for people, or exactly one JSON object
+    #[arg(short, long, global = true, value_enum, default_value_t, env = "DAA_OUTPUT", hide_env_values = true, value_name = "FORM")]
+    pub(crate) output: Output,
+    /// Says nothing but errors and the result
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Says more on the standard error; -vv and -vvv say everything
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Draws no progress bars; there are none off a terminal anyway
+    #[arg(long, global = true, env = "DAA_NO_PROGRESS", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) no_progress: bool,
+}
+
+/// What the standard output is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Searches and trains networks, and leaves a folder with the model and a report
+    Run(RunArgs),
+    /// Applies a trained model to data
+    Predict(PredictArgs),
+    /// Lists the compute devices, and why one is chosen
+    Devices(DevicesArgs),
+    /// Checks what a run needs, and says how to get what is missing
+    Doctor,
+}
+
+/// `daa run`. Without flags: four agents on the embedded digits.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// digits, fashion-mnist, or a path: CSV with a header, idx or npy, each also as .gz, or a folder of idx or npy
+    #[arg(long, env = "DAA_DATA", hide_env_values = true, default_value = "digits", value_name = "NAME|PATH")]
+    pub(crate) data: String,
+    /// The column of a CSV file to predict [default: target, label, class, y or the last one]
+    #[arg(long, env = "DAA_TARGET", hide_env_values = true, value_name = "COLUMN")]
+    pub(crate) target: Option<String>,
+    /// Whether the target names classes or measures something
+    #[arg(long, env = "DAA_TASK", hide_env_values = true, value_enum, default_value_t, value_name = "KIND")]
+    pub(crate) task: Task,
+    /// How many agents work at once
+    #[arg(long, env = "DAA_AGENTS", hide_env_values = true, default_value_t = 4, value_parser = agents, value_name = "N")]
+    pub(crate) agents: usize,
+    #[command(flatten)]
+    pub(crate) place: DeviceArgs,
+    /// Epochs that the search may spend over all trials [default: by the size of the data]
+    #[arg(long, env = "DAA_EPOCHS_BUDGET", hide_env_values = true, value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "E")]
+    pub(crate) epochs_budget: Option<u32>,
+    /// Seeds everything random; on the CPU, same seed, data and budget give the same model, byte by byte
+    #[arg(long, env = "DAA_SEED", hide_env_values = true, default_value_t = 1, value_name = "S")]
+    pub(crate) seed: u64,
+    /// The run folder, new or empty [default: daa-runs/TIME-seedS]
+    #[arg(long, env = "DAA_OUT", hide_env_values = true, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Goes on with the interrupted run in this folder; only --device, --memory-limit and --threads may differ
+    #[arg(long, value_name = "DIR")]
+    pub(crate) resume: Option<PathBuf>,
+}
+
+/// Where to compute.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DeviceArgs {
+    /// auto: a GPU if there is one, else the CPU; software: a driver that computes on the CPU, for tests
+    #[arg(long, env = "DAA_DEVICE", hide_env_values = true, default_value_t, value_parser = devices(), value_name = "DEVICE")]
+    pub(crate) device: DeviceChoice,
+    /// What may be reserved on the device at once, like 512MiB or 1.5GiB [default: what the device has to share]
+    #[arg(long, env = "DAA_MEMORY_LIMIT", hide_env_values = true, value_parser = memory, value_name = "SIZE")]
+    pub(crate) memory_limit: Option<Bytes>,
+    /// Worker threads of the CPU backend [default: one per core]
+    #[arg(long, env = "DAA_THREADS", hide_env_values = true, value_parser = threads, value_name = "T")]
+    pub(crate) threads: Option<usize>,
+}
+
+/// `daa predict`.
+#[derive(Debug, Args)]
+pub(crate) struct PredictArgs {
+    /// A run folder, or any folder with model.json and model.safetensors
+    #[arg(long, env = "DAA_MODEL", hide_env_values = true, value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    /// Rows of the kind that the model was trained on: digits, fashion-mnist, or a path
+    #[arg(long, env = "DAA_DATA", hide_env_values = true, value_name = "NAME|PATH")]
+    pub(crate) data: String,
+    /// Writes a line for every row to this CSV file
+    #[arg(long, value_name = "FILE.csv")]
+    pub(crate) out: Option<PathBuf>,
+    /// Rows to print at most [default: 20 as text, 1000 as JSON]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub(crate) limit: Option<u32>,
+    #[command(flatten)]
+    pub(crate) place: DeviceArgs,
+}
+
+/// `daa devices`.
+#[derive(Debug, Args)]
+pub(crate) struct DevicesArgs {
+    /// The choice to explain
+    #[arg(long, env = "DAA_DEVICE", hide_env_values = true, default_value_t, value_parser = devices(), value_name = "DEVICE")]
+    pub(crate) device: DeviceChoice,
+}
+
+/// Classification, regression, or told apart by the target's values.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Task {
+    #[default]
+    Auto,
+    Classification,
+    Regression,
+}
+
+impl From<Task> for TaskKind {
+    fn from(task: Task) -> Self {
+        match task {
+            Task::Auto => Self::Auto,
+            Task::Classification => Self::Classification,
+            Task::Regression => Self::Regression,
+        }
+    }
+}
+
+fn devices() -> impl clap::builder::TypedValueParser<Value = DeviceChoice> {
+    PossibleValuesParser::new(["auto", "cpu", "software", "gpu"]).try_map(|text| text.parse::<DeviceChoice>())
+}
+
+fn agents(text: &str) -> Result<usize, String> {
+    in_range(text, 1, MAX_AGENTS)
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    in_range(text, 1, 256)
+}
+
+fn in_range(text: &str, least: usize, most: usize) -> Result<usize, String> {
+    let number = text.trim().parse::<usize>().ok();
+    number.filter(|number| (least..=most).contains(number)).ok_or_else(|| format!("allowed are {least} to {most}"))
+}
+
+fn memory(text: &str) -> Result<Bytes, String> {
+    let bytes: Bytes = text.parse().map_err(|error: daa_base::ParseBytesError| error.reason.to_owned())?;
+    if bytes < Bytes::KIB {
+        return Err("allowed are 1KiB and more, written like 512MiB, 1.5GiB or 1048576".to_owned());
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_run_needs_no_flags() {
+        let cli = Cli::try_parse_from(["daa", "run"]).expect("valid");
+        let Command::Run(args) = cli.command else { panic!("run") };
+        assert_eq!((args.data.as_str(), args.agents, args.seed, args.place.device), ("digits", 4, 1, DeviceChoice::Auto));
+    }
+
+    #[test]
+    fn sizes_are_read_like_people_write_them_and_too_small_ones_refused() {
+        assert_eq!(memory("1.5GiB"), Ok(Bytes(3 << 29)));
+        for text in ["", "0", "7", "5 parsecs"] {
+            assert!(memory(text).is_err(), "{text}");
+        }
+    }
+}

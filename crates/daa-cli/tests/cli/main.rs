@@ -1,0 +1,9 @@
+//! The program from outside: command lines in, streams and exit codes out.
+
+mod bad_input;
+mod predict;
+#[cfg(unix)]
+mod resume;
+mod run;
+mod support;
+mod verbs;
