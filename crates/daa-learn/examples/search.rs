@@ -9,7 +9,9 @@ use daa_kernels::Session;
 use daa_learn::data::{DataSource, Dataset, LoadOptions, Preprocess, SplitShares, Target, split};
 use daa_learn::model::{Model, Predictor, TrainingSummary};
 use daa_learn::nn::{Architecture, OutputHead, Purpose, compile};
-use daa_learn::search::{Decision, SearchConfig, TrialResult, TrialSpec, decide, select_final};
+use daa_learn::search::{
+    Decision, FinalSpec, SearchConfig, SearchError, TrialResult, TrialSpec, decide, select_final,
+};
 use daa_learn::train::{Control, PreparedData, TrainConfig, TrainState, Trainer};
 use std::error::Error;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -21,6 +23,7 @@ fn main() -> Fallible<()> {
     let source: DataSource = args.next().unwrap_or_else(|| "digits".to_owned()).parse()?;
     let seed = Seed(args.next().map_or(Ok(1), |text| text.parse())?);
     let workers: usize = args.next().map_or(Ok(2), |text| text.parse())?;
+    let budget = args.next().map(|text| text.parse::<u32>()).transpose()?;
     let clock = SystemClock::new();
     let table = source.load(&LoadOptions::default())?;
     let parts = split(&table, &SplitShares::default(), &seed.stream("split"))?;
@@ -30,41 +33,90 @@ fn main() -> Fallible<()> {
         Target::Classes { classes, .. } => OutputHead::Classes { count: *classes },
         Target::Values(_) => OutputHead::Regression {},
     };
-    let data = Arc::new(PreparedData::new(Arc::clone(&dataset), parts.train.clone(), parts.validation.clone())?);
-    let mut config = SearchConfig::for_dataset(parts.train.len(), dataset.shape(), output, seed);
-    if let Some(epochs) = args.next() {
-        config = config.with_budget(epochs.parse()?);
-    }
-    let context = ComputeContext::open(&ContextConfig { device: DeviceChoice::Auto, ..ContextConfig::default() })?;
-    println!("{}: {} rows, loaded after {:.1?}", context.info().name, dataset.rows(), clock.monotonic());
-
-    let search = Search { config: &config, data: &data, context: &context, board: Mutex::default(), changed: Condvar::new() };
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(|| search.work())).collect();
-        threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a worker panicked")?)
+    let data = PreparedData::new(Arc::clone(&dataset), parts.train.clone(), parts.validation)?;
+    let config = SearchConfig::for_dataset(parts.train.len(), dataset.shape(), output, seed);
+    let config = budget.map_or_else(|| config.clone(), |epochs| config.clone().with_budget(epochs));
+    let context = ComputeContext::open(&ContextConfig {
+        device: DeviceChoice::Auto,
+        ..ContextConfig::default()
     })?;
-    let board = search.board.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let results: Vec<TrialResult> = board.results.iter().flatten().copied().collect();
-    for (spec, result) in board.specs.iter().zip(&results) {
-        let candidate = config.candidate(spec.candidate);
-        println!("{} {} rung {}: {} {}", spec.id, spec.candidate, spec.rung, result.score_micro, candidate.architecture);
-    }
-    let chosen = select_final(&config, &board.specs, &results)?;
+    println!(
+        "{}: {} rows, loaded after {:.1?}",
+        context.info().name,
+        dataset.rows(),
+        clock.monotonic()
+    );
+
+    let chosen = search(&config, &Arc::new(data.clone()), &context, workers)?;
     let last = config.final_training(&chosen);
-    println!("{} chosen after {:.1?}: {} for {} epochs", chosen.candidate, clock.monotonic(), last.architecture, chosen.epochs);
+    let (time, epochs) = (clock.monotonic(), chosen.epochs);
+    println!(
+        "{} chosen after {time:.1?}: {} for {epochs} epochs",
+        chosen.candidate, last.architecture
+    );
 
     let merged = Arc::new(data.merged());
-    let state = train(&context, &last.architecture, &last.config, &merged, last.seed, None)?;
-    let summary = TrainingSummary { seed, epochs: chosen.epochs, ..TrainingSummary::default() };
+    let state = train(
+        &context,
+        &last.architecture,
+        &last.config,
+        &merged,
+        last.seed,
+        None,
+    )?;
+    let summary = TrainingSummary {
+        seed,
+        epochs,
+        ..TrainingSummary::default()
+    };
     let model = Model::new(last.architecture, state.result(), preprocess, summary)?;
     score(&model, &context, &dataset, &parts.test)?;
     println!("finished after {:.1?}", clock.monotonic());
     Ok(())
 }
 
+/// Runs every trial on `workers` threads, prints what came out, and chooses.
+fn search(
+    config: &SearchConfig,
+    data: &Arc<PreparedData>,
+    context: &ComputeContext,
+    workers: usize,
+) -> Fallible<FinalSpec> {
+    let search = Search {
+        config,
+        data,
+        context,
+        board: Mutex::default(),
+        changed: Condvar::new(),
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(|| search.work())).collect();
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().map_err(|_| "a worker panicked")?)
+    })?;
+    let board = search.board.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let results: Vec<TrialResult> = board.results.iter().flatten().copied().collect();
+    for (
+        TrialSpec {
+            id, candidate, rung, ..
+        },
+        result,
+    ) in board.specs.iter().zip(&results)
+    {
+        let network = config.candidate(*candidate).architecture;
+        println!("{id} {candidate} rung {rung}: {} {network}", result.score_micro);
+    }
+    Ok(select_final(config, &board.specs, &results)?)
+}
+
 fn score(model: &Model, context: &ComputeContext, dataset: &Dataset, rows: &[u32]) -> Fallible<()> {
     let predictions = Predictor::open(model, context)?.predict_rows(dataset, rows)?;
-    let name = if matches!(dataset.target(), Target::Values(_)) { "error" } else { "accuracy" };
+    let name = if matches!(dataset.target(), Target::Values(_)) {
+        "error"
+    } else {
+        "accuracy"
+    };
     println!("test {name} {:.4}", predictions.score(dataset.target(), rows));
     Ok(())
 }
@@ -77,9 +129,17 @@ fn train(
     seed: Seed,
     resume: Option<TrainState>,
 ) -> Fallible<TrainState> {
-    let network = Arc::new(compile(architecture, config.batch, Purpose::Train(config.optimizer.kind()))?);
+    let network = Arc::new(compile(
+        architecture,
+        config.batch,
+        Purpose::Train(config.optimizer.kind()),
+    )?);
     let budget = network.peak_bytes();
-    let tenant = context.tenant(TenantSpec { name: "trial".to_owned(), budget, token: FencingToken(0) })?;
+    let tenant = context.tenant(TenantSpec {
+        name: "trial".to_owned(),
+        budget,
+        token: FencingToken(0),
+    })?;
     let mut session = Session::load(&tenant, Arc::clone(network.plan()))?;
     let mut trainer = Trainer::new(network, Arc::clone(data), config.clone(), seed, resume)?;
     trainer.run(&mut session, &mut |_| Control::Continue)?;
@@ -133,7 +193,7 @@ impl Search<'_> {
                     board.states.push(None);
                     return Ok(Some(spec));
                 }
-                Err(daa_learn::search::SearchError::MissingResult { .. }) => {
+                Err(SearchError::MissingResult { .. }) => {
                     board = self.changed.wait(board).unwrap_or_else(PoisonError::into_inner);
                 }
                 Err(error) => return Err(error.into()),
@@ -146,6 +206,13 @@ impl Search<'_> {
         let before = spec.from.and_then(|id| {
             self.board.lock().unwrap_or_else(PoisonError::into_inner).states[id.0 as usize].clone()
         });
-        train(self.context, &candidate.architecture, &self.config.training(&spec), self.data, candidate.seed, before)
+        train(
+            self.context,
+            &candidate.architecture,
+            &self.config.training(&spec),
+            self.data,
+            candidate.seed,
+            before,
+        )
     }
 }

@@ -123,12 +123,18 @@ impl ModelError {
     #[must_use]
     pub const fn hint(&self) -> &'static str {
         match self {
-            Self::File(TensorFileError::Read { .. }) => "check that the folder holds model.json and model.safetensors",
+            Self::File(TensorFileError::Read { .. }) => {
+                "check that the folder holds model.json and model.safetensors"
+            }
             Self::File(TensorFileError::Write { .. }) => "check that the folder exists and can be written to",
             Self::File(_) => "the file is damaged; copy it again or train the model again",
-            Self::Description { .. } => "the description is damaged; copy both files again from the run folder",
+            Self::Description { .. } => {
+                "the description is damaged; copy both files again from the run folder"
+            }
             Self::Schema { .. } => "use the version of daa that wrote the model, or train it again",
-            Self::Architecture { .. } => "the description was edited or is damaged; copy it again from the run folder",
+            Self::Architecture { .. } => {
+                "the description was edited or is damaged; copy it again from the run folder"
+            }
             Self::Mismatch { .. } | Self::Digest { .. } => {
                 "model.json and model.safetensors must come from the same run; copy both again"
             }

@@ -31,7 +31,8 @@ impl Predictions {
     /// The most probable class of each row; the first of equals.
     pub fn classes(&self) -> impl Iterator<Item = u32> + '_ {
         self.rows().map(|row| {
-            let best = (1..row.len()).fold(0, |best, class| if row[class] > row[best] { class } else { best });
+            let best =
+                (1..row.len()).fold(0, |best, class| if row[class] > row[best] { class } else { best });
             u32::try_from(best).unwrap_or(u32::MAX)
         })
     }
@@ -46,11 +47,18 @@ impl Predictions {
         let count = rows.len().max(1) as f64;
         match target {
             Target::Classes { labels, .. } => {
-                let hits = self.classes().zip(rows).filter(|(class, row)| *class == labels[**row as usize]).count();
+                let hits = self
+                    .classes()
+                    .zip(rows)
+                    .filter(|(class, row)| *class == labels[**row as usize])
+                    .count();
                 hits as f64 / count
             }
             Target::Values(values) => {
-                let squares = self.rows().zip(rows).map(|(row, &at)| (f64::from(row[0]) - f64::from(values[at as usize])).powi(2));
+                let squares = self
+                    .rows()
+                    .zip(rows)
+                    .map(|(row, &at)| (f64::from(row[0]) - f64::from(values[at as usize])).powi(2));
                 (squares.sum::<f64>() / count).sqrt()
             }
         }
@@ -72,7 +80,11 @@ impl Predictor {
     /// # Errors
     /// When the network cannot be compiled.
     pub fn network(model: &Model) -> Result<Arc<Network>, PredictError> {
-        Ok(Arc::new(compile(model.architecture(), PREDICT_BATCH, Purpose::Predict)?))
+        Ok(Arc::new(compile(
+            model.architecture(),
+            PREDICT_BATCH,
+            Purpose::Predict,
+        )?))
     }
 
     /// Loads `model` on `context`, under a tenant with exactly the budget it needs.
@@ -82,7 +94,11 @@ impl Predictor {
     pub fn open(model: &Model, context: &ComputeContext) -> Result<Self, PredictError> {
         let network = Self::network(model)?;
         let budget: Bytes = network.peak_bytes();
-        let tenant = context.tenant(TenantSpec { name: "predict".to_owned(), budget, token: FencingToken(0) })?;
+        let tenant = context.tenant(TenantSpec {
+            name: "predict".to_owned(),
+            budget,
+            token: FencingToken(0),
+        })?;
         let mut this = Self::load(model, network, &tenant)?;
         this._tenant = Some(tenant);
         Ok(this)
@@ -101,7 +117,11 @@ impl Predictor {
             .map(|(&(_, id), data)| (id, Data::F32(data)))
             .collect();
         session.write(&writes)?;
-        Ok(Self { network, session, _tenant: None })
+        Ok(Self {
+            network,
+            session,
+            _tenant: None,
+        })
     }
 
     /// Predicts `features`: whole rows of the model's width, row after row, normalized by the model's preprocessing.
@@ -111,7 +131,10 @@ impl Predictor {
     pub fn predict(&mut self, features: &[f32]) -> Result<Predictions, PredictError> {
         let wanted = self.network.architecture().input.values();
         if !features.len().is_multiple_of(wanted) {
-            return Err(PredictError::Width { found: features.len(), wanted });
+            return Err(PredictError::Width {
+                found: features.len(),
+                wanted,
+            });
         }
         let rows: Vec<&[f32]> = features.chunks_exact(wanted).collect();
         self.batches(&rows)
@@ -151,7 +174,9 @@ impl Predictor {
             }
             let phase = self.network.phases().predict;
             let (id, output) = (self.network.features(), self.network.output());
-            let read = self.session.run_and_read(phase, &[(id, Data::F32(&input))], &[output])?;
+            let read = self
+                .session
+                .run_and_read(phase, &[(id, Data::F32(&input))], &[output])?;
             values.extend_from_slice(&read[0][..batch.len() * width]);
         }
         Ok(Predictions { width, values })

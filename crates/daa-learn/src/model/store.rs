@@ -74,12 +74,15 @@ impl Model {
         preprocess: Preprocess,
         summary: TrainingSummary,
     ) -> Result<Self, ModelError> {
-        let refuse = |what, found: String, wanted: String| Err(ModelError::Inconsistent { what, found, wanted });
-        let specs = architecture.parameters().map_err(|error| ModelError::Inconsistent {
-            what: "the architecture",
-            found: error.to_string(),
-            wanted: "a valid one".to_owned(),
-        })?;
+        let refuse =
+            |what, found: String, wanted: String| Err(ModelError::Inconsistent { what, found, wanted });
+        let specs = architecture
+            .parameters()
+            .map_err(|error| ModelError::Inconsistent {
+                what: "the architecture",
+                found: error.to_string(),
+                wanted: "a valid one".to_owned(),
+            })?;
         if preprocess.shape() != architecture.input {
             let (found, wanted) = (preprocess.shape().to_string(), architecture.input.to_string());
             return refuse("the preprocessing's shape", found, wanted);
@@ -89,7 +92,11 @@ impl Model {
             return refuse("the number of outputs", outputs.to_string(), width.to_string());
         }
         if parameters.len() != specs.len() {
-            return refuse("the number of tensors", parameters.len().to_string(), specs.len().to_string());
+            return refuse(
+                "the number of tensors",
+                parameters.len().to_string(),
+                specs.len().to_string(),
+            );
         }
         for (data, spec) in parameters.iter().zip(&specs) {
             if data.len() != spec.elements() {
@@ -97,10 +104,19 @@ impl Model {
                 return refuse("the number of elements", data.len().to_string(), wanted);
             }
             if let Some(value) = data.iter().find(|value| !value.is_finite()) {
-                return refuse("a parameter", format!("{value} in `{}`", spec.name), "a finite number".to_owned());
+                return refuse(
+                    "a parameter",
+                    format!("{value} in `{}`", spec.name),
+                    "a finite number".to_owned(),
+                );
             }
         }
-        Ok(Self { architecture, parameters, preprocess, summary })
+        Ok(Self {
+            architecture,
+            parameters,
+            preprocess,
+            summary,
+        })
     }
 
     /// The network.
@@ -132,12 +148,20 @@ impl Model {
     /// # Errors
     /// [`ModelError::Inconsistent`] when a part has no stored form, which [`Model::new`] excludes.
     pub fn to_bytes(&self) -> Result<(Vec<u8>, String), ModelError> {
-        let unwritable = |what, found: String| ModelError::Inconsistent { what, found, wanted: "storable parts".to_owned() };
+        let unwritable = |what, found: String| ModelError::Inconsistent {
+            what,
+            found,
+            wanted: "storable parts".to_owned(),
+        };
         let specs = self.specs();
         let refs: Vec<TensorRef<'_>> = specs
             .iter()
             .zip(&self.parameters)
-            .map(|(spec, data)| TensorRef { name: &spec.name, shape: &spec.shape, data })
+            .map(|(spec, data)| TensorRef {
+                name: &spec.name,
+                shape: &spec.shape,
+                data,
+            })
             .collect();
         let tensors = tensors::encode(&refs, MODEL_SCHEMA).map_err(|error| unwritable("a tensor", error))?;
         let trained = specs.iter().filter(|spec| spec.kind.is_trained());
@@ -164,7 +188,10 @@ impl Model {
     pub fn save(&self, folder: &Path) -> Result<(), ModelError> {
         let (tensors, json) = self.to_bytes()?;
         let paths = [folder.join(TENSORS_FILE), folder.join(DESCRIPTION_FILE)];
-        let staged = [tensors::stage(&paths[0], &tensors)?, tensors::stage(&paths[1], json.as_bytes())?];
+        let staged = [
+            tensors::stage(&paths[0], &tensors)?,
+            tensors::stage(&paths[1], json.as_bytes())?,
+        ];
         for (file, path) in staged.into_iter().zip(&paths) {
             file.persist(path)
                 .map_err(|error| tensors::write_error(path, error.error))?;
@@ -180,15 +207,29 @@ impl Model {
     pub fn load(folder: &Path) -> Result<Self, ModelError> {
         let path = folder.join(DESCRIPTION_FILE);
         let text = tensors::read_bounded(&path, MAX_DESCRIPTION_BYTES)?;
-        let broken = |reason: String| ModelError::Description { path: path.clone(), reason };
-        let json: serde_json::Value = serde_json::from_slice(&text).map_err(|error| broken(error.to_string()))?;
-        let schema = json.get("schema").and_then(serde_json::Value::as_str).unwrap_or("absent");
+        let broken = |reason: String| ModelError::Description {
+            path: path.clone(),
+            reason,
+        };
+        let json: serde_json::Value =
+            serde_json::from_slice(&text).map_err(|error| broken(error.to_string()))?;
+        let schema = json
+            .get("schema")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or("absent");
         if schema != MODEL_SCHEMA {
-            return Err(ModelError::Schema { path, found: schema.to_owned(), wanted: MODEL_SCHEMA });
+            return Err(ModelError::Schema {
+                path,
+                found: schema.to_owned(),
+                wanted: MODEL_SCHEMA,
+            });
         }
-        let description: Description = serde_json::from_slice(&text).map_err(|error| broken(error.to_string()))?;
-        let specs = (description.architecture.parameters())
-            .map_err(|source| ModelError::Architecture { path: path.clone(), source })?;
+        let description: Description =
+            serde_json::from_slice(&text).map_err(|error| broken(error.to_string()))?;
+        let specs = (description.architecture.parameters()).map_err(|source| ModelError::Architecture {
+            path: path.clone(),
+            source,
+        })?;
         let tensors_path = folder.join(TENSORS_FILE);
         let bytes = tensors::read_bounded(&tensors_path, tensors::MAX_FILE_BYTES)?;
         let file = tensors::decode(&tensors_path, &bytes)?;
@@ -196,19 +237,35 @@ impl Model {
         if blake3::hash(&bytes).to_hex().as_str() != description.tensors_blake3 {
             return Err(ModelError::Digest { path: tensors_path });
         }
-        Self::new(description.architecture, parameters, description.preprocess, description.training)
+        Self::new(
+            description.architecture,
+            parameters,
+            description.preprocess,
+            description.training,
+        )
     }
 
     fn specs(&self) -> Vec<ParameterSpec> {
-        self.architecture.parameters().expect("Model::new checked the architecture")
+        self.architecture
+            .parameters()
+            .expect("Model::new checked the architecture")
     }
 }
 
 /// The tensors in the network's order.
-fn arrange(path: &Path, mut tensors: Vec<NamedTensor>, specs: &[ParameterSpec]) -> Result<Vec<Vec<f32>>, ModelError> {
+fn arrange(
+    path: &Path,
+    mut tensors: Vec<NamedTensor>,
+    specs: &[ParameterSpec],
+) -> Result<Vec<Vec<f32>>, ModelError> {
     let mismatch = |tensor: &str, found: String, wanted: String| {
         let tensor = tensor.to_owned();
-        Err(ModelError::Mismatch { path: path.to_owned(), tensor, found, wanted })
+        Err(ModelError::Mismatch {
+            path: path.to_owned(),
+            tensor,
+            found,
+            wanted,
+        })
     };
     let mut arranged = Vec::with_capacity(specs.len());
     for spec in specs {

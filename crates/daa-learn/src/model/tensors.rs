@@ -30,7 +30,11 @@ pub(crate) struct NamedTensor {
 
 impl<'a> From<&'a NamedTensor> for TensorRef<'a> {
     fn from(tensor: &'a NamedTensor) -> Self {
-        Self { name: &tensor.name, shape: &tensor.shape, data: &tensor.data }
+        Self {
+            name: &tensor.name,
+            shape: &tensor.shape,
+            data: &tensor.data,
+        }
     }
 }
 
@@ -53,7 +57,12 @@ pub(crate) fn encode(tensors: &[TensorRef<'_>], header: &str) -> Result<Vec<u8>,
     let views = tensors
         .iter()
         .zip(&bytes)
-        .map(|(tensor, bytes)| Ok((tensor.name, TensorView::new(Dtype::F32, tensor.shape.to_vec(), bytes)?)))
+        .map(|(tensor, bytes)| {
+            Ok((
+                tensor.name,
+                TensorView::new(Dtype::F32, tensor.shape.to_vec(), bytes)?,
+            ))
+        })
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
         .map_err(|error| error.to_string())?;
     let metadata = HashMap::from([(HEADER_KEY.to_owned(), header.to_owned())]);
@@ -62,22 +71,40 @@ pub(crate) fn encode(tensors: &[TensorRef<'_>], header: &str) -> Result<Vec<u8>,
 
 /// Reads what [`encode`] wrote. `path` is for messages.
 pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<TensorFile, TensorFileError> {
-    let broken = |reason: String| TensorFileError::Broken { path: path.to_owned(), reason };
+    let broken = |reason: String| TensorFileError::Broken {
+        path: path.to_owned(),
+        reason,
+    };
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| broken(error.to_string()))?;
-    let header = metadata.metadata().as_ref().and_then(|map| map.get(HEADER_KEY)).cloned().unwrap_or_default();
+    let header = metadata
+        .metadata()
+        .as_ref()
+        .and_then(|map| map.get(HEADER_KEY))
+        .cloned()
+        .unwrap_or_default();
     let file = SafeTensors::deserialize(bytes).map_err(|error| broken(error.to_string()))?;
     let mut tensors = Vec::with_capacity(file.len());
     for (name, view) in file.tensors() {
         if view.dtype() != Dtype::F32 {
             let found = format!("{:?}", view.dtype());
-            return Err(TensorFileError::DType { path: path.to_owned(), tensor: name, found });
+            return Err(TensorFileError::DType {
+                path: path.to_owned(),
+                tensor: name,
+                found,
+            });
         }
         let (words, rest) = view.data().as_chunks::<4>();
         if !rest.is_empty() {
-            return Err(broken(format!("tensor `{name}` does not hold whole numbers of 4 bytes")));
+            return Err(broken(format!(
+                "tensor `{name}` does not hold whole numbers of 4 bytes"
+            )));
         }
         let data = words.iter().map(|&word| f32::from_le_bytes(word)).collect();
-        tensors.push(NamedTensor { name, shape: view.shape().to_vec(), data });
+        tensors.push(NamedTensor {
+            name,
+            shape: view.shape().to_vec(),
+            data,
+        });
     }
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(TensorFile { header, tensors })
@@ -85,29 +112,43 @@ pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<TensorFile, TensorFile
 
 /// The whole file, if it is not absurdly large.
 pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, TensorFileError> {
-    let failed = |source| TensorFileError::Read { path: path.to_owned(), source };
+    let failed = |source| TensorFileError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let file = std::fs::File::open(path).map_err(failed)?;
     let found = file.metadata().map_err(failed)?.len();
     // The length of what is no plain file says nothing, so the reading itself is bounded too.
     let mut bytes = Vec::new();
     if found <= limit {
-        file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+        file.take(limit.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
     }
     if found > limit || bytes.len() as u64 > limit {
         let found = found.max(bytes.len() as u64);
-        return Err(TensorFileError::TooLarge { path: path.to_owned(), found, limit });
+        return Err(TensorFileError::TooLarge {
+            path: path.to_owned(),
+            found,
+            limit,
+        });
     }
     Ok(bytes)
 }
 
 /// Why `path` could not be written.
 pub(crate) fn write_error(path: &Path, source: std::io::Error) -> TensorFileError {
-    TensorFileError::Write { path: path.to_owned(), source }
+    TensorFileError::Write {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// Writes `bytes` under a temporary name beside `path`, flushes them to the disk, then renames.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), TensorFileError> {
-    stage(path, bytes)?.persist(path).map_err(|error| write_error(path, error.error))?;
+    stage(path, bytes)?
+        .persist(path)
+        .map_err(|error| write_error(path, error.error))?;
     Ok(())
 }
 

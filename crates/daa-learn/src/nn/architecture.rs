@@ -114,7 +114,12 @@ impl Architecture {
     /// A description of the current version. It is not checked; see [`Architecture::validate`].
     #[must_use]
     pub const fn new(input: InputShape, layers: Vec<Layer>, output: OutputHead) -> Self {
-        Self { version: ARCHITECTURE_VERSION, input, layers, output }
+        Self {
+            version: ARCHITECTURE_VERSION,
+            input,
+            layers,
+            output,
+        }
     }
 
     /// The JSON form.
@@ -123,8 +128,9 @@ impl Architecture {
     /// When the dropout rate or a steepness is not finite: JSON has no such number, and no such network is valid.
     pub fn to_json(&self) -> Result<String, ArchitectureError> {
         self.validate()?;
-        serde_json::to_string_pretty(self)
-            .map_err(|error| ArchitectureError::Json { reason: error.to_string() })
+        serde_json::to_string_pretty(self).map_err(|error| ArchitectureError::Json {
+            reason: error.to_string(),
+        })
     }
 
     /// Reads and checks the JSON form.
@@ -132,8 +138,9 @@ impl Architecture {
     /// # Errors
     /// Text that is no such JSON, and everything that [`Architecture::validate`] refuses.
     pub fn from_json(text: &str) -> Result<Self, ArchitectureError> {
-        let architecture: Self = serde_json::from_str(text)
-            .map_err(|error| ArchitectureError::Json { reason: error.to_string() })?;
+        let architecture: Self = serde_json::from_str(text).map_err(|error| ArchitectureError::Json {
+            reason: error.to_string(),
+        })?;
         architecture.validate()?;
         Ok(architecture)
     }
@@ -155,7 +162,13 @@ impl fmt::Display for Layer {
                 write!(f, "fc{units}")?;
                 activation
             }
-            Self::Conv2d { channels, kernel, stride, padding, activation } => {
+            Self::Conv2d {
+                channels,
+                kernel,
+                stride,
+                padding,
+                activation,
+            } => {
                 write!(f, "conv{channels}k{kernel}")?;
                 if *stride != 1 {
                     write!(f, "s{stride}")?;

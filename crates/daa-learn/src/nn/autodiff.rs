@@ -4,6 +4,8 @@
 //! each, the ops of its gradient. It knows ops, not networks. What a parameter does not reach gets no gradient, so
 //! the input of the first layer costs nothing; a tensor used twice gets the sum of both gradients.
 
+mod back;
+
 use daa_kernels::activation::{Activation, GradFrom};
 use daa_kernels::error::GraphError;
 use daa_kernels::graph::{BatchNorm, Conv2d, Graph, Pool2d, TensorId};
@@ -13,17 +15,70 @@ use std::collections::{BTreeMap, BTreeSet};
 /// One remembered forward op.
 #[derive(Debug, Clone, Copy)]
 enum Entry {
-    Linear { x: TensorId, w: TensorId, bias: TensorId, y: TensorId, activation: Option<Activation> },
-    Conv2d { x: TensorId, w: TensorId, bias: TensorId, y: TensorId, conv: Conv2d, activation: Option<Activation> },
-    Activation { x: TensorId, y: TensorId, activation: Activation },
-    Pool2d { x: TensorId, y: TensorId, pool: Pool2d },
-    BatchNorm { x: TensorId, gamma: TensorId, beta: TensorId, y: TensorId, mean: TensorId, inv_std: TensorId },
-    Dropout { x: TensorId, y: TensorId, rate: f32, seed: TensorId, salt: u32 },
-    Reshape { x: TensorId, y: TensorId },
-    Add { a: TensorId, b: TensorId, y: TensorId },
-    Mul { a: TensorId, b: TensorId, y: TensorId },
-    Scale { x: TensorId, y: TensorId, factor: f32 },
-    Matmul { a: TensorId, b: TensorId, y: TensorId },
+    Linear {
+        x: TensorId,
+        w: TensorId,
+        bias: TensorId,
+        y: TensorId,
+        activation: Option<Activation>,
+    },
+    Conv2d {
+        x: TensorId,
+        w: TensorId,
+        bias: TensorId,
+        y: TensorId,
+        conv: Conv2d,
+        activation: Option<Activation>,
+    },
+    Activation {
+        x: TensorId,
+        y: TensorId,
+        activation: Activation,
+    },
+    Pool2d {
+        x: TensorId,
+        y: TensorId,
+        pool: Pool2d,
+    },
+    BatchNorm {
+        x: TensorId,
+        gamma: TensorId,
+        beta: TensorId,
+        y: TensorId,
+        mean: TensorId,
+        inv_std: TensorId,
+    },
+    Dropout {
+        x: TensorId,
+        y: TensorId,
+        rate: f32,
+        seed: TensorId,
+        salt: u32,
+    },
+    Reshape {
+        x: TensorId,
+        y: TensorId,
+    },
+    Add {
+        a: TensorId,
+        b: TensorId,
+        y: TensorId,
+    },
+    Mul {
+        a: TensorId,
+        b: TensorId,
+        y: TensorId,
+    },
+    Scale {
+        x: TensorId,
+        y: TensorId,
+        factor: f32,
+    },
+    Matmul {
+        a: TensorId,
+        b: TensorId,
+        y: TensorId,
+    },
 }
 
 /// The gradient of each tensor that has one.
@@ -51,7 +106,11 @@ pub struct Tape<'g> {
 impl<'g> Tape<'g> {
     /// A tape that differentiates with respect to `parameters` and everything computed from them.
     pub fn new(graph: &'g mut Graph, parameters: impl IntoIterator<Item = TensorId>) -> Self {
-        Self { graph, entries: Vec::new(), differentiable: parameters.into_iter().collect() }
+        Self {
+            graph,
+            entries: Vec::new(),
+            differentiable: parameters.into_iter().collect(),
+        }
     }
 
     /// The graph that is recorded into.
@@ -72,7 +131,17 @@ impl<'g> Tape<'g> {
     ) -> Result<TensorId, GraphError> {
         let (fused, apart) = split(activation);
         let y = self.graph.linear(x, w, bias, fused)?;
-        self.remember(Entry::Linear { x, w, bias, y, activation: fused }, &[x, w, bias], y);
+        self.remember(
+            Entry::Linear {
+                x,
+                w,
+                bias,
+                y,
+                activation: fused,
+            },
+            &[x, w, bias],
+            y,
+        );
         self.maybe_activation(y, apart)
     }
 
@@ -90,7 +159,18 @@ impl<'g> Tape<'g> {
     ) -> Result<TensorId, GraphError> {
         let (fused, apart) = split(activation);
         let y = self.graph.conv2d(x, w, bias, conv, fused)?;
-        self.remember(Entry::Conv2d { x, w, bias, y, conv, activation: fused }, &[x, w, bias], y);
+        self.remember(
+            Entry::Conv2d {
+                x,
+                w,
+                bias,
+                y,
+                conv,
+                activation: fused,
+            },
+            &[x, w, bias],
+            y,
+        );
         self.maybe_activation(y, apart)
     }
 
@@ -124,8 +204,17 @@ impl<'g> Tape<'g> {
         [gamma, beta, running_mean, running_var]: [TensorId; 4],
         options: BatchNorm,
     ) -> Result<TensorId, GraphError> {
-        let out = self.graph.batch_norm(x, gamma, beta, running_mean, running_var, options)?;
-        let entry = Entry::BatchNorm { x, gamma, beta, y: out.y, mean: out.mean, inv_std: out.inv_std };
+        let out = self
+            .graph
+            .batch_norm(x, gamma, beta, running_mean, running_var, options)?;
+        let entry = Entry::BatchNorm {
+            x,
+            gamma,
+            beta,
+            y: out.y,
+            mean: out.mean,
+            inv_std: out.inv_std,
+        };
         self.remember(entry, &[x, gamma, beta], out.y);
         Ok(out.y)
     }
@@ -134,9 +223,25 @@ impl<'g> Tape<'g> {
     ///
     /// # Errors
     /// As [`Graph::dropout`].
-    pub fn dropout(&mut self, x: TensorId, rate: f32, seed: TensorId, salt: u32) -> Result<TensorId, GraphError> {
+    pub fn dropout(
+        &mut self,
+        x: TensorId,
+        rate: f32,
+        seed: TensorId,
+        salt: u32,
+    ) -> Result<TensorId, GraphError> {
         let y = self.graph.dropout(x, rate, seed, salt)?;
-        self.remember(Entry::Dropout { x, y, rate, seed, salt }, &[x], y);
+        self.remember(
+            Entry::Dropout {
+                x,
+                y,
+                rate,
+                seed,
+                salt,
+            },
+            &[x],
+            y,
+        );
         Ok(y)
     }
 
@@ -190,7 +295,11 @@ impl<'g> Tape<'g> {
         Ok(y)
     }
 
-    fn maybe_activation(&mut self, x: TensorId, activation: Option<Activation>) -> Result<TensorId, GraphError> {
+    fn maybe_activation(
+        &mut self,
+        x: TensorId,
+        activation: Option<Activation>,
+    ) -> Result<TensorId, GraphError> {
         activation.map_or(Ok(x), |activation| self.activation(x, activation))
     }
 
@@ -219,144 +328,6 @@ impl<'g> Tape<'g> {
             }
         }
         Ok(gradients)
-    }
-
-    fn wants(&self, x: TensorId) -> bool {
-        self.differentiable.contains(&x)
-    }
-
-    /// Adds `gradient` to what `x` already has.
-    fn give(&mut self, gradients: &mut Gradients, x: TensorId, gradient: TensorId) -> Result<(), GraphError> {
-        let sum = match gradients.of(x) {
-            Some(before) => self.graph.add(before, gradient)?,
-            None => gradient,
-        };
-        gradients.of.insert(x, sum);
-        Ok(())
-    }
-
-    fn step_back(&mut self, gradients: &mut Gradients, entry: Entry, dy: TensorId) -> Result<(), GraphError> {
-        match entry {
-            Entry::Linear { x, w, bias, y, activation } => {
-                let dz = self.before_activation(y, dy, activation)?;
-                self.matmul_back(gradients, x, w, dz)?;
-                self.bias_back(gradients, bias, dz)
-            }
-            Entry::Matmul { a, b, .. } => self.matmul_back(gradients, a, b, dy),
-            Entry::Conv2d { x, w, bias, y, conv, activation } => {
-                let dz = self.before_activation(y, dy, activation)?;
-                self.conv_back(gradients, x, w, dz, conv)?;
-                self.bias_back(gradients, bias, dz)
-            }
-            Entry::Activation { x, y, activation } => {
-                let value = match activation.grad_from() {
-                    GradFrom::Input => x,
-                    GradFrom::Output => y,
-                };
-                let dx = self.graph.activation_grad(value, dy, activation)?;
-                self.give(gradients, x, dx)
-            }
-            Entry::Pool2d { x, pool, .. } => {
-                let dx = self.graph.pool2d_grad(x, dy, pool)?;
-                self.give(gradients, x, dx)
-            }
-            Entry::BatchNorm { x, gamma, beta, mean, inv_std, .. } => {
-                let grad = self.graph.batch_norm_grad(x, dy, gamma, mean, inv_std)?;
-                for (tensor, gradient) in [(x, grad.dx), (gamma, grad.dgamma), (beta, grad.dbeta)] {
-                    if self.wants(tensor) {
-                        self.give(gradients, tensor, gradient)?;
-                    }
-                }
-                Ok(())
-            }
-            Entry::Dropout { x, rate, seed, salt, .. } => {
-                let dx = self.graph.dropout(dy, rate, seed, salt)?;
-                self.give(gradients, x, dx)
-            }
-            Entry::Reshape { x, .. } => {
-                let shape = self.graph.shape(x).to_vec();
-                let dx = self.graph.reshape(dy, &shape)?;
-                self.give(gradients, x, dx)
-            }
-            Entry::Add { a, b, .. } => {
-                for x in [a, b] {
-                    if self.wants(x) {
-                        self.give(gradients, x, dy)?;
-                    }
-                }
-                Ok(())
-            }
-            Entry::Mul { a, b, .. } => {
-                for (x, other) in [(a, b), (b, a)] {
-                    if self.wants(x) {
-                        let dx = self.graph.mul(dy, other)?;
-                        self.give(gradients, x, dx)?;
-                    }
-                }
-                Ok(())
-            }
-            Entry::Scale { x, factor, .. } => {
-                let dx = self.graph.scale(dy, factor)?;
-                self.give(gradients, x, dx)
-            }
-        }
-    }
-
-    /// The gradient before a fused activation, taken from the op's output.
-    fn before_activation(
-        &mut self,
-        y: TensorId,
-        dy: TensorId,
-        activation: Option<Activation>,
-    ) -> Result<TensorId, GraphError> {
-        activation.map_or(Ok(dy), |activation| self.graph.activation_grad(y, dy, activation))
-    }
-
-    fn bias_back(&mut self, gradients: &mut Gradients, bias: TensorId, dz: TensorId) -> Result<(), GraphError> {
-        if !self.wants(bias) {
-            return Ok(());
-        }
-        let gradient = self.graph.channel_sum(dz)?;
-        self.give(gradients, bias, gradient)
-    }
-
-    fn matmul_back(
-        &mut self,
-        gradients: &mut Gradients,
-        a: TensorId,
-        b: TensorId,
-        dy: TensorId,
-    ) -> Result<(), GraphError> {
-        if self.wants(b) {
-            let db = self.graph.matmul(a, dy, Transpose::A)?;
-            self.give(gradients, b, db)?;
-        }
-        if self.wants(a) {
-            let da = self.graph.matmul(dy, b, Transpose::B)?;
-            self.give(gradients, a, da)?;
-        }
-        Ok(())
-    }
-
-    fn conv_back(
-        &mut self,
-        gradients: &mut Gradients,
-        x: TensorId,
-        w: TensorId,
-        dy: TensorId,
-        conv: Conv2d,
-    ) -> Result<(), GraphError> {
-        if self.wants(w) {
-            let shape = self.graph.shape(w).to_vec();
-            let dw = self.graph.conv2d_grad_weight(x, dy, &shape, conv)?;
-            self.give(gradients, w, dw)?;
-        }
-        if self.wants(x) {
-            let shape = self.graph.shape(x).to_vec();
-            let dx = self.graph.conv2d_grad_input(dy, w, &shape, conv)?;
-            self.give(gradients, x, dx)?;
-        }
-        Ok(())
     }
 }
 

@@ -149,7 +149,10 @@ impl Network {
 /// A description or batch size that is refused, and sizes beyond what a kernel handles.
 pub fn compile(architecture: &Architecture, batch: usize, purpose: Purpose) -> Result<Network, NetworkError> {
     if !(1..=MAX_BATCH).contains(&batch) {
-        return Err(NetworkError::Batch { value: batch, limit: MAX_BATCH });
+        return Err(NetworkError::Batch {
+            value: batch,
+            limit: MAX_BATCH,
+        });
     }
     let specs = architecture.parameters()?;
     let mut builder = Builder::declare(architecture, batch, specs)?;
@@ -163,13 +166,22 @@ pub fn compile(architecture: &Architecture, batch: usize, purpose: Purpose) -> R
         }
     };
     let (predict, output) = builder.record_predict()?;
-    let Builder { graph, features, parameters, .. } = builder;
+    let Builder {
+        graph,
+        features,
+        parameters,
+        ..
+    } = builder;
     Ok(Network {
         architecture: architecture.clone(),
         batch,
         purpose,
         plan: Arc::new(Plan::compile(graph, &PlanOptions::default())?),
-        phases: Phases { train, evaluate, predict },
+        phases: Phases {
+            train,
+            evaluate,
+            predict,
+        },
         features,
         output,
         parameters,
@@ -207,8 +219,18 @@ impl<'a> Builder<'a> {
             };
             parameters.push((spec, id));
         }
-        let features = graph.input("features", &input_shape(architecture.input).batch(batch), DType::F32)?;
-        Ok(Self { architecture, batch, graph, features, parameters })
+        let features = graph.input(
+            "features",
+            &input_shape(architecture.input).batch(batch),
+            DType::F32,
+        )?;
+        Ok(Self {
+            architecture,
+            batch,
+            graph,
+            features,
+            parameters,
+        })
     }
 
     fn declare_training(&mut self, kind: OptimizerKind) -> Result<TrainingTensors, NetworkError> {
@@ -236,27 +258,55 @@ impl<'a> Builder<'a> {
                 graph.input("targets", &[batch, 1], DType::F32)?
             },
             weights: graph.input("weights", &[batch], DType::F32)?,
-            dropout_seed: if has_dropout { Some(graph.input("dropout_seed", &[1], DType::U32)?) } else { None },
+            dropout_seed: if has_dropout {
+                Some(graph.input("dropout_seed", &[1], DType::U32)?)
+            } else {
+                None
+            },
             hyper_decay: graph.input("hyper.decay", &[words], DType::F32)?,
             hyper_plain: graph.input("hyper.plain", &[words], DType::F32)?,
             moments,
             loss: graph.state("metrics.loss", &[1])?,
-            hits: if is_classes { Some(graph.state("metrics.hits", &[1])?) } else { None },
+            hits: if is_classes {
+                Some(graph.state("metrics.hits", &[1])?)
+            } else {
+                None
+            },
         })
     }
 
-    fn record_train(&mut self, tensors: &TrainingTensors, kind: OptimizerKind) -> Result<PhaseId, NetworkError> {
+    fn record_train(
+        &mut self,
+        tensors: &TrainingTensors,
+        kind: OptimizerKind,
+    ) -> Result<PhaseId, NetworkError> {
         let phase = self.graph.phase("train");
-        let trained: Vec<TensorId> =
-            self.parameters.iter().filter(|(spec, _)| spec.kind.is_trained()).map(|&(_, id)| id).collect();
+        let trained: Vec<TensorId> = self
+            .parameters
+            .iter()
+            .filter(|(spec, _)| spec.kind.is_trained())
+            .map(|&(_, id)| id)
+            .collect();
         let mut tape = Tape::new(&mut self.graph, trained);
-        let mode = Mode::Train { dropout_seed: tensors.dropout_seed };
-        let logits = forward(&mut tape, self.architecture, &self.parameters, self.features, mode)?;
+        let mode = Mode::Train {
+            dropout_seed: tensors.dropout_seed,
+        };
+        let logits = forward(
+            &mut tape,
+            self.architecture,
+            &self.parameters,
+            self.features,
+            mode,
+        )?;
         record_metrics(tape.graph(), logits, tensors)?;
         let scale = 1.0 / self.batch as f32;
         let dlogits = match tensors.hits {
-            Some(_) => tape.graph().cross_entropy_grad(logits, tensors.targets, tensors.weights, scale)?,
-            None => tape.graph().mse_grad(logits, tensors.targets, tensors.weights, scale)?,
+            Some(_) => tape
+                .graph()
+                .cross_entropy_grad(logits, tensors.targets, tensors.weights, scale)?,
+            None => tape
+                .graph()
+                .mse_grad(logits, tensors.targets, tensors.weights, scale)?,
         };
         let gradients = tape.backward(&[(logits, dlogits)])?;
         self.record_updates(tensors, kind, &gradients)?;
@@ -271,10 +321,20 @@ impl<'a> Builder<'a> {
     ) -> Result<(), NetworkError> {
         let mut moments = tensors.moments.iter().map(|&(_, _, id)| id);
         for (spec, id) in self.parameters.iter().filter(|(spec, _)| spec.kind.is_trained()) {
-            let gradient = gradients.of(*id).expect("every trained parameter lies on the way to the logits");
+            let gradient = gradients
+                .of(*id)
+                .expect("every trained parameter lies on the way to the logits");
             let is_weight = matches!(spec.kind, ParameterKind::Weight { .. });
-            let hyper = if is_weight { tensors.hyper_decay } else { tensors.hyper_plain };
-            let mut moment = || moments.next().expect("declare_training made the moments in this order");
+            let hyper = if is_weight {
+                tensors.hyper_decay
+            } else {
+                tensors.hyper_plain
+            };
+            let mut moment = || {
+                moments
+                    .next()
+                    .expect("declare_training made the moments in this order")
+            };
             match kind {
                 OptimizerKind::Sgd => self.graph.sgd(*id, gradient, moment(), hyper)?,
                 OptimizerKind::Adam => {
@@ -306,7 +366,13 @@ impl<'a> Builder<'a> {
 
     fn infer(&mut self) -> Result<TensorId, NetworkError> {
         let mut tape = Tape::new(&mut self.graph, []);
-        forward(&mut tape, self.architecture, &self.parameters, self.features, Mode::Infer)
+        forward(
+            &mut tape,
+            self.architecture,
+            &self.parameters,
+            self.features,
+            Mode::Infer,
+        )
     }
 }
 
@@ -319,7 +385,10 @@ fn forward(
     mode: Mode,
 ) -> Result<TensorId, NetworkError> {
     let mut next = parameters.iter().map(|&(_, id)| id);
-    let mut next = || next.next().expect("Architecture::parameters lists the tensors in this order");
+    let mut next = || {
+        next.next()
+            .expect("Architecture::parameters lists the tensors in this order")
+    };
     let shapes = architecture.shapes()?;
     let mut shape = input_shape(architecture.input);
     let mut x = features;
@@ -329,8 +398,16 @@ fn forward(
                 let rows = flatten(tape, x, shape)?;
                 tape.linear(rows, next(), next(), activation)?
             }
-            Layer::Conv2d { stride, padding, activation, .. } => {
-                let conv = Conv2d { stride: [stride; 2], padding: [padding; 2] };
+            Layer::Conv2d {
+                stride,
+                padding,
+                activation,
+                ..
+            } => {
+                let conv = Conv2d {
+                    stride: [stride; 2],
+                    padding: [padding; 2],
+                };
                 tape.conv2d(x, next(), next(), conv, activation)?
             }
             Layer::Pool { kind, kernel, stride } => {
@@ -338,7 +415,14 @@ fn forward(
                     PoolKind::Max => KernelPool::Max,
                     PoolKind::Average => KernelPool::Avg,
                 };
-                tape.pool2d(x, Pool2d { kind, kernel: [kernel; 2], stride: [stride; 2] })?
+                tape.pool2d(
+                    x,
+                    Pool2d {
+                        kind,
+                        kernel: [kernel; 2],
+                        stride: [stride; 2],
+                    },
+                )?
             }
             Layer::BatchNorm { activation } => {
                 let tensors = [next(), next(), next(), next()];
@@ -346,9 +430,9 @@ fn forward(
                 activation.map_or(Ok(y), |activation| tape.activation(y, activation))?
             }
             Layer::Dropout { rate } => match mode {
-                Mode::Train { dropout_seed: Some(seed) } if rate > 0.0 => {
-                    tape.dropout(x, rate, seed, u32::try_from(index).unwrap_or(u32::MAX))?
-                }
+                Mode::Train {
+                    dropout_seed: Some(seed),
+                } if rate > 0.0 => tape.dropout(x, rate, seed, u32::try_from(index).unwrap_or(u32::MAX))?,
                 _ => x,
             },
             Layer::Flatten {} => flatten(tape, x, shape)?,
@@ -366,12 +450,18 @@ fn normalize(
     mode: Mode,
 ) -> Result<TensorId, GraphError> {
     match mode {
-        Mode::Train { .. } => {
-            tape.batch_norm(x, tensors, BatchNorm { eps: BATCH_NORM_EPS, momentum: BATCH_NORM_MOMENTUM })
-        }
+        Mode::Train { .. } => tape.batch_norm(
+            x,
+            tensors,
+            BatchNorm {
+                eps: BATCH_NORM_EPS,
+                momentum: BATCH_NORM_MOMENTUM,
+            },
+        ),
         Mode::Infer => {
             let [gamma, beta, mean, variance] = tensors;
-            tape.graph().batch_norm_infer(x, gamma, beta, mean, variance, BATCH_NORM_EPS)
+            tape.graph()
+                .batch_norm_infer(x, gamma, beta, mean, variance, BATCH_NORM_EPS)
         }
     }
 }

@@ -16,7 +16,11 @@ use daa_kernels::activation::{Activation, ActivationKind};
 /// # Errors
 /// As [`Architecture::validate`].
 pub fn initial(architecture: &Architecture, seed: Seed) -> Result<Vec<Vec<f32>>, ArchitectureError> {
-    Ok(architecture.parameters()?.iter().map(|spec| tensor(spec, seed)).collect())
+    Ok(architecture
+        .parameters()?
+        .iter()
+        .map(|spec| tensor(spec, seed))
+        .collect())
 }
 
 fn tensor(spec: &ParameterSpec, seed: Seed) -> Vec<f32> {
@@ -24,14 +28,20 @@ fn tensor(spec: &ParameterSpec, seed: Seed) -> Vec<f32> {
     match spec.kind {
         ParameterKind::Bias | ParameterKind::Beta | ParameterKind::RunningMean => vec![0.0; elements],
         ParameterKind::Gamma | ParameterKind::RunningVariance => vec![1.0; elements],
-        ParameterKind::Weight { fan_in, fan_out, activation } => {
+        ParameterKind::Weight {
+            fan_in,
+            fan_out,
+            activation,
+        } => {
             let mut rng = seed.stream(&format!("init.{}", spec.name)).rng();
             if is_rectifying(activation) {
                 let deviation = (2.0 / fan_in as f64).sqrt();
                 (0..elements).map(|_| (rng.normal() * deviation) as f32).collect()
             } else {
                 let bound = (6.0 / (fan_in + fan_out) as f64).sqrt();
-                (0..elements).map(|_| ((rng.uniform() * 2.0 - 1.0) * bound) as f32).collect()
+                (0..elements)
+                    .map(|_| ((rng.uniform() * 2.0 - 1.0) * bound) as f32)
+                    .collect()
             }
         }
     }

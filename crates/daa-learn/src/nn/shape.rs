@@ -139,7 +139,11 @@ impl Architecture {
     /// As [`Architecture::validate`].
     pub fn parameter_count(&self) -> Result<usize, ArchitectureError> {
         let parameters = self.parameters()?;
-        Ok(parameters.iter().filter(|p| p.kind.is_trained()).map(ParameterSpec::elements).sum())
+        Ok(parameters
+            .iter()
+            .filter(|p| p.kind.is_trained())
+            .map(ParameterSpec::elements)
+            .sum())
     }
 
     /// Multiplications of one forward pass of one example: a measure of cost for comparisons between networks.
@@ -148,13 +152,19 @@ impl Architecture {
     /// As [`Architecture::validate`].
     pub fn multiplications(&self) -> Result<u64, ArchitectureError> {
         let walk = self.walk()?;
-        let head = walk.shapes.last().copied().unwrap_or_else(|| input_shape(self.input));
+        let head = walk
+            .shapes
+            .last()
+            .copied()
+            .unwrap_or_else(|| input_shape(self.input));
         let mut total = (head.features() * self.output.width()) as u64;
         let mut before = input_shape(self.input);
         for (layer, &after) in self.layers.iter().zip(&walk.shapes) {
             total += match *layer {
                 Layer::Dense { units, .. } => (before.features() * units) as u64,
-                Layer::Conv2d { kernel, .. } => (before.channels() * kernel * kernel) as u64 * after.features() as u64,
+                Layer::Conv2d { kernel, .. } => {
+                    (before.channels() * kernel * kernel) as u64 * after.features() as u64
+                }
                 _ => 0,
             };
             before = after;
@@ -164,14 +174,22 @@ impl Architecture {
 
     fn walk(&self) -> Result<Walk, ArchitectureError> {
         if self.version != ARCHITECTURE_VERSION {
-            return Err(ArchitectureError::Version { found: self.version, wanted: ARCHITECTURE_VERSION });
+            return Err(ArchitectureError::Version {
+                found: self.version,
+                wanted: ARCHITECTURE_VERSION,
+            });
         }
         check_input(self.input)?;
         range("layers", "count", self.layers.len(), 0, MAX_LAYERS)?;
         if let OutputHead::Classes { count } = self.output {
             range("output", "count", count, 2, MAX_UNITS)?;
         }
-        let mut walk = Walk { shape: input_shape(self.input), shapes: Vec::new(), parameters: Vec::new(), count: 0 };
+        let mut walk = Walk {
+            shape: input_shape(self.input),
+            shapes: Vec::new(),
+            parameters: Vec::new(),
+            count: 0,
+        };
         for (index, layer) in self.layers.iter().enumerate() {
             walk.layer(index, layer)?;
             walk.shapes.push(walk.shape);
@@ -188,7 +206,11 @@ impl Architecture {
 pub const fn input_shape(input: InputShape) -> Shape {
     match input {
         InputShape::Flat { features } => Shape::Flat(features),
-        InputShape::Image { channels, height, width } => Shape::Image(channels, height, width),
+        InputShape::Image {
+            channels,
+            height,
+            width,
+        } => Shape::Image(channels, height, width),
     }
 }
 
@@ -212,22 +234,7 @@ impl Walk {
                 self.dense(&place, &prefix, features, units, activation)?;
                 self.shape = Shape::Flat(units);
             }
-            Layer::Conv2d { channels, kernel, stride, padding, activation } => {
-                let (c, h, w) = self.image(&place)?;
-                range(&place, "channels", channels, 1, MAX_SIDE)?;
-                range(&place, "kernel", kernel, 1, MAX_KERNEL)?;
-                range(&place, "padding", padding, 0, kernel - 1)?;
-                range(&place, "stride", stride, 1, MAX_STRIDE)?;
-                range(&place, "kernel", kernel, 1, h.min(w) + 2 * padding)?;
-                range(&place, "products per output", c * kernel * kernel, 1, MAX_UNITS)?;
-                check_activation(&place, activation)?;
-                let area = kernel * kernel;
-                let weight = ParameterKind::Weight { fan_in: c * area, fan_out: channels * area, activation };
-                self.push(&place, &prefix, "weight", vec![channels, c, kernel, kernel], weight)?;
-                self.push(&place, &prefix, "bias", vec![channels], ParameterKind::Bias)?;
-                let side = |length: usize| (length + 2 * padding - kernel) / stride + 1;
-                self.shape = Shape::Image(channels, side(h), side(w));
-            }
+            Layer::Conv2d { .. } => self.conv(&place, &prefix, layer)?,
             Layer::Pool { kernel, stride, .. } => {
                 let (c, h, w) = self.image(&place)?;
                 range(&place, "kernel", kernel, 1, MAX_KERNEL.min(h).min(w))?;
@@ -240,8 +247,20 @@ impl Walk {
                 let channels = vec![self.shape.channels()];
                 self.push(&place, &prefix, "gamma", channels.clone(), ParameterKind::Gamma)?;
                 self.push(&place, &prefix, "beta", channels.clone(), ParameterKind::Beta)?;
-                self.push(&place, &prefix, "running_mean", channels.clone(), ParameterKind::RunningMean)?;
-                self.push(&place, &prefix, "running_var", channels, ParameterKind::RunningVariance)?;
+                self.push(
+                    &place,
+                    &prefix,
+                    "running_mean",
+                    channels.clone(),
+                    ParameterKind::RunningMean,
+                )?;
+                self.push(
+                    &place,
+                    &prefix,
+                    "running_var",
+                    channels,
+                    ParameterKind::RunningVariance,
+                )?;
             }
             Layer::Dropout { rate } => {
                 if !(0.0..=MAX_DROPOUT).contains(&rate) {
@@ -253,12 +272,45 @@ impl Walk {
         Ok(())
     }
 
+    fn conv(&mut self, place: &str, prefix: &str, layer: &Layer) -> Result<(), ArchitectureError> {
+        let &Layer::Conv2d {
+            channels,
+            kernel,
+            stride,
+            padding,
+            activation,
+        } = layer
+        else {
+            return Ok(());
+        };
+        let (c, h, w) = self.image(place)?;
+        range(place, "channels", channels, 1, MAX_SIDE)?;
+        range(place, "kernel", kernel, 1, MAX_KERNEL)?;
+        range(place, "padding", padding, 0, kernel - 1)?;
+        range(place, "stride", stride, 1, MAX_STRIDE)?;
+        range(place, "kernel", kernel, 1, h.min(w) + 2 * padding)?;
+        range(place, "products per output", c * kernel * kernel, 1, MAX_UNITS)?;
+        check_activation(place, activation)?;
+        let area = kernel * kernel;
+        let weight = ParameterKind::Weight {
+            fan_in: c * area,
+            fan_out: channels * area,
+            activation,
+        };
+        self.push(place, prefix, "weight", vec![channels, c, kernel, kernel], weight)?;
+        self.push(place, prefix, "bias", vec![channels], ParameterKind::Bias)?;
+        let side = |length: usize| (length + 2 * padding - kernel) / stride + 1;
+        self.shape = Shape::Image(channels, side(h), side(w));
+        Ok(())
+    }
+
     fn image(&self, place: &str) -> Result<(usize, usize, usize), ArchitectureError> {
         match self.shape {
             Shape::Image(channels, height, width) => Ok((channels, height, width)),
-            Shape::Flat(features) => {
-                Err(ArchitectureError::NeedsImage { place: place.to_owned(), features })
-            }
+            Shape::Flat(features) => Err(ArchitectureError::NeedsImage {
+                place: place.to_owned(),
+                features,
+            }),
         }
     }
 
@@ -270,7 +322,11 @@ impl Walk {
         units: usize,
         activation: Option<Activation>,
     ) -> Result<(), ArchitectureError> {
-        let weight = ParameterKind::Weight { fan_in: features, fan_out: units, activation };
+        let weight = ParameterKind::Weight {
+            fan_in: features,
+            fan_out: units,
+            activation,
+        };
         self.push(place, prefix, "weight", vec![features, units], weight)?;
         self.push(place, prefix, "bias", vec![units], ParameterKind::Bias)
     }
@@ -283,7 +339,9 @@ impl Walk {
         shape: Vec<usize>,
         kind: ParameterKind,
     ) -> Result<(), ArchitectureError> {
-        let elements = shape.iter().fold(1_usize, |product, &dim| product.saturating_mul(dim));
+        let elements = shape
+            .iter()
+            .fold(1_usize, |product, &dim| product.saturating_mul(dim));
         self.count = self.count.saturating_add(elements);
         if self.count > MAX_PARAMETERS {
             return Err(ArchitectureError::TooManyParameters {
@@ -292,7 +350,11 @@ impl Walk {
                 limit: MAX_PARAMETERS,
             });
         }
-        self.parameters.push(ParameterSpec { name: format!("{prefix}.{name}"), shape, kind });
+        self.parameters.push(ParameterSpec {
+            name: format!("{prefix}.{name}"),
+            shape,
+            kind,
+        });
         Ok(())
     }
 }
@@ -300,7 +362,11 @@ impl Walk {
 fn check_input(input: InputShape) -> Result<(), ArchitectureError> {
     match input {
         InputShape::Flat { features } => range("input", "features", features, 1, MAX_UNITS),
-        InputShape::Image { channels, height, width } => {
+        InputShape::Image {
+            channels,
+            height,
+            width,
+        } => {
             range("input", "channels", channels, 1, MAX_SIDE)?;
             range("input", "height", height, 1, MAX_SIDE)?;
             range("input", "width", width, 1, MAX_SIDE)
@@ -310,14 +376,27 @@ fn check_input(input: InputShape) -> Result<(), ArchitectureError> {
 
 fn check_activation(place: &str, activation: Option<Activation>) -> Result<(), ArchitectureError> {
     match activation {
-        Some(Activation { steepness, .. }) if !(steepness.is_finite() && steepness > 0.0 && steepness <= 100.0) => {
-            Err(refused(place, "steepness", steepness, "above 0 to 100".to_owned()))
+        Some(Activation { steepness, .. })
+            if !(steepness.is_finite() && steepness > 0.0 && steepness <= 100.0) =>
+        {
+            Err(refused(
+                place,
+                "steepness",
+                steepness,
+                "above 0 to 100".to_owned(),
+            ))
         }
         _ => Ok(()),
     }
 }
 
-fn range(place: &str, field: &'static str, value: usize, low: usize, high: usize) -> Result<(), ArchitectureError> {
+fn range(
+    place: &str,
+    field: &'static str,
+    value: usize,
+    low: usize,
+    high: usize,
+) -> Result<(), ArchitectureError> {
     if (low..=high).contains(&value) {
         return Ok(());
     }
@@ -325,7 +404,12 @@ fn range(place: &str, field: &'static str, value: usize, low: usize, high: usize
 }
 
 fn refused(place: &str, field: &'static str, value: impl ToString, allowed: String) -> ArchitectureError {
-    ArchitectureError::Range { place: place.to_owned(), field, value: value.to_string(), allowed }
+    ArchitectureError::Range {
+        place: place.to_owned(),
+        field,
+        value: value.to_string(),
+        allowed,
+    }
 }
 
 const fn kind_name(layer: &Layer) -> &'static str {

@@ -45,9 +45,9 @@ impl SearchConfig {
     pub fn for_dataset(train_rows: usize, input: InputShape, output: OutputHead, seed: Seed) -> Self {
         let (rungs, epochs_budget, final_epochs): (&[u32], u32, u32) = match train_rows {
             0..=500 => (&[10, 30, 90], 420, 90),
-            501..=4_000 => (&[3, 9, 27], 120, 40),
-            4_001..=20_000 => (&[1, 3, 9], 60, 24),
-            _ => (&[1, 3, 9], 80, 40),
+            501..=4_000 => (&[3, 9, 27], 160, 40),
+            4_001..=20_000 => (&[1, 3, 9], 80, 30),
+            _ => (&[1, 3, 9], 130, 70),
         };
         Self {
             space: SearchSpace::new(train_rows, input, output),
@@ -84,18 +84,46 @@ impl SearchConfig {
                 return Ok(());
             }
             let (value, allowed) = (value.to_string(), format!("{low} to {high}"));
-            Err(SearchError::Config { field, value, allowed })
+            Err(SearchError::Config {
+                field,
+                value,
+                allowed,
+            })
         };
         range("eta", u64::from(self.eta), 2, 16)?;
-        range("epochs_budget", u64::from(self.epochs_budget), 2, u64::from(MAX_BUDGET))?;
-        range("final_epochs", u64::from(self.final_epochs), 1, u64::from(self.epochs_budget) - 1)?;
+        range(
+            "epochs_budget",
+            u64::from(self.epochs_budget),
+            2,
+            u64::from(MAX_BUDGET),
+        )?;
+        range(
+            "final_epochs",
+            u64::from(self.final_epochs),
+            1,
+            u64::from(self.epochs_budget) - 1,
+        )?;
         range("window", u64::from(self.window), 0, 1_024)?;
         range("rungs (count)", self.rungs.len() as u64, 1, MAX_RUNGS as u64)?;
-        range("rungs (first)", u64::from(self.rungs[0]), 1, u64::from(self.search_budget()))?;
-        range("epoch_rows", self.epoch_rows.unwrap_or(1) as u64, 1, u64::from(u32::MAX))?;
+        range(
+            "rungs (first)",
+            u64::from(self.rungs[0]),
+            1,
+            u64::from(self.search_budget()),
+        )?;
+        range(
+            "epoch_rows",
+            self.epoch_rows.unwrap_or(1) as u64,
+            1,
+            u64::from(u32::MAX),
+        )?;
         if self.rungs.windows(2).any(|pair| pair[0] >= pair[1]) {
             let value = format!("{:?}", self.rungs);
-            return Err(SearchError::Config { field: "rungs", value, allowed: "rising numbers".to_owned() });
+            return Err(SearchError::Config {
+                field: "rungs",
+                value,
+                allowed: "rising numbers".to_owned(),
+            });
         }
         self.space.validate()
     }
@@ -123,12 +151,17 @@ impl SearchConfig {
     /// Every candidate that the search may ever start, so that the largest plan can be known before it begins.
     #[must_use]
     pub fn candidates(&self) -> Vec<Candidate> {
-        (0..self.max_candidates()).map(|id| self.candidate(CandidateId(u32::try_from(id).unwrap_or(u32::MAX)))).collect()
+        (0..self.max_candidates())
+            .map(|id| self.candidate(CandidateId(u32::try_from(id).unwrap_or(u32::MAX))))
+            .collect()
     }
 
     /// How the trial's candidate is trained up to the trial's rung.
     #[must_use]
     pub fn training(&self, spec: &TrialSpec) -> TrainConfig {
-        TrainConfig { epochs: spec.epochs_to, ..self.candidate(spec.candidate).training }
+        TrainConfig {
+            epochs: spec.epochs_to,
+            ..self.candidate(spec.candidate).training
+        }
     }
 }

@@ -82,7 +82,14 @@ impl TrialResult {
 
     fn scored(id: TrialId, best: &Evaluation, best_epoch: u32, epochs: u32) -> Self {
         let (score_micro, loss_micro) = (best.score_micro(), best.loss_micro());
-        Self { id, status: TrialStatus::Scored, score_micro, loss_micro, best_epoch, epochs }
+        Self {
+            id,
+            status: TrialStatus::Scored,
+            score_micro,
+            loss_micro,
+            best_epoch,
+            epochs,
+        }
     }
 
     /// Best first: by score, then by loss, then by number.
@@ -145,23 +152,43 @@ pub fn decide(
 }
 
 /// The results that decision `k` may see, best first.
-fn visible(config: &SearchConfig, k: TrialId, results: &[TrialResult]) -> Result<Vec<TrialResult>, SearchError> {
+fn visible(
+    config: &SearchConfig,
+    k: TrialId,
+    results: &[TrialResult],
+) -> Result<Vec<TrialResult>, SearchError> {
     let end = k.0.saturating_sub(config.window);
-    let mut visible: Vec<TrialResult> = results.iter().copied().filter(|result| result.id.0 < end).collect();
+    let mut visible: Vec<TrialResult> = results
+        .iter()
+        .copied()
+        .filter(|result| result.id.0 < end)
+        .collect();
     visible.sort_by_key(|result| result.id);
     for (wanted, result) in (0..end).zip(&visible) {
         match result.id.0.cmp(&wanted) {
             Ordering::Less => return Err(SearchError::TwoResults { trial: result.id }),
-            Ordering::Greater => return Err(SearchError::MissingResult { decision: k, missing: TrialId(wanted) }),
+            Ordering::Greater => {
+                return Err(SearchError::MissingResult {
+                    decision: k,
+                    missing: TrialId(wanted),
+                });
+            }
             Ordering::Equal => {}
         }
     }
     match u32::try_from(visible.len()) {
         Ok(count) if count == end => {}
         Ok(count) if count < end => {
-            return Err(SearchError::MissingResult { decision: k, missing: TrialId(count) });
+            return Err(SearchError::MissingResult {
+                decision: k,
+                missing: TrialId(count),
+            });
         }
-        _ => return Err(SearchError::TwoResults { trial: visible[end as usize].id }),
+        _ => {
+            return Err(SearchError::TwoResults {
+                trial: visible[end as usize].id,
+            });
+        }
     }
     visible.sort_by(TrialResult::ranking);
     Ok(visible)
@@ -174,8 +201,10 @@ fn promotable(
     visible: &[TrialResult],
     rung: usize,
 ) -> Option<TrialResult> {
-    let on_rung: Vec<&TrialResult> =
-        visible.iter().filter(|result| specs[result.id.0 as usize].rung as usize == rung).collect();
+    let on_rung: Vec<&TrialResult> = visible
+        .iter()
+        .filter(|result| specs[result.id.0 as usize].rung as usize == rung)
+        .collect();
     let quota = on_rung.len() / config.eta as usize;
     let has_gone_on = |result: &TrialResult| specs.iter().any(|spec| spec.from == Some(result.id));
     on_rung
@@ -189,7 +218,11 @@ fn new_candidate(config: &SearchConfig, k: TrialId, specs: &[TrialSpec], left: u
     let started = specs.iter().filter(|spec| spec.rung == 0).count();
     let first = config.rungs[0];
     // A candidate that could never go on would only spend epochs; before anything is visible nobody can know.
-    let could_go_on = config.rungs.get(1).is_none_or(|&second| u64::from(second) <= left) || k.0 <= config.window;
+    let could_go_on = config
+        .rungs
+        .get(1)
+        .is_none_or(|&second| u64::from(second) <= left)
+        || k.0 <= config.window;
     if left < u64::from(first) || !could_go_on || started >= config.max_candidates() {
         return Decision::Finished;
     }
@@ -204,7 +237,10 @@ fn new_candidate(config: &SearchConfig, k: TrialId, specs: &[TrialSpec], left: u
 }
 
 fn check_specs(config: &SearchConfig, k: TrialId, specs: &[TrialSpec]) -> Result<(), SearchError> {
-    let numbers = specs.iter().map(|spec| Some(spec.id)).chain(std::iter::once(None));
+    let numbers = specs
+        .iter()
+        .map(|spec| Some(spec.id))
+        .chain(std::iter::once(None));
     for (position, found) in numbers.enumerate() {
         let wanted = (position < k.0 as usize).then(|| TrialId(u32::try_from(position).unwrap_or(u32::MAX)));
         if found != wanted {
@@ -214,7 +250,11 @@ fn check_specs(config: &SearchConfig, k: TrialId, specs: &[TrialSpec]) -> Result
     }
     let rungs = config.rungs.len();
     match specs.iter().find(|spec| spec.rung as usize >= rungs) {
-        Some(spec) => Err(SearchError::UnknownRung { trial: spec.id, rung: spec.rung, rungs }),
+        Some(spec) => Err(SearchError::UnknownRung {
+            trial: spec.id,
+            rung: spec.rung,
+            rungs,
+        }),
         None => Ok(()),
     }
 }

@@ -48,12 +48,19 @@ pub fn select_final(
     config.validate()?;
     for spec in specs {
         match results.iter().filter(|result| result.id == spec.id).count() {
-            0 => return Err(SearchError::MissingResult { decision: spec.id, missing: spec.id }),
+            0 => {
+                return Err(SearchError::MissingResult {
+                    decision: spec.id,
+                    missing: spec.id,
+                });
+            }
             1 => {}
             _ => return Err(SearchError::TwoResults { trial: spec.id }),
         }
     }
-    let scored = results.iter().filter(|result| result.status == TrialStatus::Scored);
+    let scored = results
+        .iter()
+        .filter(|result| result.status == TrialStatus::Scored);
     let chosen = scored
         .filter_map(|result| Some((result, specs.iter().find(|spec| spec.id == result.id)?)))
         .min_by(|(a, _), (b, _)| a.ranking(b));
@@ -71,7 +78,9 @@ pub fn select_final(
 fn final_epochs(most: u32, result: &TrialResult) -> u32 {
     let (best, done) = (u64::from(result.best_epoch) + 1, u64::from(result.epochs.max(1)));
     let scaled = (u64::from(most) * best.min(done)).div_ceil(done);
-    u32::try_from(scaled).unwrap_or(most).clamp(most.div_ceil(2), most)
+    u32::try_from(scaled)
+        .unwrap_or(most)
+        .clamp(most.div_ceil(2), most)
 }
 
 impl SearchConfig {
@@ -81,13 +90,28 @@ impl SearchConfig {
         let candidate = self.candidate(chosen.candidate);
         let schedule = match candidate.training.schedule {
             Schedule::Constant => Schedule::Constant,
-            Schedule::Cosine { warmup_epochs, floor, .. } => {
+            Schedule::Cosine {
+                warmup_epochs, floor, ..
+            } => {
                 let warmup_epochs = warmup_epochs.min(chosen.epochs - 1);
-                Schedule::Cosine { epochs: chosen.epochs, warmup_epochs, floor }
+                Schedule::Cosine {
+                    epochs: chosen.epochs,
+                    warmup_epochs,
+                    floor,
+                }
             }
         };
-        let config = TrainConfig { epochs: chosen.epochs, schedule, patience: None, ..candidate.training };
+        let config = TrainConfig {
+            epochs: chosen.epochs,
+            schedule,
+            patience: None,
+            ..candidate.training
+        };
         let seed = Seed(self.seed.stream("search.final").rng().next_u64());
-        FinalTraining { architecture: candidate.architecture, config, seed }
+        FinalTraining {
+            architecture: candidate.architecture,
+            config,
+            seed,
+        }
     }
 }

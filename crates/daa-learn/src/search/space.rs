@@ -58,12 +58,21 @@ impl SearchSpace {
     /// The space for data of this kind.
     #[must_use]
     pub const fn new(train_rows: usize, input: InputShape, output: OutputHead) -> Self {
-        Self { input, output, train_rows, max_multiplications: if train_rows > 10_000 { 1_500_000 } else { 1_000_000 } }
+        Self {
+            input,
+            output,
+            train_rows,
+            max_multiplications: if train_rows > 10_000 { 1_500_000 } else { 1_000_000 },
+        }
     }
 
     pub(super) fn validate(&self) -> Result<(), SearchError> {
         let refuse = |field, value: String, allowed: &str| {
-            Err(SearchError::Config { field, value, allowed: allowed.to_owned() })
+            Err(SearchError::Config {
+                field,
+                value,
+                allowed: allowed.to_owned(),
+            })
         };
         if self.train_rows == 0 {
             return refuse("space.train_rows", "0".to_owned(), "at least 1");
@@ -80,24 +89,73 @@ impl SearchSpace {
     #[must_use]
     pub fn known_good(&self) -> Vec<Architecture> {
         let relu = Some(Activation::relu());
-        let dense = |units| Layer::Dense { units, activation: relu };
+        let dense = |units| Layer::Dense {
+            units,
+            activation: relu,
+        };
         let drop = |rate| Layer::Dropout { rate };
         let build = |layers| Architecture::new(self.input, layers, self.output);
         let perceptron = build(vec![dense(128), drop(0.2), dense(64)]);
         let Some(side) = self.image_side() else {
-            return vec![perceptron, build(vec![dense(64)]), build(vec![dense(32), dense(32)])];
+            return vec![
+                perceptron,
+                build(vec![dense(64)]),
+                build(vec![dense(32), dense(32)]),
+            ];
         };
-        let conv = |channels| Layer::Conv2d { channels, kernel: 3, stride: 1, padding: 1, activation: None };
+        let conv = |channels| Layer::Conv2d {
+            channels,
+            kernel: 3,
+            stride: 1,
+            padding: 1,
+            activation: None,
+        };
         let norm = || Layer::BatchNorm { activation: relu };
-        let pool = || Layer::Pool { kind: PoolKind::Max, kernel: 2, stride: 2 };
+        let pool = || Layer::Pool {
+            kind: PoolKind::Max,
+            kernel: 2,
+            stride: 2,
+        };
         if side <= 12 {
             let wide = vec![conv(16), norm(), conv(32), norm(), pool(), drop(0.2), dense(64)];
-            let fast = vec![conv(16), norm(), pool(), conv(32), norm(), pool(), drop(0.2), dense(64)];
+            let fast = vec![
+                conv(16),
+                norm(),
+                pool(),
+                conv(32),
+                norm(),
+                pool(),
+                drop(0.2),
+                dense(64),
+            ];
             return vec![build(wide), build(fast), perceptron];
         }
-        let strided = |channels, kernel| Layer::Conv2d { channels, kernel, stride: 2, padding: kernel / 2, activation: None };
-        let fast = vec![strided(16, 3), norm(), conv(32), norm(), pool(), drop(0.2), dense(128)];
-        let deep = vec![conv(8), norm(), pool(), conv(32), norm(), pool(), drop(0.2), dense(64)];
+        let strided = |channels, kernel| Layer::Conv2d {
+            channels,
+            kernel,
+            stride: 2,
+            padding: kernel / 2,
+            activation: None,
+        };
+        let fast = vec![
+            strided(16, 3),
+            norm(),
+            conv(32),
+            norm(),
+            pool(),
+            drop(0.2),
+            dense(128),
+        ];
+        let deep = vec![
+            conv(8),
+            norm(),
+            pool(),
+            conv(32),
+            norm(),
+            pool(),
+            drop(0.2),
+            dense(64),
+        ];
         let wide_perceptron = build(vec![dense(256), drop(0.2), dense(128)]);
         vec![build(fast), build(deep), wide_perceptron]
     }
@@ -113,7 +171,13 @@ impl SearchSpace {
         }
     }
 
-    pub(super) fn candidate(&self, id: CandidateId, seed: Seed, epochs: u32, epoch_rows: Option<usize>) -> Candidate {
+    pub(super) fn candidate(
+        &self,
+        id: CandidateId,
+        seed: Seed,
+        epochs: u32,
+        epoch_rows: Option<usize>,
+    ) -> Candidate {
         let stream = seed.stream("search.candidate").child(u64::from(id.0));
         let known = self.known_good();
         let (architecture, learning_rate, decay) = match known.get(id.0 as usize) {
@@ -124,10 +188,16 @@ impl SearchSpace {
                 let decay = [0.0, 1e-3, 1e-2, 5e-2][rng.below(4)];
                 let drawn = (1..=ATTEMPTS).map(|attempt| self.draw(&mut stream.child(attempt).rng()));
                 let fits = |network: &Architecture| {
-                    network.multiplications().is_ok_and(|count| count <= self.max_multiplications)
+                    network
+                        .multiplications()
+                        .is_ok_and(|count| count <= self.max_multiplications)
                 };
                 let fallback = || known[id.0 as usize % known.len()].clone();
-                ({ drawn }.find(fits).unwrap_or_else(fallback), learning_rate, decay)
+                (
+                    { drawn }.find(fits).unwrap_or_else(fallback),
+                    learning_rate,
+                    decay,
+                )
             }
         };
         let is_image = self.image_side().is_some();
@@ -136,11 +206,23 @@ impl SearchSpace {
             batch: self.batch(),
             epoch_rows,
             optimizer: Optimizer::adam_w(learning_rate, decay),
-            schedule: Schedule::Cosine { epochs, warmup_epochs: 0, floor: 0.01 },
+            schedule: Schedule::Cosine {
+                epochs,
+                warmup_epochs: 0,
+                floor: 0.01,
+            },
             patience: None,
-            augment: is_image.then_some(Augment { shift: 1, mirror: false }),
+            augment: is_image.then_some(Augment {
+                shift: 1,
+                mirror: false,
+            }),
         };
-        Candidate { id, architecture, training, seed: Seed(stream.child(u64::MAX).rng().next_u64()) }
+        Candidate {
+            id,
+            architecture,
+            training,
+            seed: Seed(stream.child(u64::MAX).rng().next_u64()),
+        }
     }
 
     const fn batch(&self) -> usize {
@@ -169,13 +251,18 @@ impl SearchSpace {
                 draw_blocks(rng, side, activation, &mut layers);
                 push_dropout(rng, &mut layers);
                 if rng.below(3) > 0 {
-                    layers.push(Layer::Dense { units: 32 << rng.below(3), activation });
+                    layers.push(Layer::Dense {
+                        units: 32 << rng.below(3),
+                        activation,
+                    });
                 }
             }
             _ => {
                 let mut units = 64 << rng.below(4);
                 for _ in 0..=rng.below(3) {
-                    push_normalized(&mut layers, is_normalized, activation, |activation| Layer::Dense { units, activation });
+                    push_normalized(&mut layers, is_normalized, activation, |activation| {
+                        Layer::Dense { units, activation }
+                    });
                     push_dropout(rng, &mut layers);
                     units = (units / 2).max(32);
                 }
@@ -195,7 +282,11 @@ fn draw_blocks(rng: &mut Rng, side: usize, activation: Option<Activation>, layer
         }
         let kernel = if side >= 12 && rng.below(3) == 0 { 5 } else { 3 };
         // A first convolution that steps by two makes large images cheap.
-        let stride = if block == 0 && side >= 16 && rng.below(2) == 1 { 2 } else { 1 };
+        let stride = if block == 0 && side >= 16 && rng.below(2) == 1 {
+            2
+        } else {
+            1
+        };
         for depth in 0..=rng.below(2) {
             let stride = if depth == 0 { stride } else { 1 };
             push_normalized(layers, is_normalized, activation, |activation| Layer::Conv2d {
@@ -206,7 +297,11 @@ fn draw_blocks(rng: &mut Rng, side: usize, activation: Option<Activation>, layer
                 activation,
             });
         }
-        layers.push(Layer::Pool { kind: PoolKind::Max, kernel: 2, stride: 2 });
+        layers.push(Layer::Pool {
+            kind: PoolKind::Max,
+            kernel: 2,
+            stride: 2,
+        });
         side = side.div_ceil(stride) / 2;
         channels *= 2;
     }

@@ -33,7 +33,14 @@ impl Augment {
 
     /// Copies one example into `target`, varied by the generator of `epoch` and `row`. Flat data are copied as they
     /// are.
-    pub(crate) fn copy(self, image: InputShape, source: &[f32], target: &mut [f32], epoch: &Stream, row: u32) {
+    pub(crate) fn copy(
+        self,
+        image: InputShape,
+        source: &[f32],
+        target: &mut [f32],
+        epoch: &Stream,
+        row: u32,
+    ) {
         let InputShape::Image { height, width, .. } = image else {
             target.copy_from_slice(source);
             return;
@@ -43,9 +50,13 @@ impl Augment {
         let (down, right) = (rng.below(span), rng.below(span));
         let is_mirrored = self.mirror && rng.next_u32() & 1 == 1;
         let clamp = |position: usize, offset: usize, length: usize| {
-            (position + offset).saturating_sub(self.shift as usize).min(length - 1)
+            (position + offset)
+                .saturating_sub(self.shift as usize)
+                .min(length - 1)
         };
-        let planes = source.chunks_exact(height * width).zip(target.chunks_exact_mut(height * width));
+        let planes = source
+            .chunks_exact(height * width)
+            .zip(target.chunks_exact_mut(height * width));
         for (from, to) in planes {
             for (y, line) in to.chunks_exact_mut(width).enumerate() {
                 let from = &from[clamp(y, down, height) * width..][..width];
@@ -68,7 +79,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const IMAGE: InputShape = InputShape::Image { channels: 2, height: 4, width: 5 };
+    const IMAGE: InputShape = InputShape::Image {
+        channels: 2,
+        height: 4,
+        width: 5,
+    };
 
     fn varied(augment: Augment, row: u32, epoch: u32) -> Vec<f32> {
         let source: Vec<f32> = (0..40_u8).map(f32::from).collect();
@@ -80,7 +95,17 @@ mod tests {
     #[test]
     fn no_shift_is_a_copy() {
         let source: Vec<f32> = (0..40_u8).map(f32::from).collect();
-        assert_eq!(varied(Augment { shift: 0, mirror: false }, 3, 0), source);
+        assert_eq!(
+            varied(
+                Augment {
+                    shift: 0,
+                    mirror: false
+                },
+                3,
+                0
+            ),
+            source
+        );
     }
 
     proptest! {

@@ -39,7 +39,10 @@ impl TrainState {
     /// # Errors
     /// When the folder cannot be written to.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
-        let bytes = self.to_bytes().map_err(|reason| CheckpointError::Header { path: path.to_owned(), reason })?;
+        let bytes = self.to_bytes().map_err(|reason| CheckpointError::Header {
+            path: path.to_owned(),
+            reason,
+        })?;
         Ok(tensors::write_atomically(path, &bytes)?)
     }
 
@@ -63,38 +66,67 @@ impl TrainState {
         };
         let body = serde_json::to_string(&body).map_err(|error| error.to_string())?;
         let best = self.best_parameters.iter().flatten().zip(&self.tensors);
-        let best_names: Vec<String> = best.clone().map(|(_, tensor)| format!("{BEST}{}", tensor.name)).collect();
+        let best_names: Vec<String> = best
+            .clone()
+            .map(|(_, tensor)| format!("{BEST}{}", tensor.name))
+            .collect();
         let mut all: Vec<TensorRef<'_>> = self
             .tensors
             .iter()
-            .map(|tensor| TensorRef { name: &tensor.name, shape: &tensor.shape, data: &tensor.data })
+            .map(|tensor| TensorRef {
+                name: &tensor.name,
+                shape: &tensor.shape,
+                data: &tensor.data,
+            })
             .collect();
-        all.extend(
-            best.zip(&best_names).map(|((data, tensor), name)| TensorRef { name, shape: &tensor.shape, data }),
-        );
+        all.extend(best.zip(&best_names).map(|((data, tensor), name)| TensorRef {
+            name,
+            shape: &tensor.shape,
+            data,
+        }));
         let digest = digest(&body, &all);
-        let header = Header { schema: CHECKPOINT_SCHEMA.to_owned(), digest, body };
+        let header = Header {
+            schema: CHECKPOINT_SCHEMA.to_owned(),
+            digest,
+            body,
+        };
         let header = serde_json::to_string(&header).map_err(|error| error.to_string())?;
         tensors::encode(&all, &header)
     }
 
     fn from_file(path: &Path, file: TensorFile) -> Result<Self, CheckpointError> {
-        let broken = |reason: String| CheckpointError::Header { path: path.to_owned(), reason };
-        let header: Header =
-            serde_json::from_str(&file.header).map_err(|error| broken(error.to_string()))?;
+        let broken = |reason: String| CheckpointError::Header {
+            path: path.to_owned(),
+            reason,
+        };
+        let header: Header = serde_json::from_str(&file.header).map_err(|error| broken(error.to_string()))?;
         if header.schema != CHECKPOINT_SCHEMA {
             let (path, found) = (path.to_owned(), header.schema);
-            return Err(CheckpointError::Schema { path, found, wanted: CHECKPOINT_SCHEMA });
+            return Err(CheckpointError::Schema {
+                path,
+                found,
+                wanted: CHECKPOINT_SCHEMA,
+            });
         }
         let mut named = file.tensors;
-        if digest(&header.body, &named.iter().map(TensorRef::from).collect::<Vec<_>>()) != header.digest {
-            return Err(CheckpointError::Digest { path: path.to_owned() });
+        if digest(
+            &header.body,
+            &named.iter().map(TensorRef::from).collect::<Vec<_>>(),
+        ) != header.digest
+        {
+            return Err(CheckpointError::Digest {
+                path: path.to_owned(),
+            });
         }
         let body: Body = serde_json::from_str(&header.body).map_err(|error| broken(error.to_string()))?;
         let mut take = |name: &str| {
             let at = named.iter().position(|tensor| tensor.name == name)?;
             let tensor = named.swap_remove(at);
-            Some(StateTensor { name: tensor.name, shape: tensor.shape, data: tensor.data })
+            Some(StateTensor {
+                name: tensor.name,
+                shape: tensor.shape,
+                data: tensor.data,
+            })
         };
         let mut state_tensors = Vec::with_capacity(body.order.len());
         for name in &body.order {
@@ -106,7 +138,9 @@ impl TrainState {
                 (body.order.iter().take(body.parameter_count))
                     .map(|name| {
                         let name = format!("{BEST}{name}");
-                        take(&name).map(|tensor| tensor.data).ok_or_else(|| broken(format!("tensor `{name}` is missing")))
+                        take(&name)
+                            .map(|tensor| tensor.data)
+                            .ok_or_else(|| broken(format!("tensor `{name}` is missing")))
                     })
                     .collect::<Result<_, _>>()?,
             ),
@@ -115,7 +149,13 @@ impl TrainState {
             return Err(broken(format!("tensor `{}` belongs to nothing", tensor.name)));
         }
         let parameter_count = body.parameter_count;
-        Ok(Self { identity: body.identity, cursor: body.cursor, tensors: state_tensors, parameter_count, best_parameters })
+        Ok(Self {
+            identity: body.identity,
+            cursor: body.cursor,
+            tensors: state_tensors,
+            parameter_count,
+            best_parameters,
+        })
     }
 }
 

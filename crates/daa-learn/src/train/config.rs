@@ -50,7 +50,13 @@ impl Optimizer {
     /// AdamW with the usual constants.
     #[must_use]
     pub const fn adam_w(learning_rate: f32, weight_decay: f32) -> Self {
-        Self::Adam { learning_rate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay }
+        Self::Adam {
+            learning_rate,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay,
+        }
     }
 
     /// Which update rule the plan must hold.
@@ -74,12 +80,23 @@ impl Optimizer {
     /// for weights, and for parameters that do not decay.
     pub(crate) fn hyper(self, factor: f64, step: u64) -> (Vec<f32>, Vec<f32>) {
         match self {
-            Self::Sgd { learning_rate, momentum, weight_decay, nesterov } => {
+            Self::Sgd {
+                learning_rate,
+                momentum,
+                weight_decay,
+                nesterov,
+            } => {
                 let rate = (f64::from(learning_rate) * factor) as f32;
                 let words = |decay: f32| vec![rate, momentum, decay, f32::from(u8::from(nesterov))];
                 (words(weight_decay), words(0.0))
             }
-            Self::Adam { learning_rate, beta1, beta2, epsilon, weight_decay } => {
+            Self::Adam {
+                learning_rate,
+                beta1,
+                beta2,
+                epsilon,
+                weight_decay,
+            } => {
                 let rate = (f64::from(learning_rate) * factor) as f32;
                 let time = i32::try_from(step.saturating_add(1)).unwrap_or(i32::MAX);
                 let correction = |beta: f32| (1.0 / (1.0 - f64::from(beta).powi(time))) as f32;
@@ -95,22 +112,56 @@ impl Optimizer {
             if is_allowed && value.is_finite() {
                 Ok(())
             } else {
-                Err(TrainError::Config { field, value: value.to_string(), allowed: allowed.to_owned() })
+                Err(TrainError::Config {
+                    field,
+                    value: value.to_string(),
+                    allowed: allowed.to_owned(),
+                })
             }
         };
         let share = "0 to below 1";
         let rate = self.learning_rate();
-        check("learning_rate", rate, "above 0 to 100", rate > 0.0 && rate <= 100.0)?;
+        check(
+            "learning_rate",
+            rate,
+            "above 0 to 100",
+            rate > 0.0 && rate <= 100.0,
+        )?;
         match self {
-            Self::Sgd { momentum, weight_decay, .. } => {
+            Self::Sgd {
+                momentum,
+                weight_decay,
+                ..
+            } => {
                 check("momentum", momentum, share, (0.0..1.0).contains(&momentum))?;
-                check("weight_decay", weight_decay, "0 to 1", (0.0..=1.0).contains(&weight_decay))
+                check(
+                    "weight_decay",
+                    weight_decay,
+                    "0 to 1",
+                    (0.0..=1.0).contains(&weight_decay),
+                )
             }
-            Self::Adam { beta1, beta2, epsilon, weight_decay, .. } => {
+            Self::Adam {
+                beta1,
+                beta2,
+                epsilon,
+                weight_decay,
+                ..
+            } => {
                 check("beta1", beta1, share, (0.0..1.0).contains(&beta1))?;
                 check("beta2", beta2, share, (0.0..1.0).contains(&beta2))?;
-                check("epsilon", epsilon, "above 0 to 1", epsilon > 0.0 && epsilon <= 1.0)?;
-                check("weight_decay", weight_decay, "0 to 1", (0.0..=1.0).contains(&weight_decay))
+                check(
+                    "epsilon",
+                    epsilon,
+                    "above 0 to 1",
+                    epsilon > 0.0 && epsilon <= 1.0,
+                )?;
+                check(
+                    "weight_decay",
+                    weight_decay,
+                    "0 to 1",
+                    (0.0..=1.0).contains(&weight_decay),
+                )
             }
         }
     }
@@ -141,9 +192,15 @@ impl Schedule {
     pub fn factor(self, step: u64, steps_per_epoch: u64) -> f64 {
         match self {
             Self::Constant => 1.0,
-            Self::Cosine { epochs, warmup_epochs, floor } => {
-                let (warmup, end) =
-                    (u64::from(warmup_epochs) * steps_per_epoch, u64::from(epochs) * steps_per_epoch);
+            Self::Cosine {
+                epochs,
+                warmup_epochs,
+                floor,
+            } => {
+                let (warmup, end) = (
+                    u64::from(warmup_epochs) * steps_per_epoch,
+                    u64::from(epochs) * steps_per_epoch,
+                );
                 if step < warmup {
                     return (step + 1) as f64 / warmup as f64;
                 }
@@ -155,15 +212,34 @@ impl Schedule {
     }
 
     fn validate(self) -> Result<(), TrainError> {
-        let Self::Cosine { epochs, warmup_epochs, floor } = self else {
+        let Self::Cosine {
+            epochs,
+            warmup_epochs,
+            floor,
+        } = self
+        else {
             return Ok(());
         };
-        let refuse = |field, value: String, allowed: String| Err(TrainError::Config { field, value, allowed });
+        let refuse = |field, value: String, allowed: String| {
+            Err(TrainError::Config {
+                field,
+                value,
+                allowed,
+            })
+        };
         if !(1..=MAX_EPOCHS).contains(&epochs) {
-            return refuse("schedule.epochs", epochs.to_string(), format!("1 to {MAX_EPOCHS}"));
+            return refuse(
+                "schedule.epochs",
+                epochs.to_string(),
+                format!("1 to {MAX_EPOCHS}"),
+            );
         }
         if warmup_epochs >= epochs {
-            return refuse("schedule.warmup_epochs", warmup_epochs.to_string(), format!("0 to {}", epochs - 1));
+            return refuse(
+                "schedule.warmup_epochs",
+                warmup_epochs.to_string(),
+                format!("0 to {}", epochs - 1),
+            );
         }
         if !(0.0..=1.0).contains(&floor) {
             return refuse("schedule.floor", floor.to_string(), "0 to 1".to_owned());
@@ -205,13 +281,21 @@ impl TrainConfig {
             if (1..=limit).contains(&value) {
                 Ok(())
             } else {
-                Err(TrainError::Config { field, value: value.to_string(), allowed: format!("1 to {limit}") })
+                Err(TrainError::Config {
+                    field,
+                    value: value.to_string(),
+                    allowed: format!("1 to {limit}"),
+                })
             }
         };
         range("epochs", self.epochs as usize, MAX_EPOCHS as usize)?;
         range("batch", self.batch, MAX_BATCH)?;
         range("epoch_rows", self.epoch_rows.unwrap_or(1), u32::MAX as usize)?;
-        range("patience", self.patience.unwrap_or(1) as usize, MAX_EPOCHS as usize)?;
+        range(
+            "patience",
+            self.patience.unwrap_or(1) as usize,
+            MAX_EPOCHS as usize,
+        )?;
         if let Some(augment) = self.augment {
             augment.validate()?;
         }

@@ -13,7 +13,10 @@ impl EpochOrder {
     #[must_use]
     pub fn new(rows: &[u32], seed: Seed, epoch: u32, limit: Option<usize>) -> Self {
         let mut rows = rows.to_vec();
-        seed.stream("order").child(u64::from(epoch)).rng().shuffle(&mut rows);
+        seed.stream("order")
+            .child(u64::from(epoch))
+            .rng()
+            .shuffle(&mut rows);
         rows.truncate(limit.unwrap_or(usize::MAX));
         Self { rows }
     }

@@ -22,12 +22,20 @@ impl PreparedData {
     pub fn new(dataset: Arc<Dataset>, train: Vec<u32>, validation: Vec<u32>) -> Result<Self, TrainError> {
         let rows = dataset.rows();
         if train.is_empty() {
-            return refuse("the number of training rows", "0".to_owned(), "at least 1".to_owned());
+            return refuse(
+                "the number of training rows",
+                "0".to_owned(),
+                "at least 1".to_owned(),
+            );
         }
         if let Some(row) = train.iter().chain(&validation).find(|&&row| row as usize >= rows) {
             return refuse("a row number", row.to_string(), format!("0 to {}", rows - 1));
         }
-        Ok(Self { dataset, train, validation })
+        Ok(Self {
+            dataset,
+            train,
+            validation,
+        })
     }
 
     /// The same data set, trained on the training and validation rows together, validated on none.
@@ -35,7 +43,11 @@ impl PreparedData {
     pub fn merged(&self) -> Self {
         let mut train = [self.train.as_slice(), &self.validation].concat();
         train.sort_unstable();
-        Self { dataset: Arc::clone(&self.dataset), train, validation: Vec::new() }
+        Self {
+            dataset: Arc::clone(&self.dataset),
+            train,
+            validation: Vec::new(),
+        }
     }
 
     /// The data set.
@@ -84,5 +96,9 @@ impl PreparedData {
 }
 
 fn refuse<T>(what: &str, found: String, wanted: String) -> Result<T, TrainError> {
-    Err(TrainError::Data { what: what.to_owned(), found, wanted })
+    Err(TrainError::Data {
+        what: what.to_owned(),
+        found,
+        wanted,
+    })
 }

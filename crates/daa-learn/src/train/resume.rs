@@ -28,7 +28,10 @@ fn identity(
     seed: Seed,
 ) -> Result<Identity, TrainError> {
     let digest = |text: &str| blake3::hash(text.as_bytes()).to_hex().to_string();
-    let without_end = TrainConfig { epochs: 1, ..config.clone() };
+    let without_end = TrainConfig {
+        epochs: 1,
+        ..config.clone()
+    };
     let text = serde_json::to_string(&without_end).map_err(|error| TrainError::Config {
         field: "configuration",
         value: error.to_string(),
@@ -48,13 +51,37 @@ fn identity(
 fn check_identity(state: &TrainState, wanted: &Identity) -> Result<(), TrainError> {
     let found = &state.identity;
     let pairs = [
-        ("the architecture's digest", found.architecture.clone(), wanted.architecture.clone()),
-        ("the batch size", found.batch.to_string(), wanted.batch.to_string()),
-        ("the optimizer", format!("{:?}", found.optimizer), format!("{:?}", wanted.optimizer)),
+        (
+            "the architecture's digest",
+            found.architecture.clone(),
+            wanted.architecture.clone(),
+        ),
+        (
+            "the batch size",
+            found.batch.to_string(),
+            wanted.batch.to_string(),
+        ),
+        (
+            "the optimizer",
+            format!("{:?}", found.optimizer),
+            format!("{:?}", wanted.optimizer),
+        ),
         ("the seed", found.seed.0.to_string(), wanted.seed.0.to_string()),
-        ("the configuration's digest", found.config.clone(), wanted.config.clone()),
-        ("the number of training rows", found.train_rows.to_string(), wanted.train_rows.to_string()),
-        ("the number of validation rows", found.validation_rows.to_string(), wanted.validation_rows.to_string()),
+        (
+            "the configuration's digest",
+            found.config.clone(),
+            wanted.config.clone(),
+        ),
+        (
+            "the number of training rows",
+            found.train_rows.to_string(),
+            wanted.train_rows.to_string(),
+        ),
+        (
+            "the number of validation rows",
+            found.validation_rows.to_string(),
+            wanted.validation_rows.to_string(),
+        ),
     ];
     match pairs.into_iter().find(|(_, found, wanted)| found != wanted) {
         Some((what, found, wanted)) => Err(TrainError::OtherTraining { what, found, wanted }),
@@ -67,10 +94,17 @@ fn check_layout(state: &TrainState, network: &Network, config: &TrainConfig) -> 
     let other = |what, found: String, wanted: String| Err(TrainError::OtherTraining { what, found, wanted });
     let wanted = layout(network);
     if state.tensors.len() != wanted.len() || state.parameter_count != network.parameters().len() {
-        return other("the number of tensors", state.tensors.len().to_string(), wanted.len().to_string());
+        return other(
+            "the number of tensors",
+            state.tensors.len().to_string(),
+            wanted.len().to_string(),
+        );
     }
     for (tensor, (name, shape)) in state.tensors.iter().zip(&wanted) {
-        if tensor.name != *name || tensor.shape != *shape || tensor.data.len() != shape.iter().product::<usize>() {
+        if tensor.name != *name
+            || tensor.shape != *shape
+            || tensor.data.len() != shape.iter().product::<usize>()
+        {
             let found = format!("{} {:?}", tensor.name, tensor.shape);
             return other("a tensor", found, format!("{name} {shape:?}"));
         }
@@ -78,21 +112,42 @@ fn check_layout(state: &TrainState, network: &Network, config: &TrainConfig) -> 
     let best = state.best_parameters.as_deref();
     if best.is_some() != state.cursor.best.is_some() {
         let is_there = |there: bool| if there { "there" } else { "missing" }.to_owned();
-        return other("the best weights", is_there(best.is_some()), is_there(state.cursor.best.is_some()));
+        return other(
+            "the best weights",
+            is_there(best.is_some()),
+            is_there(state.cursor.best.is_some()),
+        );
     }
     let fits = |data: &[Vec<f32>]| {
         data.len() == network.parameters().len()
-            && data.iter().zip(network.parameters()).all(|(data, (spec, _))| data.len() == spec.elements())
+            && data
+                .iter()
+                .zip(network.parameters())
+                .all(|(data, (spec, _))| data.len() == spec.elements())
     };
     if best.is_some_and(|best| !fits(best)) {
-        return other("the size of the best weights", "another".to_owned(), "the network's".to_owned());
+        return other(
+            "the size of the best weights",
+            "another".to_owned(),
+            "the network's".to_owned(),
+        );
     }
     check_position(state, config)
 }
 
 fn check_position(state: &TrainState, config: &TrainConfig) -> Result<(), TrainError> {
-    let Cursor { position, pending, history, is_diverged, .. } = &state.cursor;
-    let Identity { train_rows, validation_rows, .. } = state.identity;
+    let Cursor {
+        position,
+        pending,
+        history,
+        is_diverged,
+        ..
+    } = &state.cursor;
+    let Identity {
+        train_rows,
+        validation_rows,
+        ..
+    } = state.identity;
     let is_validating = position.stage == Stage::Validate;
     let steps = if is_validating {
         steps(validation_rows, None, config.batch)
@@ -104,9 +159,16 @@ fn check_position(state: &TrainState, config: &TrainConfig) -> Result<(), TrainE
     if is_within && pending.is_some() == is_validating && history.len() == position.epoch as usize {
         return Ok(());
     }
-    let found = format!("epoch {}, {:?} step {}", position.epoch, position.stage, position.step);
+    let found = format!(
+        "epoch {}, {:?} step {}",
+        position.epoch, position.stage, position.step
+    );
     let wanted = "one that its history leads to".to_owned();
-    Err(TrainError::OtherTraining { what: "the position", found, wanted })
+    Err(TrainError::OtherTraining {
+        what: "the position",
+        found,
+        wanted,
+    })
 }
 
 /// The state that a training starts from.
@@ -120,7 +182,11 @@ pub(super) fn fresh(
     let mut initial = init::initial(network.architecture(), seed)?.into_iter();
     let tensors = layout(network).into_iter().map(|(name, shape)| {
         let elements = shape.iter().product();
-        StateTensor { name, shape, data: initial.next().unwrap_or_else(|| vec![0.0; elements]) }
+        StateTensor {
+            name,
+            shape,
+            data: initial.next().unwrap_or_else(|| vec![0.0; elements]),
+        }
     });
     Ok(TrainState {
         identity,

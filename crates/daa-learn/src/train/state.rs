@@ -40,7 +40,9 @@ impl Evaluation {
     /// An integer, so that a ledger can carry it.
     #[must_use]
     pub fn score_micro(&self) -> i64 {
-        let score = self.accuracy.map_or_else(|| -f64::from(self.loss).sqrt(), f64::from);
+        let score = self
+            .accuracy
+            .map_or_else(|| -f64::from(self.loss).sqrt(), f64::from);
         micro(score)
     }
 
@@ -120,7 +122,11 @@ pub(crate) struct Cursor {
 impl Cursor {
     pub(crate) const fn start() -> Self {
         Self {
-            position: Position { epoch: 0, stage: Stage::Train, step: 0 },
+            position: Position {
+                epoch: 0,
+                stage: Stage::Train,
+                step: 0,
+            },
             pending: None,
             history: Vec::new(),
             best: None,
@@ -180,7 +186,11 @@ impl TrainState {
     #[must_use]
     pub fn best(&self) -> Option<Best> {
         let (epoch, validation) = self.cursor.best?;
-        Some(Best { epoch, validation, parameters: self.best_parameters.clone()? })
+        Some(Best {
+            epoch,
+            validation,
+            parameters: self.best_parameters.clone()?,
+        })
     }
 
     /// Epoch and validation result of the best epoch so far, without its weights.
@@ -192,7 +202,10 @@ impl TrainState {
     /// The parameters and running statistics after the last step, in the order of [`Network::parameters`].
     #[must_use]
     pub fn parameters(&self) -> Vec<Vec<f32>> {
-        self.tensors[..self.parameter_count].iter().map(|tensor| tensor.data.clone()).collect()
+        self.tensors[..self.parameter_count]
+            .iter()
+            .map(|tensor| tensor.data.clone())
+            .collect()
     }
 
     /// What training is for: the best weights by validation, or the last ones where nothing was validated.
@@ -204,10 +217,18 @@ impl TrainState {
 
 /// The tensors that a saved state of `network` must have: name and shape, in order.
 pub(crate) fn layout(network: &Network) -> Vec<(String, Vec<usize>)> {
-    let mut layout: Vec<_> =
-        network.parameters().iter().map(|(spec, _)| (spec.name.clone(), spec.shape.clone())).collect();
+    let mut layout: Vec<_> = network
+        .parameters()
+        .iter()
+        .map(|(spec, _)| (spec.name.clone(), spec.shape.clone()))
+        .collect();
     if let Some(training) = &network.training {
-        layout.extend(training.moments.iter().map(|(name, shape, _)| (name.clone(), shape.clone())));
+        layout.extend(
+            training
+                .moments
+                .iter()
+                .map(|(name, shape, _)| (name.clone(), shape.clone())),
+        );
         layout.push(("metrics.loss".to_owned(), vec![1]));
         if matches!(network.architecture().output, OutputHead::Classes { .. }) {
             layout.push(("metrics.hits".to_owned(), vec![1]));

@@ -1,8 +1,8 @@
 //! The training loop.
 
 use super::augment::epoch_stream;
-use super::config::TrainConfig;
 use super::buffer::BatchBuffer;
+use super::config::TrainConfig;
 use super::error::TrainError;
 use super::order::{EpochOrder, steps};
 use super::prepared::PreparedData;
@@ -74,7 +74,11 @@ impl Trainer {
         data.fits(network.architecture())?;
         if network.batch() != config.batch {
             let value = config.batch.to_string();
-            return Err(TrainError::Config { field: "batch", value, allowed: network.batch().to_string() });
+            return Err(TrainError::Config {
+                field: "batch",
+                value,
+                allowed: network.batch().to_string(),
+            });
         }
         let wanted = Purpose::Train(config.optimizer.kind());
         if network.purpose() != wanted {
@@ -85,7 +89,13 @@ impl Trainer {
             Some(state) => resume::check(state, &network, &data, &config, seed)?,
             None => resume::fresh(&network, &data, &config, seed)?,
         };
-        Ok(Self { network, data, config, seed, state })
+        Ok(Self {
+            network,
+            data,
+            config,
+            seed,
+            state,
+        })
     }
 
     /// The state after the last [`Trainer::run`], or the one training starts from.
@@ -172,8 +182,11 @@ impl Run<'_> {
 
     fn push(&mut self, session: &mut Session, tensors: &[StateTensor]) -> Result<(), TrainError> {
         let ids = tensor_ids(self.network);
-        let writes: Vec<_> =
-            ids.into_iter().zip(tensors).map(|(id, tensor)| (id, Data::F32(&tensor.data))).collect();
+        let writes: Vec<_> = ids
+            .into_iter()
+            .zip(tensors)
+            .map(|(id, tensor)| (id, Data::F32(&tensor.data)))
+            .collect();
         session.write(&writes)?;
         if self.cursor.position.stage == Stage::Train {
             self.set_all_weights(session)?;
@@ -199,8 +212,12 @@ impl Run<'_> {
             }
             let steps = self.steps_of_stage();
             let position = self.cursor.position;
-            let progress =
-                Progress { position, epochs: self.config.epochs, steps, history: &self.cursor.history };
+            let progress = Progress {
+                position,
+                epochs: self.config.epochs,
+                steps,
+                history: &self.cursor.history,
+            };
             if control(&progress) == Control::Yield {
                 return Ok(Outcome::Yielded);
             }
@@ -242,7 +259,11 @@ impl Run<'_> {
         if let Some(seed) = tensors.dropout_seed {
             inputs.push((seed, Data::U32(&dropout_key)));
         }
-        let phase = self.network.phases().train.expect("Trainer::new checks the purpose");
+        let phase = self
+            .network
+            .phases()
+            .train
+            .expect("Trainer::new checks the purpose");
         // Not waited for: an error of this step comes back with the next read, at the latest at the epoch's end.
         drop(session.run(phase, &inputs)?);
         Ok(())
@@ -259,7 +280,9 @@ impl Run<'_> {
         for (slot, row) in order.batch(step, self.config.batch).enumerate() {
             let target = self.batch.slot(slot);
             match self.config.augment {
-                Some(augment) => augment.copy(image, self.data.dataset().row(row as usize), target, &stream, row),
+                Some(augment) => {
+                    augment.copy(image, self.data.dataset().row(row as usize), target, &stream, row)
+                }
                 None => target.copy_from_slice(self.data.dataset().row(row as usize)),
             }
             self.batch.targets.set(slot, self.data.dataset().target(), row);
@@ -272,7 +295,9 @@ impl Run<'_> {
         for slot in 0..self.config.batch {
             // Rows behind the last one are the last one again, and weigh nothing.
             let row = rows[(start + slot).min(rows.len() - 1)];
-            self.batch.slot(slot).copy_from_slice(self.data.dataset().row(row as usize));
+            self.batch
+                .slot(slot)
+                .copy_from_slice(self.data.dataset().row(row as usize));
             self.batch.targets.set(slot, self.data.dataset().target(), row);
             self.batch.weights[slot] = f32::from(u8::from(start + slot < rows.len()));
         }
@@ -282,7 +307,11 @@ impl Run<'_> {
             (tensors.targets, self.batch.targets.data()),
             (tensors.weights, Data::F32(&self.batch.weights)),
         ];
-        let phase = self.network.phases().evaluate.expect("Trainer::new checks the purpose");
+        let phase = self
+            .network
+            .phases()
+            .evaluate
+            .expect("Trainer::new checks the purpose");
         drop(session.run(phase, &inputs)?);
         Ok(())
     }
@@ -323,11 +352,18 @@ impl Run<'_> {
         let zeros: Vec<_> = ids.iter().map(|&id| (id, Data::F32(&[0.0]))).collect();
         session.write(&zeros)?;
         let mean = |sum: &Vec<f32>| sum[0] / rows as f32;
-        Ok(Evaluation { loss: mean(&sums[0]), accuracy: sums.get(1).map(mean) })
+        Ok(Evaluation {
+            loss: mean(&sums[0]),
+            accuracy: sums.get(1).map(mean),
+        })
     }
 
     fn keep_if_better(&mut self, session: &mut Session, evaluation: Evaluation) -> Result<(), TrainError> {
-        if self.cursor.best.is_some_and(|(_, best)| !evaluation.is_better_than(&best)) {
+        if self
+            .cursor
+            .best
+            .is_some_and(|(_, best)| !evaluation.is_better_than(&best))
+        {
             return Ok(());
         }
         let ids: Vec<TensorId> = self.network.parameters().iter().map(|&(_, id)| id).collect();
@@ -338,7 +374,11 @@ impl Run<'_> {
 
     fn end_epoch(&mut self, train: Evaluation, validation: Option<Evaluation>) {
         let epoch = self.cursor.position.epoch;
-        self.cursor.history.push(EpochRecord { epoch, train, validation });
+        self.cursor.history.push(EpochRecord {
+            epoch,
+            train,
+            validation,
+        });
         self.cursor.position.epoch += 1;
         if let (Some(patience), Some((best, _))) = (self.config.patience, self.cursor.best) {
             self.cursor.is_stopped_early = epoch - best >= patience;
@@ -347,7 +387,10 @@ impl Run<'_> {
 }
 
 fn training(network: &Network) -> &crate::nn::compile::TrainingTensors {
-    network.training.as_ref().expect("Trainer::new checks the purpose")
+    network
+        .training
+        .as_ref()
+        .expect("Trainer::new checks the purpose")
 }
 
 /// The tensors of a state, in the order of [`super::state::layout`].
@@ -355,7 +398,11 @@ fn tensor_ids(network: &Network) -> Vec<TensorId> {
     let tensors = training(network);
     let parameters = network.parameters().iter().map(|&(_, id)| id);
     let moments = tensors.moments.iter().map(|&(_, _, id)| id);
-    parameters.chain(moments).chain([tensors.loss]).chain(tensors.hits).collect()
+    parameters
+        .chain(moments)
+        .chain([tensors.loss])
+        .chain(tensors.hits)
+        .collect()
 }
 
 #[cfg(test)]

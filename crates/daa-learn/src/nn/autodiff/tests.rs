@@ -33,7 +33,11 @@ impl Fixture {
     fn new(shapes: &[&[usize]], seed: u64, spread: f64, build: Build<'_>) -> Self {
         let mut graph = Graph::new();
         let parameters: Vec<TensorId> = (0..shapes.len())
-            .map(|index| graph.parameter(&format!("p{index}"), shapes[index]).expect("a fresh name"))
+            .map(|index| {
+                graph
+                    .parameter(&format!("p{index}"), shapes[index])
+                    .expect("a fresh name")
+            })
             .collect();
         let phase = graph.phase("check");
         let mut tape = Tape::new(&mut graph, parameters.clone());
@@ -41,39 +45,68 @@ impl Fixture {
         let shape = tape.graph().shape(y).to_vec();
         let c = tape.graph().input("c", &shape, DType::F32).expect("a fresh name");
         let gradients = tape.backward(&[(y, c)]).expect("gradients of recorded ops");
-        let gradients: Vec<TensorId> =
-            parameters.iter().map(|&id| gradients.of(id).expect("every parameter reaches y")).collect();
+        let gradients: Vec<TensorId> = parameters
+            .iter()
+            .map(|&id| gradients.of(id).expect("every parameter reaches y"))
+            .collect();
         for &id in gradients.iter().chain([&y]) {
             graph.output(id).expect("of this graph");
         }
         let mut rng = Seed(seed).stream("autodiff").rng();
         let mut draw = |shape: &[usize], spread: f64| -> Vec<f32> {
-            (0..shape.iter().product()).map(|_| (rng.normal() * spread) as f32).collect()
+            (0..shape.iter().product())
+                .map(|_| (rng.normal() * spread) as f32)
+                .collect()
         };
         let values: Vec<Vec<f32>> = shapes.iter().map(|shape| draw(shape, spread)).collect();
         let coefficients = draw(&shape, 1.0);
         let plan = Arc::new(Plan::compile(graph, &PlanOptions::default()).expect("a graph with ops"));
         let context = testing::context(1);
         let budget = plan.peak_bytes() + Bytes::ZERO;
-        let tenant =
-            context.tenant(TenantSpec { name: "check".to_owned(), budget, token: FencingToken(1) }).expect("room");
+        let tenant = context
+            .tenant(TenantSpec {
+                name: "check".to_owned(),
+                budget,
+                token: FencingToken(1),
+            })
+            .expect("room");
         let mut session = Session::load(&tenant, plan).expect("the budget is the peak");
-        session.write(&[(c, Data::F32(&coefficients))]).expect("c is an input");
+        session
+            .write(&[(c, Data::F32(&coefficients))])
+            .expect("c is an input");
         // The tenant's memory is wanted until the session ends.
         Box::leak(Box::new(tenant));
-        Self { session, phase, parameters, values, gradients, y, coefficients }
+        Self {
+            session,
+            phase,
+            parameters,
+            values,
+            gradients,
+            y,
+            coefficients,
+        }
     }
 
     fn write(&mut self) {
-        let writes: Vec<_> =
-            self.parameters.iter().zip(&self.values).map(|(&id, data)| (id, Data::F32(data))).collect();
+        let writes: Vec<_> = self
+            .parameters
+            .iter()
+            .zip(&self.values)
+            .map(|(&id, data)| (id, Data::F32(data)))
+            .collect();
         self.session.write(&writes).expect("parameters can be written");
     }
 
     fn loss(&mut self) -> f64 {
         self.write();
-        let y = self.session.run_and_read(self.phase, &[], &[self.y]).expect("runs");
-        y[0].iter().zip(&self.coefficients).map(|(&y, &c)| f64::from(y) * f64::from(c)).sum()
+        let y = self
+            .session
+            .run_and_read(self.phase, &[], &[self.y])
+            .expect("runs");
+        y[0].iter()
+            .zip(&self.coefficients)
+            .map(|(&y, &c)| f64::from(y) * f64::from(c))
+            .sum()
     }
 
     fn difference(&mut self, parameter: usize, element: usize, step: f32) -> f64 {
@@ -90,10 +123,15 @@ impl Fixture {
     /// Compares every element.
     fn check(&mut self, what: &str) {
         self.write();
-        let gradients = self.session.run_and_read(self.phase, &[], &self.gradients.clone()).expect("runs");
+        let gradients = self
+            .session
+            .run_and_read(self.phase, &[], &self.gradients.clone())
+            .expect("runs");
         let (mut compared, mut corners) = (0, 0);
         for (parameter, gradient) in gradients.iter().enumerate() {
-            let scale = gradient.iter().fold(1.0_f64, |scale, &g| scale.max(f64::from(g).abs()));
+            let scale = gradient
+                .iter()
+                .fold(1.0_f64, |scale, &g| scale.max(f64::from(g).abs()));
             for (element, &analytic) in gradient.iter().enumerate() {
                 let coarse = self.difference(parameter, element, 1e-2);
                 let fine = self.difference(parameter, element, 5e-3);
@@ -109,7 +147,10 @@ impl Fixture {
                 );
             }
         }
-        assert!(corners * 10 <= compared, "{what}: {corners} corners among {compared} smooth elements");
+        assert!(
+            corners * 10 <= compared,
+            "{what}: {corners} corners among {compared} smooth elements"
+        );
     }
 }
 
@@ -181,8 +222,13 @@ proptest! {
 #[test]
 fn every_activation() {
     for kind in ActivationKind::ALL {
-        let activation = Activation { kind, steepness: 0.75 };
-        check(kind.name(), &[&[6, 8]], 3, &|tape, p| tape.activation(p[0], activation));
+        let activation = Activation {
+            kind,
+            steepness: 0.75,
+        };
+        check(kind.name(), &[&[6, 8]], 3, &|tape, p| {
+            tape.activation(p[0], activation)
+        });
     }
 }
 
@@ -197,7 +243,14 @@ fn what_no_parameter_reaches_gets_no_gradient() {
     let mut tape = Tape::new(&mut graph, [w, b, apart]);
     let y = tape.linear(x, w, b, None).expect("fits");
     let gradients = tape.backward(&[(y, y)]).expect("fits");
-    assert!(gradients.of(w).is_some() && gradients.of(b).is_some(), "the layer's parameters have gradients");
+    assert!(
+        gradients.of(w).is_some() && gradients.of(b).is_some(),
+        "the layer's parameters have gradients"
+    );
     assert_eq!(gradients.of(x), None, "the input is not trained");
-    assert_eq!(gradients.of(apart), None, "a parameter that the loss does not see");
+    assert_eq!(
+        gradients.of(apart),
+        None,
+        "a parameter that the loss does not see"
+    );
 }

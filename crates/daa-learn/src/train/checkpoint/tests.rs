@@ -7,8 +7,15 @@ use proptest::prelude::*;
 use std::sync::Arc;
 
 fn state() -> TrainState {
-    let layers = vec![Layer::Dense { units: 4, activation: None }];
-    let architecture = Architecture::new(InputShape::Flat { features: 3 }, layers, OutputHead::Classes { count: 2 });
+    let layers = vec![Layer::Dense {
+        units: 4,
+        activation: None,
+    }];
+    let architecture = Architecture::new(
+        InputShape::Flat { features: 3 },
+        layers,
+        OutputHead::Classes { count: 2 },
+    );
     let network = Arc::new(compile(&architecture, 4, Purpose::Train(OptimizerKind::Adam)).expect("compiles"));
     let data = Arc::new(testing::classes(architecture.input, 2, 12, 4, 3));
     let config = TrainConfig {
@@ -23,7 +30,9 @@ fn state() -> TrainState {
     let mut trainer = Trainer::new(Arc::clone(&network), data, config, Seed(1), None).expect("fits");
     let context = testing::context(1);
     let (_tenant, mut session) = testing::session(&context, &network);
-    trainer.run(&mut session, &mut |_| crate::train::Control::Continue).expect("runs");
+    trainer
+        .run(&mut session, &mut |_| crate::train::Control::Continue)
+        .expect("runs");
     trainer.into_state()
 }
 
@@ -44,9 +53,15 @@ fn equal_states_are_equal_bytes_and_an_old_file_is_replaced_whole() {
 fn a_missing_folder_or_file_is_named() {
     let path = Path::new("/nowhere/at/all");
     let error = state().save(path).expect_err("no such folder").to_string();
-    assert!(error.contains("/nowhere/at/all") && error.contains("cannot be written"), "{error}");
+    assert!(
+        error.contains("/nowhere/at/all") && error.contains("cannot be written"),
+        "{error}"
+    );
     let error = TrainState::load(path).expect_err("no such file").to_string();
-    assert!(error.contains("/nowhere/at/all") && error.contains("cannot be read"), "{error}");
+    assert!(
+        error.contains("/nowhere/at/all") && error.contains("cannot be read"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -56,7 +71,10 @@ fn another_schema_and_another_version_are_named() {
     let mut file = tensors::decode(path, &bytes).expect("decodes");
     file.header = file.header.replace("daa.checkpoint/1", "daa.checkpoint/9");
     let error = TrainState::from_file(path, file).expect_err("another schema");
-    assert!(matches!(error, CheckpointError::Schema { ref found, .. } if found == "daa.checkpoint/9"), "{error}");
+    assert!(
+        matches!(error, CheckpointError::Schema { ref found, .. } if found == "daa.checkpoint/9"),
+        "{error}"
+    );
 }
 
 proptest! {
