@@ -1,20 +1,23 @@
 //! An agent: a task with a mailbox that claims work, asks for leases, and carries the work out under them.
 
+mod leases;
+
+pub(crate) use leases::LeasedJob;
+
 use crate::book::{Next, TrialBook, decision_digest};
-use crate::chain::{ChainClient, DEVICE, Signal};
+use crate::chain::ChainClient;
 use crate::config::Delays;
 use crate::device::SharedDevice;
 use crate::error::AgentError;
-use crate::events::{EventKind, LeaseEnd, Work};
-use crate::leg::{Leg, LegEnd, Rein};
+use crate::events::{EventKind, Work};
 use crate::order::{Order, StoredResult};
 use crate::recorder::Recorder;
 use crate::stop::StopHandle;
-use daa_base::{AgentId, Millis, Permille, Rng};
-use daa_coord::{Command, Digest, Lease, LedgerEvent, ResourceRequest, ShortText};
-use daa_gpu_core::ErrorClass;
+use daa_base::{AgentId, Bytes, Millis, Permille, Rng};
+use daa_coord::{Command, Digest, LedgerEvent};
 use daa_learn::search::{TrialResult, TrialSpec};
-use daa_learn::train::{Outcome, TrainState};
+use daa_learn::train::Outcome;
+use leases::Carried;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -29,9 +32,6 @@ const SAVE_EVERY: Duration = Duration::from_secs(10);
 /// Makes the order of a trial.
 pub(crate) type OrderMaker = dyn Fn(&TrialSpec) -> Result<Order, AgentError> + Send + Sync;
 
-/// Work on a lease that is not a training: runs on a blocking thread with the lease.
-pub(crate) type LeasedJob = dyn FnOnce(&Lease, &SharedDevice) -> Result<daa_base::Bytes, AgentError> + Send;
-
 /// What an agent can be given to do.
 pub(crate) enum Task {
     /// Claim and carry out trials until the search is over.
@@ -44,8 +44,8 @@ pub(crate) enum Task {
     /// Do something short under a lease of `bytes`. The job returns what it reserved at most.
     Leased {
         work: Work,
-        bytes: daa_base::Bytes,
-        job: Box<LeasedJob>,
+        bytes: Bytes,
+        job: Arc<LeasedJob>,
     },
 }
 
@@ -106,25 +106,6 @@ pub(crate) struct Agent {
     pub(crate) delays: Option<(Delays, Rng)>,
 }
 
-/// What became of one training.
-enum Carried {
-    Finished {
-        outcome: Outcome,
-        state: Box<TrainState>,
-    },
-    Stopped,
-}
-
-/// What became of one leg.
-enum Ended {
-    Finished {
-        outcome: Outcome,
-        state: Box<TrainState>,
-    },
-    /// Go on under another lease.
-    Again,
-}
-
 impl Agent {
     /// Starts the agent's task.
     pub(crate) fn spawn(mut self) -> AgentHandle {
@@ -144,7 +125,7 @@ impl Agent {
         match task {
             Task::Search { book, orders } => self.search(&book, &orders).await,
             Task::Train { order, decision } => self.train(&order, decision).await,
-            Task::Leased { work, bytes, job } => self.leased(work, bytes, job).await,
+            Task::Leased { work, bytes, job } => self.leased(work, bytes, &job).await,
         }
     }
 
@@ -294,326 +275,6 @@ impl Agent {
             outcome: "done".to_owned(),
         });
         Ok(TaskEnd::Done)
-    }
-
-    async fn leased(
-        &mut self,
-        work: Work,
-        bytes: daa_base::Bytes,
-        job: Box<LeasedJob>,
-    ) -> Result<TaskEnd, AgentError> {
-        let Some(lease) = self.acquire(work, bytes).await? else {
-            return Ok(TaskEnd::Stopped);
-        };
-        let (device, held) = (Arc::clone(&self.device), lease.clone());
-        let result = blocking("a leased job", move || job(&held, &device)).await;
-        let high_water = *result.as_ref().unwrap_or(&daa_base::Bytes::ZERO);
-        self.give_back(&lease, LeaseEnd::Released, high_water).await?;
-        result.map(|_| TaskEnd::Done)
-    }
-
-    /// Trains until the work is done or the run stops, under as many leases as it takes.
-    async fn carry_out(&mut self, order: &Arc<Order>) -> Result<Carried, AgentError> {
-        loop {
-            self.delay().await;
-            let Some(lease) = self.acquire(order.work, order.peak()).await? else {
-                return Ok(Carried::Stopped);
-            };
-            self.delay().await;
-            match self.under_lease(order, lease).await? {
-                Ended::Finished { outcome, state } => return Ok(Carried::Finished { outcome, state }),
-                Ended::Again => {}
-            }
-        }
-    }
-
-    /// Asks the ledger for a lease until it is granted; `None` when the run stops first.
-    async fn acquire(&mut self, work: Work, bytes: daa_base::Bytes) -> Result<Option<Lease>, AgentError> {
-        if self.stop.is_stopped() {
-            return Ok(None);
-        }
-        let request = ResourceRequest {
-            device: Some(DEVICE),
-            bytes,
-            share: self.share,
-            priority: 0,
-            hold: self.hold,
-            deadline: None,
-            purpose: ShortText::fitted(&work.to_string()),
-        };
-        self.recorder.emit(EventKind::LeaseRequested {
-            agent: self.id,
-            work,
-            bytes,
-            share: self.share,
-        });
-        let seq = self.client.submit(&Command::Request(request))?;
-        let stop = self.stop.clone();
-        let mut withdrawn = false;
-        loop {
-            let signals = tokio::select! {
-                signals = self.client.turn() => signals?,
-                _ = stop.stopped(), if !withdrawn => {
-                    withdrawn = true;
-                    let request = daa_coord::RequestId { agent: self.id, seq };
-                    self.client.submit(&Command::Cancel { request })?;
-                    continue;
-                }
-            };
-            for signal in signals {
-                match signal {
-                    Signal::Waiting {
-                        seq: of,
-                        ahead,
-                        reason,
-                    } if of == seq => {
-                        self.recorder.emit(EventKind::LeaseQueued {
-                            agent: self.id,
-                            work,
-                            ahead,
-                            reason,
-                        });
-                    }
-                    Signal::Answered { seq: of, event } if of == seq => {
-                        return self.granted(work, bytes, seq, event, withdrawn).await;
-                    }
-                    _ => {}
-                }
-            }
-        }
-    }
-
-    async fn granted(
-        &mut self,
-        work: Work,
-        bytes: daa_base::Bytes,
-        seq: u64,
-        event: Option<Box<LedgerEvent>>,
-        withdrawn: bool,
-    ) -> Result<Option<Lease>, AgentError> {
-        let agent = self.id;
-        let lease = match event.map(|event| *event) {
-            Some(LedgerEvent::LeaseGranted(lease)) => lease,
-            Some(LedgerEvent::RequestCancelled { .. }) => return Ok(None),
-            Some(other) => {
-                let reason = other.to_string();
-                self.recorder.emit(EventKind::LeaseRefused {
-                    agent,
-                    work,
-                    bytes,
-                    reason: reason.clone(),
-                });
-                return Err(AgentError::Refused { work, bytes, reason });
-            }
-            None => {
-                let request = daa_coord::RequestId { agent, seq };
-                let found =
-                    |ledger: &daa_coord::Ledger| ledger.leases().find(|l| l.request == request).cloned();
-                self.client.node().view(found).ok_or_else(|| {
-                    AgentError::internal("a lease", "its grant was missed and it has run out")
-                })?
-            }
-        };
-        let (id, token) = (lease.id, lease.token);
-        self.recorder.emit(EventKind::LeaseGranted {
-            agent,
-            work,
-            lease: id,
-            bytes: lease.bytes,
-            token,
-        });
-        if withdrawn {
-            self.give_back(&lease, LeaseEnd::Released, daa_base::Bytes::ZERO)
-                .await?;
-            return Ok(None);
-        }
-        Ok(Some(lease))
-    }
-
-    /// Trains under `lease` until the work is done, the lease ends, or the run stops.
-    async fn under_lease(&mut self, order: &Arc<Order>, mut lease: Lease) -> Result<Ended, AgentError> {
-        let device = Arc::clone(&self.device);
-        // Registered before the pool is asked, so that memory freed in between is not missed.
-        let freed = device.freed();
-        tokio::pin!(freed);
-        freed.as_mut().enable();
-        let context = device.context();
-        let rein = Arc::new(Rein::default());
-        let leg = Leg {
-            agent: self.id,
-            order: Arc::clone(order),
-            lease: lease.clone(),
-            context: context.clone(),
-            recorder: Arc::clone(&self.recorder),
-            rein: Arc::clone(&rein),
-        };
-        let running = tokio::task::spawn_blocking(move || leg.run());
-        let (end, lease_end, why) = self.watch(running, &mut lease, &rein).await?;
-        device.memory_freed();
-        let LegEnd { outcome, high_water } = end;
-        let finished = matches!(&outcome, Ok((outcome, _)) if *outcome != Outcome::Yielded);
-        let lease_end = match lease_end {
-            Some(over) => over,
-            None if finished || outcome.is_err() => LeaseEnd::Released,
-            None => LeaseEnd::Yielded,
-        };
-        self.give_back(&lease, lease_end, high_water).await?;
-        match outcome {
-            Ok((Outcome::Yielded, state)) => {
-                let (agent, work) = (self.id, order.work);
-                let position = state.position();
-                let (epoch, step) = (position.epoch, u64::from(position.step));
-                self.recorder.emit(EventKind::WorkYielded {
-                    agent,
-                    work,
-                    epoch,
-                    step,
-                    reason: why,
-                });
-                Ok(Ended::Again)
-            }
-            Ok((outcome, state)) => Ok(Ended::Finished {
-                outcome,
-                state: Box::new(state),
-            }),
-            Err(error) => {
-                let patience = self.patience;
-                match error.gpu() {
-                    // The memory of a lease that has ended comes back at its holder's next step boundary.
-                    Some(ErrorClass::OutOfMemory) if tokio::time::timeout(patience, freed).await.is_ok() => {}
-                    Some(
-                        ErrorClass::DeviceLost
-                        | ErrorClass::OutOfMemory
-                        | ErrorClass::Internal
-                        | ErrorClass::Timeout,
-                    ) if context.info().class != daa_gpu_core::DeviceClass::Host => {
-                        self.fall_back(&context, &error)?;
-                    }
-                    _ => return Err(error),
-                }
-                Ok(Ended::Again)
-            }
-        }
-    }
-
-    /// Waits for the leg to end; meanwhile prolongs the lease, and pulls the rein when it cannot be prolonged.
-    async fn watch(
-        &mut self,
-        mut running: JoinHandle<LegEnd>,
-        lease: &mut Lease,
-        rein: &Rein,
-    ) -> Result<(LegEnd, Option<LeaseEnd>, String), AgentError> {
-        let stop = self.stop.clone();
-        let mut why = String::new();
-        let mut over = None;
-        let mut renewal = None;
-        let third = Duration::from_millis((self.hold.get() / 3).max(1));
-        let mut renew = tokio::time::interval_at(tokio::time::Instant::now() + third, third);
-        renew.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut save = tokio::time::interval_at(tokio::time::Instant::now() + SAVE_EVERY, SAVE_EVERY);
-        save.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                end = &mut running => {
-                    let end = end.map_err(|error| AgentError::internal("a training thread", error))?;
-                    return Ok((end, over, why));
-                }
-                _ = renew.tick(), if renewal.is_none() && why.is_empty() => {
-                    let (id, token, hold) = (lease.id, lease.token, self.hold);
-                    renewal = Some(self.client.submit(&Command::Renew { lease: id, token, hold })?);
-                }
-                _ = save.tick() => rein.save(),
-                reason = stop.stopped(), if why.is_empty() => {
-                    why = reason;
-                    rein.leave();
-                }
-                signals = self.client.turn() => for signal in signals? {
-                    if let Some(reason) = self.lease_signal(signal, lease, &mut renewal, &mut over) {
-                        why = reason;
-                        rein.leave();
-                    }
-                },
-            }
-        }
-    }
-
-    /// What a signal means for the lease: a reason to leave, or nothing.
-    fn lease_signal(
-        &self,
-        signal: Signal,
-        lease: &mut Lease,
-        renewal: &mut Option<u64>,
-        over: &mut Option<LeaseEnd>,
-    ) -> Option<String> {
-        match signal {
-            Signal::Answered { seq, event } if *renewal == Some(seq) => {
-                *renewal = None;
-                match event.as_deref() {
-                    Some(LedgerEvent::LeaseRenewed { until, .. }) => {
-                        lease.expires = *until;
-                        None
-                    }
-                    Some(LedgerEvent::RenewRefused { reason, .. }) => Some(reason.to_string()),
-                    _ => None,
-                }
-            }
-            Signal::Event(LedgerEvent::LeaseExpired { lease: ended }) if ended.id == lease.id => {
-                *over = Some(LeaseEnd::Expired);
-                Some("the lease has run out".to_owned())
-            }
-            Signal::Event(LedgerEvent::LeaseRevoked {
-                lease: ended, reason, ..
-            }) if ended.id == lease.id => {
-                *over = Some(LeaseEnd::Revoked);
-                Some(format!("the lease was revoked: {reason}"))
-            }
-            Signal::Resynced if self.client.node().view(|ledger| ledger.lease(lease.id).is_none()) => {
-                *over = Some(LeaseEnd::Expired);
-                Some("the lease has ended".to_owned())
-            }
-            _ => None,
-        }
-    }
-
-    /// Gives a lease back, unless it has ended already.
-    async fn give_back(
-        &mut self,
-        lease: &Lease,
-        end: LeaseEnd,
-        high_water: daa_base::Bytes,
-    ) -> Result<(), AgentError> {
-        if matches!(end, LeaseEnd::Released | LeaseEnd::Yielded) {
-            // Rejected when it ran out in the same moment, which is as good.
-            self.client
-                .call(&Command::Release {
-                    lease: lease.id,
-                    token: lease.token,
-                })
-                .await?;
-        }
-        let (agent, id, bytes) = (self.id, lease.id, lease.bytes);
-        self.recorder.emit(EventKind::LeaseEnded {
-            agent,
-            lease: id,
-            end,
-            bytes,
-            high_water,
-        });
-        Ok(())
-    }
-
-    fn fall_back(
-        &self,
-        context: &daa_gpu_core::ComputeContext,
-        error: &AgentError,
-    ) -> Result<(), AgentError> {
-        if let Some(fallback) = self.device.fall_back(context)? {
-            self.recorder.emit(EventKind::DeviceFailed {
-                error: error.to_string(),
-                fallback,
-            });
-        }
-        Ok(())
     }
 
     /// Waits until something happens in the ledger, or the run stops.

@@ -29,6 +29,7 @@ pub(crate) struct Chain {
     sequencer: Arc<Sequencer>,
     clock: Arc<dyn Clock>,
     seed: Seed,
+    resubmit_after: Millis,
 }
 
 impl Chain {
@@ -66,6 +67,8 @@ impl Chain {
             sequencer,
             clock,
             seed,
+            // A log that loses commands on purpose should not make tests wait for seconds.
+            resubmit_after: Millis(if schedule.delays.is_some() { 10 } else { 250 }),
         };
         chain.register(operator, schedule, capacity).await?;
         Ok(chain)
@@ -118,7 +121,7 @@ impl Chain {
             .node
             .view(|ledger| (ledger.chain_id(), ledger.next_seq(agent).unwrap_or(0)));
         let config = OutboxConfig {
-            resubmit_after: Millis(250),
+            resubmit_after: self.resubmit_after,
             max_backoff: Millis(2_000),
             ..Default::default()
         };

@@ -59,15 +59,15 @@ pub(crate) struct Leg {
 
 /// How a leg ended.
 #[derive(Debug)]
-pub(crate) struct LegEnd {
-    pub(crate) outcome: Result<(Outcome, TrainState), AgentError>,
+pub(crate) struct LegEnd<T> {
+    pub(crate) outcome: Result<T, AgentError>,
     /// The most that was reserved under the lease.
     pub(crate) high_water: Bytes,
 }
 
 impl Leg {
     /// Runs until the work is done, or until the rein is pulled. All memory is back in the pool when it returns.
-    pub(crate) fn run(self) -> LegEnd {
+    pub(crate) fn run(self) -> LegEnd<(Outcome, TrainState)> {
         let spec = TenantSpec {
             name: format!("{} {}", self.agent, self.order.work),
             budget: self.lease.bytes,
@@ -97,10 +97,13 @@ impl Leg {
         let mut trainer = Trainer::new(network, data, order.config.clone(), order.seed, start)?;
         let mut session = Session::load(tenant, Arc::clone(order.network.plan()))?;
         self.recorder.memory(&self.context.pool_report());
+        let mut steps = 0_u64;
         loop {
             let outcome = trainer.run(&mut session, &mut |progress| {
                 self.tell(progress.history, &mut told);
-                if self.rein.is_pulled() {
+                // At least one step per leg, so that work gets on under the shortest of leases.
+                steps += 1;
+                if steps > 1 && self.rein.is_pulled() {
                     Control::Yield
                 } else {
                     Control::Continue

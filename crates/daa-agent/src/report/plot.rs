@@ -306,9 +306,8 @@ mod tests {
             "{ticks:?}"
         );
         assert_eq!(Axis::over([1.0, 3.0], 0.0, 1.0, true).ticks(), [1.0, 2.0, 3.0]);
-        assert_eq!(
+        assert!(
             Axis::over([5.0], 0.0, 1.0, false).ticks().len() > 1,
-            true,
             "one value still has an axis"
         );
     }

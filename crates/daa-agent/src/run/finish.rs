@@ -16,7 +16,7 @@ use crate::stop::StopHandle;
 use crate::summary::{BestSummary, Summary, SummaryInput};
 use daa_base::{Bytes, Timestamp};
 use daa_coord::Lease;
-use daa_gpu_core::TenantSpec;
+use daa_gpu_core::{ComputeContext, TenantSpec};
 use daa_learn::data::Target;
 use daa_learn::model::{Model, Predictor, TrainingSummary};
 use daa_learn::search::{FinalSpec, select_final};
@@ -145,15 +145,14 @@ impl Finish<'_> {
             Arc::clone(&dataset),
             Arc::clone(self.recorder),
         );
-        let job = move |lease: &Lease, device: &SharedDevice| -> Result<Bytes, AgentError> {
-            let context = device.context();
+        let job = move |lease: &Lease, context: &ComputeContext| -> Result<Bytes, AgentError> {
             let spec = TenantSpec {
                 name: "test".to_owned(),
                 budget: lease.bytes,
                 token: lease.token,
             };
             let tenant = context.tenant(spec)?;
-            let mut predictor = Predictor::load(&model, network, &tenant)?;
+            let mut predictor = Predictor::load(&model, Arc::clone(&network), &tenant)?;
             recorder.memory(&context.pool_report());
             let predictions = predictor.predict_rows(&scored, &rows)?;
             let measured = predictions.score(scored.target(), &rows);
@@ -166,7 +165,7 @@ impl Finish<'_> {
         let task = Task::Leased {
             work: Work::Test,
             bytes,
-            job: Box::new(job),
+            job: Arc::new(job),
         };
         if agent.give(task).await? == TaskEnd::Stopped {
             return Ok(None);

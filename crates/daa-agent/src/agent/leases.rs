@@ -1,0 +1,371 @@
+//! How an agent gets a lease, works under it, and gives it back on every way out.
+
+use super::{Agent, SAVE_EVERY, TaskEnd};
+use crate::chain::{DEVICE, Signal};
+use crate::error::AgentError;
+use crate::events::{EventKind, LeaseEnd, Work};
+use crate::leg::{Leg, LegEnd, Rein};
+use crate::order::Order;
+use daa_base::Bytes;
+use daa_coord::{Command, Lease, LedgerEvent, RequestId, ResourceRequest, ShortText};
+use daa_gpu_core::{ComputeContext, DeviceClass, ErrorClass};
+use daa_learn::train::{Outcome, TrainState};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+
+/// Something short that is done under a lease. Returns what it reserved at most. Called again, under a new lease, when
+/// the device failed.
+pub(crate) type LeasedJob = dyn Fn(&Lease, &ComputeContext) -> Result<Bytes, AgentError> + Send + Sync;
+
+/// What became of one training.
+#[derive(Debug)]
+pub(super) enum Carried {
+    Finished {
+        outcome: Outcome,
+        state: Box<TrainState>,
+    },
+    Stopped,
+}
+
+/// What became of one lease.
+struct Held<T> {
+    outcome: Result<T, AgentError>,
+    /// Why the work was asked to leave, if it was.
+    why: String,
+}
+
+impl Agent {
+    /// Trains until the work is done or the run stops, under as many leases as it takes.
+    pub(super) async fn carry_out(&mut self, order: &Arc<Order>) -> Result<Carried, AgentError> {
+        loop {
+            self.delay().await;
+            let Some(lease) = self.acquire(order.work, order.peak()).await? else {
+                return Ok(Carried::Stopped);
+            };
+            self.delay().await;
+            let rein = Arc::new(Rein::default());
+            let (agent, recorder) = (self.id, Arc::clone(&self.recorder));
+            let (order_of_leg, rein_of_leg) = (Arc::clone(order), Arc::clone(&rein));
+            let job = move |lease, context| {
+                Leg {
+                    agent,
+                    order: order_of_leg,
+                    lease,
+                    context,
+                    recorder,
+                    rein: rein_of_leg,
+                }
+                .run()
+            };
+            let is_done = |(outcome, _): &(Outcome, TrainState)| *outcome != Outcome::Yielded;
+            let Some(Held { outcome, why }) = self.hold(lease, &rein, job, is_done).await? else {
+                continue;
+            };
+            match outcome? {
+                (Outcome::Yielded, state) => {
+                    let position = state.position();
+                    self.recorder.emit(EventKind::WorkYielded {
+                        agent,
+                        work: order.work,
+                        epoch: position.epoch,
+                        step: u64::from(position.step),
+                        reason: why,
+                    });
+                }
+                (outcome, state) => {
+                    return Ok(Carried::Finished {
+                        outcome,
+                        state: Box::new(state),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Does `job` under a lease of `bytes`.
+    pub(super) async fn leased(
+        &mut self,
+        work: Work,
+        bytes: Bytes,
+        job: &Arc<LeasedJob>,
+    ) -> Result<TaskEnd, AgentError> {
+        loop {
+            let Some(lease) = self.acquire(work, bytes).await? else {
+                return Ok(TaskEnd::Stopped);
+            };
+            let job = Arc::clone(job);
+            let leg = move |lease: Lease, context: ComputeContext| {
+                let outcome = job(&lease, &context);
+                LegEnd {
+                    high_water: *outcome.as_ref().unwrap_or(&Bytes::ZERO),
+                    outcome,
+                }
+            };
+            let held = self.hold(lease, &Arc::default(), leg, |_| true).await?;
+            if let Some(held) = held {
+                return held.outcome.map(|_| TaskEnd::Done);
+            }
+        }
+    }
+
+    /// Asks the ledger for a lease until it is granted; `None` when the run stops first.
+    async fn acquire(&mut self, work: Work, bytes: Bytes) -> Result<Option<Lease>, AgentError> {
+        if self.stop.is_stopped() {
+            return Ok(None);
+        }
+        let request = ResourceRequest {
+            device: Some(DEVICE),
+            bytes,
+            share: self.share,
+            priority: 0,
+            hold: self.hold,
+            deadline: None,
+            purpose: ShortText::fitted(&work.to_string()),
+        };
+        let (agent, share) = (self.id, self.share);
+        self.recorder.emit(EventKind::LeaseRequested {
+            agent,
+            work,
+            bytes,
+            share,
+        });
+        let seq = self.client.submit(&Command::Request(request))?;
+        let stop = self.stop.clone();
+        let mut withdrawn = false;
+        loop {
+            let signals = tokio::select! {
+                signals = self.client.turn() => signals?,
+                _ = stop.stopped(), if !withdrawn => {
+                    withdrawn = true;
+                    self.client.submit(&Command::Cancel { request: RequestId { agent, seq } })?;
+                    continue;
+                }
+            };
+            for signal in signals {
+                match signal {
+                    Signal::Waiting {
+                        seq: of,
+                        ahead,
+                        reason,
+                    } if of == seq => {
+                        self.recorder.emit(EventKind::LeaseQueued {
+                            agent,
+                            work,
+                            ahead,
+                            reason,
+                        });
+                    }
+                    Signal::Answered { seq: of, event } if of == seq => {
+                        let Some(lease) = self.granted(work, bytes, seq, event.map(|event| *event))? else {
+                            return Ok(None);
+                        };
+                        if !withdrawn {
+                            return Ok(Some(lease));
+                        }
+                        self.give_back(&lease, LeaseEnd::Released, Bytes::ZERO).await?;
+                        return Ok(None);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// The lease that `event` grants to request `seq`; `None` when the request was withdrawn.
+    fn granted(
+        &self,
+        work: Work,
+        bytes: Bytes,
+        seq: u64,
+        event: Option<LedgerEvent>,
+    ) -> Result<Option<Lease>, AgentError> {
+        let agent = self.id;
+        let lease = match event {
+            Some(LedgerEvent::LeaseGranted(lease)) => lease,
+            Some(LedgerEvent::RequestCancelled { .. }) => return Ok(None),
+            Some(other) => {
+                let reason = other.to_string();
+                self.recorder.emit(EventKind::LeaseRefused {
+                    agent,
+                    work,
+                    bytes,
+                    reason: reason.clone(),
+                });
+                return Err(AgentError::Refused { work, bytes, reason });
+            }
+            None => {
+                let request = RequestId { agent, seq };
+                let found = self
+                    .client
+                    .node()
+                    .view(|ledger| ledger.leases().find(|l| l.request == request).cloned());
+                found.ok_or_else(|| {
+                    AgentError::internal("a lease", "its grant was missed and it has run out")
+                })?
+            }
+        };
+        let (id, token) = (lease.id, lease.token);
+        self.recorder.emit(EventKind::LeaseGranted {
+            agent,
+            work,
+            lease: id,
+            bytes: lease.bytes,
+            token,
+        });
+        Ok(Some(lease))
+    }
+
+    /// Runs `job` under `lease` and gives the lease back, whatever happens. `None` when the device failed or was full
+    /// and the work has to be done again under another lease.
+    async fn hold<T: Send + 'static>(
+        &mut self,
+        mut lease: Lease,
+        rein: &Rein,
+        job: impl FnOnce(Lease, ComputeContext) -> LegEnd<T> + Send + 'static,
+        is_done: impl Fn(&T) -> bool,
+    ) -> Result<Option<Held<T>>, AgentError> {
+        let device = Arc::clone(&self.device);
+        // Registered before the pool is asked, so that memory freed in between is not missed.
+        let freed = device.freed();
+        tokio::pin!(freed);
+        freed.as_mut().enable();
+        let context = device.context();
+        let (held, of_job) = (lease.clone(), context.clone());
+        let running = tokio::task::spawn_blocking(move || job(held, of_job));
+        let (LegEnd { outcome, high_water }, over, why) = self.watch(running, &mut lease, rein).await?;
+        device.memory_freed();
+        let is_left = matches!(&outcome, Ok(result) if !is_done(result));
+        let end = over.unwrap_or(if is_left {
+            LeaseEnd::Yielded
+        } else {
+            LeaseEnd::Released
+        });
+        self.give_back(&lease, end, high_water).await?;
+        let Err(error) = &outcome else {
+            return Ok(Some(Held { outcome, why }));
+        };
+        let is_gpu = context.info().class != DeviceClass::Host;
+        match error.gpu() {
+            // The memory of a lease that ran out comes back at its holder's next step boundary.
+            Some(ErrorClass::OutOfMemory) if tokio::time::timeout(self.patience, freed).await.is_ok() => {
+                Ok(None)
+            }
+            Some(ErrorClass::Validation) | None => Ok(Some(Held { outcome, why })),
+            Some(_) if is_gpu => {
+                if let Some(fallback) = device.fall_back(&context)? {
+                    self.recorder.emit(EventKind::DeviceFailed {
+                        error: error.to_string(),
+                        fallback,
+                    });
+                }
+                Ok(None)
+            }
+            Some(_) => Ok(Some(Held { outcome, why })),
+        }
+    }
+
+    /// Waits for a job to end; meanwhile prolongs the lease, and pulls the rein when it cannot be prolonged. Returns
+    /// the job's end, how the ledger ended the lease if it did, and why the rein was pulled.
+    async fn watch<T>(
+        &mut self,
+        mut running: JoinHandle<LegEnd<T>>,
+        lease: &mut Lease,
+        rein: &Rein,
+    ) -> Result<(LegEnd<T>, Option<LeaseEnd>, String), AgentError> {
+        let stop = self.stop.clone();
+        let (mut why, mut over, mut renewal) = (String::new(), None, None);
+        let mut renew = every(Duration::from_millis((self.hold.get() / 3).max(1)));
+        let mut save = every(SAVE_EVERY);
+        loop {
+            tokio::select! {
+                end = &mut running => {
+                    let end = end.map_err(|error| AgentError::internal("a training thread", error))?;
+                    return Ok((end, over, why));
+                }
+                _ = renew.tick(), if renewal.is_none() && why.is_empty() => {
+                    let (id, token, hold) = (lease.id, lease.token, self.hold);
+                    renewal = Some(self.client.submit(&Command::Renew { lease: id, token, hold })?);
+                }
+                _ = save.tick() => rein.save(),
+                reason = stop.stopped(), if why.is_empty() => {
+                    why = reason;
+                    rein.leave();
+                }
+                signals = self.client.turn() => for signal in signals? {
+                    if let Some(reason) = self.lease_signal(signal, lease, &mut renewal, &mut over) {
+                        why = reason;
+                        rein.leave();
+                    }
+                },
+            }
+        }
+    }
+
+    /// What a signal means for the lease: a reason to leave, or nothing.
+    fn lease_signal(
+        &self,
+        signal: Signal,
+        lease: &mut Lease,
+        renewal: &mut Option<u64>,
+        over: &mut Option<LeaseEnd>,
+    ) -> Option<String> {
+        match signal {
+            Signal::Answered { seq, event } if *renewal == Some(seq) => {
+                *renewal = None;
+                match event.as_deref() {
+                    Some(LedgerEvent::LeaseRenewed { until, .. }) => {
+                        lease.expires = *until;
+                        None
+                    }
+                    Some(LedgerEvent::RenewRefused { reason, .. }) => Some(reason.to_string()),
+                    _ => None,
+                }
+            }
+            Signal::Event(LedgerEvent::LeaseExpired { lease: ended }) if ended.id == lease.id => {
+                *over = Some(LeaseEnd::Expired);
+                Some("the lease has run out".to_owned())
+            }
+            Signal::Event(LedgerEvent::LeaseRevoked {
+                lease: ended, reason, ..
+            }) if ended.id == lease.id => {
+                *over = Some(LeaseEnd::Revoked);
+                Some(format!("the lease was revoked: {reason}"))
+            }
+            Signal::Resynced if self.client.node().view(|ledger| ledger.lease(lease.id).is_none()) => {
+                *over = Some(LeaseEnd::Expired);
+                Some("the lease has ended".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// Gives a lease back, unless the ledger has ended it.
+    async fn give_back(&mut self, lease: &Lease, end: LeaseEnd, high_water: Bytes) -> Result<(), AgentError> {
+        if matches!(end, LeaseEnd::Released | LeaseEnd::Yielded) {
+            // Rejected when it ran out in the same moment, which is as good.
+            self.client
+                .call(&Command::Release {
+                    lease: lease.id,
+                    token: lease.token,
+                })
+                .await?;
+        }
+        let (agent, id, bytes) = (self.id, lease.id, lease.bytes);
+        self.recorder.emit(EventKind::LeaseEnded {
+            agent,
+            lease: id,
+            end,
+            bytes,
+            high_water,
+        });
+        Ok(())
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut interval = interval_at(Instant::now() + period, period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
