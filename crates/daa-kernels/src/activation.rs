@@ -7,23 +7,23 @@
 //! | `linear` | `u` | `s` | all | output | 1 |
 //! | `threshold` | `0` if `x < 0`, else `1` | `0` | {0, 1} | output | 0 |
 //! | `threshold_symmetric` | `-1` if `x < 0`, else `1` | `0` | {-1, 1} | output | 0 |
-//! | `sigmoid` | `1 / (1 + exp(-2u))` | `2s·y·(1-y)` | (0, 1) | output | 8 |
-//! | `sigmoid_symmetric` | `tanh(u)` | `s·(1-y²)` | (-1, 1) | output | 8 |
-//! | `tanh` | the same as `sigmoid_symmetric` | | | output | 8 |
-//! | `gaussian` | `exp(-u²)` | `-2s·u·exp(-u²)` | (0, 1] | input | 8 |
-//! | `gaussian_symmetric` | `2·exp(-u²) - 1` | `-4s·u·exp(-u²)` | (-1, 1] | input | 8 |
-//! | `elliot` | `u / 2 / (1+abs(u)) + 1/2` | `s/2 · (1-abs(2y-1))²` | (0, 1) | output | 8 |
-//! | `elliot_symmetric` | `u / (1+abs(u))` | `s·(1-abs(y))²` | (-1, 1) | output | 8 |
+//! | `sigmoid` | `1 / (1 + exp(-2u))` | `2s·y·(1-y)` | (0, 1) | output | 4 |
+//! | `sigmoid_symmetric` | `tanh(u)` | `s·(1-y²)` | (-1, 1) | output | 4 |
+//! | `tanh` | the same as `sigmoid_symmetric` | | | output | 4 |
+//! | `gaussian` | `exp(-u²)` | `-2s·u·exp(-u²)` | (0, 1] | input | 4 |
+//! | `gaussian_symmetric` | `2·exp(-u²) - 1` | `-4s·u·exp(-u²)` | (-1, 1] | input | 4 |
+//! | `elliot` | `u / 2 / (1+abs(u)) + 1/2` | `s/2 · (1-abs(2y-1))²` | (0, 1) | output | 4 |
+//! | `elliot_symmetric` | `u / (1+abs(u))` | `s·(1-abs(y))²` | (-1, 1) | output | 4 |
 //! | `linear_piece` | `u` clamped to [0, 1] | `s` if `0 < y < 1`, else `0` | [0, 1] | output | 1 |
 //! | `linear_piece_symmetric` | `u` clamped to [-1, 1] | `s` if `-1 < y < 1`, else `0` | [-1, 1] | output | 1 |
 //! | `relu` | `max(u, 0)` | `s` if `y > 0`, else `0` | [0, ∞) | output | 1 |
 //! | `relu_leaky` | `u` if `u > 0`, else `0.01·u` | `s` if `y > 0`, else `0.01·s` | all | output | 2 |
-//! | `sin` | `sin(u)/2 + 1/2` | `s·cos(u)/2` | [0, 1] | input | 8 |
-//! | `cos` | `cos(u)/2 + 1/2` | `-s·sin(u)/2` | [0, 1] | input | 8 |
-//! | `sin_symmetric` | `sin(u)` | `s·cos(u)` | [-1, 1] | input | 8 |
-//! | `cos_symmetric` | `cos(u)` | `-s·sin(u)` | [-1, 1] | input | 8 |
-//! | `gelu` | `u·P(u)`, `P(u) = (1 + tanh(√(2/π)·(u + 0.044715·u³))) / 2` | `s·(P + u·P')` | [-0.17, ∞) | input | 16 |
-//! | `silu` | `u / (1 + exp(-u))` | `s·(P + u·P')`, `P` the quotient by `u` | [-0.28, ∞) | input | 8 |
+//! | `sin` | `sin(u)/2 + 1/2` | `s·cos(u)/2` | [0, 1] | input | 4 |
+//! | `cos` | `cos(u)/2 + 1/2` | `-s·sin(u)/2` | [0, 1] | input | 4 |
+//! | `sin_symmetric` | `sin(u)` | `s·cos(u)` | [-1, 1] | input | 4 |
+//! | `cos_symmetric` | `cos(u)` | `-s·sin(u)` | [-1, 1] | input | 4 |
+//! | `gelu` | `u·P(u)`, `P(u) = (1 + tanh(√(2/π)·(u + 0.044715·u³))) / 2` | `s·(P + u·P')` | [-0.17, ∞) | input | 8 |
+//! | `silu` | `u / (1 + exp(-u))` | `s·(P + u·P')`, `P` the quotient by `u` | [-0.28, ∞) | input | 4 |
 //!
 //! The formulas of the first 18 are those of libfann's documentation (`fann_activationfunc_enum`; ReLU and its leaky
 //! form came later, here with the steepness inside like all others); where a clamped function has a corner, its
@@ -169,8 +169,8 @@ impl ActivationKind {
             Self::Threshold | Self::ThresholdSymmetric => 0,
             Self::Linear | Self::LinearPiece | Self::LinearPieceSymmetric | Self::Relu => 1,
             Self::ReluLeaky => 2,
-            Self::Gelu => 16,
-            _ => 8,
+            Self::Gelu => 8,
+            _ => 4,
         }
     }
 }
