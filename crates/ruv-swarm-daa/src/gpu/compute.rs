@@ -1,17 +1,14 @@
 //! Where an agent computes, and buffers in that device's memory. Tasks themselves still run on the host's CPU.
 
+mod device;
+
 use crate::error::{DAAError, DAAResult};
-use daa_gpu_core::{
-    Bytes, ComputeContext as Device, ContextConfig, DeviceChoice, DeviceClass, ErrorClass, FencingToken,
-    GpuError, Image, Loaded, Slice, Tenant, TenantSpec, Work,
-};
-use std::fmt;
+use daa_gpu_core::DeviceChoice;
+use device::{Memory, Opened, open};
 use std::marker::PhantomData;
 
 /// Limit of a context that was given none, in MiB.
 const DEFAULT_LIMIT_MB: u64 = 1024;
-/// Size of the staging areas of one buffer; larger transfers go in pieces.
-const STAGING: u64 = 1 << 20;
 
 /// What kind of device is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,25 +23,14 @@ pub enum BackendType {
 /// [`initialize_gpu`](Self::initialize_gpu) opened a GPU before.
 #[derive(Debug)]
 pub struct ComputeContext<T> {
-    open: Option<(Device, Tenant)>,
-    limit: Bytes,
+    open: Option<Box<dyn Opened>>,
+    limit_mb: u64,
     numbers: PhantomData<fn() -> T>,
 }
 
 impl<T> Default for ComputeContext<T> {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-fn refused(error: impl fmt::Display) -> DAAError {
-    DAAError::config(format!("the device: {error}"))
-}
-
-fn failed(error: &GpuError) -> DAAError {
-    match error.class() {
-        ErrorClass::OutOfMemory => DAAError::memory(error.to_string()),
-        _ => refused(error),
     }
 }
 
@@ -60,7 +46,7 @@ impl<T> ComputeContext<T> {
     pub fn with_limit(memory_mb: u64) -> Self {
         Self {
             open: None,
-            limit: Bytes::mib(memory_mb),
+            limit_mb: memory_mb,
             numbers: PhantomData,
         }
     }
@@ -68,10 +54,11 @@ impl<T> ComputeContext<T> {
     /// What kind of device is open; the CPU before the first use.
     #[must_use]
     pub fn backend(&self) -> BackendType {
-        let class = self.open.as_ref().map(|(device, _)| device.info().class);
-        match class {
-            None | Some(DeviceClass::Host | DeviceClass::Software) => BackendType::Cpu,
-            Some(_) => BackendType::WebGpu,
+        let is_gpu = self.open.as_ref().is_some_and(|device| device.is_gpu());
+        if is_gpu {
+            BackendType::WebGpu
+        } else {
+            BackendType::Cpu
         }
     }
 
@@ -84,11 +71,8 @@ impl<T> ComputeContext<T> {
     /// Which device is open and why, in one line.
     #[must_use]
     pub fn reason(&self) -> String {
-        let Some((device, _)) = &self.open else {
-            return "no device is open yet; the first use opens the host's CPU".to_owned();
-        };
-        let chosen = device.selection().reports.iter().find(|report| report.chosen);
-        chosen.map_or_else(|| device.info().to_string(), ToString::to_string)
+        let none = || "no device is open yet; the first use opens the host's CPU".to_owned();
+        self.open.as_ref().map_or_else(none, |device| device.reason())
     }
 
     /// Opens a GPU for the buffers to come; blocks while the driver starts. What is open stays if that fails.
@@ -99,24 +83,8 @@ impl<T> ComputeContext<T> {
         if !cfg!(feature = "webgpu") {
             return Err(DAAError::config("a GPU needs the feature `webgpu`, which is off"));
         }
-        self.open = Some(self.open_device(DeviceChoice::Gpu)?);
+        self.open = Some(open(DeviceChoice::Gpu, self.limit_mb)?);
         Ok(())
-    }
-
-    fn open_device(&self, device: DeviceChoice) -> DAAResult<(Device, Tenant)> {
-        let config = ContextConfig {
-            device,
-            cpu_workers: 1,
-            ..ContextConfig::default()
-        };
-        let device = Device::open(&config).map_err(refused)?;
-        let spec = TenantSpec {
-            name: "agent".to_owned(),
-            budget: self.limit,
-            token: FencingToken(1),
-        };
-        let tenant = device.tenant(spec).map_err(refused)?;
-        Ok((device, tenant))
     }
 }
 
@@ -132,42 +100,20 @@ impl ComputeContext<f32> {
                 "there are no values to upload, at least 1 is needed",
             ));
         }
-        if self.open.is_none() {
-            self.open = Some(self.open_device(DeviceChoice::Cpu)?);
-        }
-        let Some((_, tenant)) = &self.open else {
-            return Err(refused("it is not open"));
+        let device = match self.open.take() {
+            Some(device) => device,
+            None => open(DeviceChoice::Cpu, self.limit_mb)?,
         };
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let slice = Slice {
-            offset: 0,
-            bytes: bytes.len() as u64,
-        };
-        let staging = Bytes(slice.bytes.min(STAGING));
-        let image = Image {
-            arena: Bytes(slice.bytes),
-            lists: Vec::new(),
-            upload: staging,
-            upload_ring: 1,
-            readback: staging,
-        };
-        let mut loaded = tenant.load(&image).map_err(|error| failed(&error))?;
-        let work = Work {
-            list: None,
-            uploads: &[(slice, &bytes)],
-            reads: &[],
-        };
-        let ticket = loaded.submit(work).map_err(|error| failed(&error))?;
-        ticket.wait().map_err(|error| failed(&error))?;
-        Ok(DeviceBuffer { loaded, slice })
+        let memory = self.open.insert(device).upload(&bytes)?;
+        Ok(DeviceBuffer { memory })
     }
 }
 
 /// Numbers in a device's memory. Dropping it gives the memory back.
 #[derive(Debug)]
 pub struct DeviceBuffer {
-    loaded: Loaded,
-    slice: Slice,
+    memory: Box<dyn Memory>,
 }
 
 impl DeviceBuffer {
@@ -176,13 +122,7 @@ impl DeviceBuffer {
     /// # Errors
     /// [`DAAError::ConfigError`] for what the device refuses, for example once it is lost.
     pub fn download(&mut self) -> DAAResult<Vec<f32>> {
-        let work = Work {
-            list: None,
-            uploads: &[],
-            reads: &[self.slice],
-        };
-        let ticket = self.loaded.submit(work).map_err(|error| failed(&error))?;
-        let bytes = ticket.wait().map_err(|error| failed(&error))?;
+        let bytes = self.memory.download()?;
         let (words, _) = bytes.as_chunks::<4>();
         Ok(words.iter().map(|word| f32::from_le_bytes(*word)).collect())
     }
@@ -190,7 +130,7 @@ impl DeviceBuffer {
     /// Bytes that all buffers of the same context hold, staging included.
     #[must_use]
     pub fn context_bytes(&self) -> u64 {
-        self.loaded.tenant_usage().in_use.get()
+        self.memory.context_bytes()
     }
 }
 

@@ -124,3 +124,22 @@ mod own_imports {
         assert_eq!(VERSION, env!("CARGO_PKG_VERSION"));
     }
 }
+
+/// The agent's futures can be moved to another thread, with every feature.
+mod spawned {
+    use ruv_swarm_daa::*;
+
+    #[tokio::test]
+    async fn main() -> Result<(), Box<dyn std::error::Error>> {
+        let work = tokio::spawn(async {
+            let agent = EnhancedGPUDAAAgentBuilder::new().build().await?;
+            agent.start_autonomous_learning().await?;
+            let mut context = agent.compute_context.write().await;
+            let mut buffer = context.upload(&[1.0])?;
+            agent.stop_autonomous_learning().await?;
+            buffer.download()
+        });
+        assert_eq!(work.await??, [1.0]);
+        Ok(())
+    }
+}

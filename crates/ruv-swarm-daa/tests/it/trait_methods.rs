@@ -255,7 +255,7 @@ mod patients {
 
     #[tokio::test]
     async fn monitoring_heals_once_when_that_is_needed() {
-        let mut patient = super::patient(0.5, 0.1, 0.1);
+        let mut patient = patient(0.5, 0.1, 0.1);
         patient.monitor_health().await.expect("healed");
         assert_eq!(patient.score, 1.0);
         patient.score = 0.8;

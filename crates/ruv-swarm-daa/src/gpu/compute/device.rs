@@ -1,0 +1,128 @@
+//! A device behind a trait object.
+//!
+//! The types of a GPU driver are nested so deeply that the compiler gives up proving a future that holds one `Send`,
+//! in this crate and in those that use it. Behind a trait object it has nothing to prove.
+
+use crate::error::{DAAError, DAAResult};
+use daa_gpu_core::{
+    Bytes, ComputeContext, ContextConfig, DeviceChoice, DeviceClass, ErrorClass, FencingToken, GpuError,
+    Image, Loaded, Slice, Tenant, TenantSpec, Work,
+};
+use std::fmt::{Debug, Display};
+
+/// Size of the staging areas of one buffer; larger transfers go in pieces.
+const STAGING: u64 = 1 << 20;
+
+/// An open device.
+pub(super) trait Opened: Debug + Send + Sync {
+    fn is_gpu(&self) -> bool;
+    fn reason(&self) -> String;
+    /// Copies `bytes`, a multiple of 4 and not none, into the device's memory.
+    fn upload(&self, bytes: &[u8]) -> DAAResult<Box<dyn Memory>>;
+}
+
+/// Some of its memory.
+pub(super) trait Memory: Debug + Send + Sync {
+    fn download(&mut self) -> DAAResult<Vec<u8>>;
+    fn context_bytes(&self) -> u64;
+}
+
+fn refused(error: impl Display) -> DAAError {
+    DAAError::config(format!("the device: {error}"))
+}
+
+fn failed(error: &GpuError) -> DAAError {
+    match error.class() {
+        ErrorClass::OutOfMemory => DAAError::memory(error.to_string()),
+        _ => refused(error),
+    }
+}
+
+/// Opens a device for one tenant with that limit in MiB.
+pub(super) fn open(choice: DeviceChoice, limit_mb: u64) -> DAAResult<Box<dyn Opened>> {
+    let config = ContextConfig {
+        device: choice,
+        cpu_workers: 1,
+        ..ContextConfig::default()
+    };
+    let context = ComputeContext::open(&config).map_err(refused)?;
+    let budget = Bytes::mib(limit_mb);
+    let spec = TenantSpec {
+        name: "agent".to_owned(),
+        budget,
+        token: FencingToken(1),
+    };
+    let tenant = context.tenant(spec).map_err(refused)?;
+    Ok(Box::new(Device { context, tenant }))
+}
+
+#[derive(Debug)]
+struct Device {
+    context: ComputeContext,
+    tenant: Tenant,
+}
+
+impl Opened for Device {
+    fn is_gpu(&self) -> bool {
+        !matches!(
+            self.context.info().class,
+            DeviceClass::Host | DeviceClass::Software
+        )
+    }
+
+    fn reason(&self) -> String {
+        let chosen = self
+            .context
+            .selection()
+            .reports
+            .iter()
+            .find(|report| report.chosen);
+        chosen.map_or_else(|| self.context.info().to_string(), ToString::to_string)
+    }
+
+    fn upload(&self, bytes: &[u8]) -> DAAResult<Box<dyn Memory>> {
+        let slice = Slice {
+            offset: 0,
+            bytes: bytes.len() as u64,
+        };
+        let staging = Bytes(slice.bytes.min(STAGING));
+        let image = Image {
+            arena: Bytes(slice.bytes),
+            lists: Vec::new(),
+            upload: staging,
+            upload_ring: 1,
+            readback: staging,
+        };
+        let mut loaded = self.tenant.load(&image).map_err(|error| failed(&error))?;
+        let work = Work {
+            list: None,
+            uploads: &[(slice, bytes)],
+            reads: &[],
+        };
+        let ticket = loaded.submit(work).map_err(|error| failed(&error))?;
+        ticket.wait().map_err(|error| failed(&error))?;
+        Ok(Box::new(Held { loaded, slice }))
+    }
+}
+
+#[derive(Debug)]
+struct Held {
+    loaded: Loaded,
+    slice: Slice,
+}
+
+impl Memory for Held {
+    fn download(&mut self) -> DAAResult<Vec<u8>> {
+        let work = Work {
+            list: None,
+            uploads: &[],
+            reads: &[self.slice],
+        };
+        let ticket = self.loaded.submit(work).map_err(|error| failed(&error))?;
+        ticket.wait().map_err(|error| failed(&error))
+    }
+
+    fn context_bytes(&self) -> u64 {
+        self.loaded.tenant_usage().in_use.get()
+    }
+}
