@@ -31,7 +31,11 @@ pub(crate) fn emit(modules: &[Module]) -> String {
 }
 
 fn emit_module(out: &mut String, module: &Module) -> std::fmt::Result {
-    let names: Vec<_> = module.files.iter().filter_map(|file| file.file_name()?.to_str()).collect();
+    let names: Vec<_> = module
+        .files
+        .iter()
+        .filter_map(|file| file.file_name()?.to_str())
+        .collect();
     writeln!(out, "/// `{}`.\npub mod {} {{", names.join("`, `"), module.name)?;
     writeln!(
         out,

@@ -1,4 +1,5 @@
 //! The shaders as the build script found them: text and metadata, one module per file, one per entry point.
+#![expect(clippy::module_inception, reason = "a shader and its only entry point may share a name")]
 
 use daa_gpu_core::BindingSpec;
 
@@ -27,7 +28,7 @@ include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
 
 /// Defines the [`daa_gpu_core::Program`] of one entry point. Its name is `shader.entry`.
 ///
-/// ```ignore
+/// ```text
 /// program! {
 ///     /// `y = a + b`.
 ///     pub static ADD = elementwise::add, crate::cpu::elementwise::add;
