@@ -91,7 +91,7 @@ impl StackedArea {
             return html! { p.empty { "No memory was leased." } };
         }
         let x = Axis::over(self.at.iter().copied().chain([0.0]), LEFT, WIDTH - RIGHT, false);
-        let y = Axis::over((0..count).map(total).chain([0.0]), HEIGHT - BOTTOM, TOP, false);
+        let y = Axis::over((0..count).map(total).chain([0.0]), HEIGHT - BOTTOM, TOP, false).binary();
         let mut below = vec![0.0; count];
         let mut areas = Vec::new();
         for (colour, layer) in self.layers.iter().enumerate() {
@@ -259,6 +259,12 @@ impl Axis {
             from,
             to,
         }
+    }
+
+    /// The same axis with ticks at multiples of a power of two, which are round numbers of bytes.
+    fn binary(mut self) -> Self {
+        self.step = ((self.high - self.low) / 6.0).max(1.0).log2().ceil().exp2();
+        self
     }
 
     fn place(&self, value: f64) -> f64 {
