@@ -1,6 +1,13 @@
 //! Integration tests of the workspace.
 
+mod determinism;
+mod end_to_end;
 mod layering;
+mod leases;
 mod package;
 mod readme;
+mod resume;
+mod shaders;
+mod steady_state;
+mod training_parity;
 mod xtask;
