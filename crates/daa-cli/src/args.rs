@@ -12,7 +12,9 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "daa", version, propagate_version = true, styles = Styles::plain())]
 #[command(arg_required_else_help = true, subcommand_required = true)]
-#[command(after_help = "Every flag that names a variable in [brackets] can be set by it; flags win. Logs: DAA_LOG=debug.")]
+#[command(
+    after_help = "Every flag that names a variable in [brackets] can be set by it; flags win. Logs: DAA_LOG=debug."
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -25,7 +27,16 @@ pub(crate) struct Cli {
 #[command(next_display_order = 100)]
 pub(crate) struct Global {
     /// Prints text for people, or exactly one JSON object
-    #[arg(short, long, global = true, value_enum, default_value_t, env = "DAA_OUTPUT", hide_env_values = true, value_name = "FORM")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        env = "DAA_OUTPUT",
+        hide_env_values = true,
+        value_name = "FORM"
+    )]
     pub(crate) output: Output,
     /// Says nothing but errors and the result
     #[arg(short, long, global = true, conflicts_with = "verbose")]
@@ -62,13 +73,26 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// digits, fashion-mnist, or a path: CSV with a header, idx or npy, each also as .gz, or a folder of idx or npy
-    #[arg(long, env = "DAA_DATA", hide_env_values = true, default_value = "digits", value_name = "NAME|PATH")]
+    #[arg(
+        long,
+        env = "DAA_DATA",
+        hide_env_values = true,
+        default_value = "digits",
+        value_name = "NAME|PATH"
+    )]
     pub(crate) data: String,
     /// The column of a CSV file to predict [default: target, label, class, y or the last one]
     #[arg(long, env = "DAA_TARGET", hide_env_values = true, value_name = "COLUMN")]
     pub(crate) target: Option<String>,
     /// Whether the target names classes or measures something
-    #[arg(long, env = "DAA_TASK", hide_env_values = true, value_enum, default_value_t, value_name = "KIND")]
+    #[arg(
+        long,
+        env = "DAA_TASK",
+        hide_env_values = true,
+        value_enum,
+        default_value_t,
+        value_name = "KIND"
+    )]
     pub(crate) task: Task,
     /// How many agents work at once
     #[arg(long, env = "DAA_AGENTS", hide_env_values = true, default_value_t = 4, value_parser = agents, value_name = "N")]
@@ -79,7 +103,13 @@ pub(crate) struct RunArgs {
     #[arg(long, env = "DAA_EPOCHS_BUDGET", hide_env_values = true, value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "E")]
     pub(crate) epochs_budget: Option<u32>,
     /// Seeds everything random; on the CPU, same seed, data and budget give the same model, byte by byte
-    #[arg(long, env = "DAA_SEED", hide_env_values = true, default_value_t = 1, value_name = "S")]
+    #[arg(
+        long,
+        env = "DAA_SEED",
+        hide_env_values = true,
+        default_value_t = 1,
+        value_name = "S"
+    )]
     pub(crate) seed: u64,
     /// The run folder, new or empty [default: daa-runs/TIME-seedS]
     #[arg(long, env = "DAA_OUT", hide_env_values = true, value_name = "DIR")]
@@ -163,11 +193,15 @@ fn threads(text: &str) -> Result<usize, String> {
 
 fn in_range(text: &str, least: usize, most: usize) -> Result<usize, String> {
     let number = text.trim().parse::<usize>().ok();
-    number.filter(|number| (least..=most).contains(number)).ok_or_else(|| format!("allowed are {least} to {most}"))
+    number
+        .filter(|number| (least..=most).contains(number))
+        .ok_or_else(|| format!("allowed are {least} to {most}"))
 }
 
 fn memory(text: &str) -> Result<Bytes, String> {
-    let bytes: Bytes = text.parse().map_err(|error: daa_base::ParseBytesError| error.reason.to_owned())?;
+    let bytes: Bytes = text
+        .parse()
+        .map_err(|error: daa_base::ParseBytesError| error.reason.to_owned())?;
     if bytes < Bytes::KIB {
         return Err("allowed are 1KiB and more, written like 512MiB, 1.5GiB or 1048576".to_owned());
     }
@@ -187,8 +221,13 @@ mod tests {
     #[test]
     fn a_run_needs_no_flags() {
         let cli = Cli::try_parse_from(["daa", "run"]).expect("valid");
-        let Command::Run(args) = cli.command else { panic!("run") };
-        assert_eq!((args.data.as_str(), args.agents, args.seed, args.place.device), ("digits", 4, 1, DeviceChoice::Auto));
+        let Command::Run(args) = cli.command else {
+            panic!("run")
+        };
+        assert_eq!(
+            (args.data.as_str(), args.agents, args.seed, args.place.device),
+            ("digits", 4, 1, DeviceChoice::Auto)
+        );
     }
 
     #[test]

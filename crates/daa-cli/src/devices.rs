@@ -37,14 +37,22 @@ pub(crate) fn command(global: &Global, args: &DevicesArgs) -> Result<Exit, Failu
         Output::Text => output::text(&table(&reports))?,
         Output::Json => {
             let devices = reports.iter().enumerate().map(device).collect();
-            output::json(&Report { schema: SCHEMA, requested: args.device, devices })?;
+            output::json(&Report {
+                schema: SCHEMA,
+                requested: args.device,
+                devices,
+            })?;
         }
     }
     if reports.iter().any(|report| report.chosen) {
         return Ok(Exit::Done);
     }
     // What there is was printed; that nothing fits is still an answer that a script must see.
-    Err(DeviceError::NoAdapter { choice: args.device, reports }.into())
+    Err(DeviceError::NoAdapter {
+        choice: args.device,
+        reports,
+    }
+    .into())
 }
 
 fn device((index, report): (usize, &AdapterReport)) -> Device<'_> {
@@ -72,11 +80,17 @@ fn table(reports: &[AdapterReport]) -> String {
             info.class.to_string(),
             info.backend.to_string(),
             info.driver.clone(),
-            info.memory.map_or_else(|| "unknown".to_owned(), |memory| memory.to_string()),
+            info.memory
+                .map_or_else(|| "unknown".to_owned(), |memory| memory.to_string()),
             if report.chosen { "yes" } else { "no" }.to_owned(),
             report.reason.clone(),
         ]
     };
     let rows: Vec<Vec<String>> = reports.iter().enumerate().map(row).collect();
-    output::table(&["#", "name", "class", "backend", "driver", "memory", "chosen", "reason"], &rows)
+    output::table(
+        &[
+            "#", "name", "class", "backend", "driver", "memory", "chosen", "reason",
+        ],
+        &rows,
+    )
 }

@@ -38,11 +38,21 @@ struct Check {
 
 impl Check {
     fn ok(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, status: Status::Ok, detail: detail.into(), hint: None }
+        Self {
+            name,
+            status: Status::Ok,
+            detail: detail.into(),
+            hint: None,
+        }
     }
 
     fn bad(name: &'static str, status: Status, detail: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { name, status, detail: detail.into(), hint: Some(hint.into()) }
+        Self {
+            name,
+            status,
+            detail: detail.into(),
+            hint: Some(hint.into()),
+        }
     }
 }
 
@@ -57,7 +67,14 @@ struct Report {
 
 pub(crate) fn command(global: &Global) -> Result<Exit, Failure> {
     let adapters = daa_gpu_core::survey(DeviceChoice::Auto);
-    let checks = vec![version(), cpu(), gpu(&adapters), software(&adapters), fashion_mnist(), folder(Path::new("."))];
+    let checks = vec![
+        version(),
+        cpu(),
+        gpu(&adapters),
+        software(&adapters),
+        fashion_mnist(),
+        folder(Path::new(".")),
+    ];
     let fails = checks.iter().filter(|check| check.status == Status::Fail).count();
     let warns = checks.iter().filter(|check| check.status == Status::Warn).count();
     let status = match (fails, warns) {
@@ -67,7 +84,12 @@ pub(crate) fn command(global: &Global) -> Result<Exit, Failure> {
     };
     match global.output {
         Output::Text => output::text(&text(&checks, fails, warns))?,
-        Output::Json => output::json(&Report { schema: SCHEMA, version: env!("CARGO_PKG_VERSION"), status, checks })?,
+        Output::Json => output::json(&Report {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION"),
+            status,
+            checks,
+        })?,
     }
     Ok(if fails == 0 { Exit::Done } else { Exit::Unexpected })
 }
@@ -79,8 +101,16 @@ fn text(checks: &[Check], fails: usize, warns: usize) -> String {
             Status::Warn => "warn",
             Status::Fail => "fail",
         };
-        let hint = check.hint.as_ref().map(|hint| format!("{:21}hint: {}\n", "", printable(hint)));
-        format!("{status:4}  {:13}  {}\n{}", check.name, printable(&check.detail), hint.unwrap_or_default())
+        let hint = check
+            .hint
+            .as_ref()
+            .map(|hint| format!("{:21}hint: {}\n", "", printable(hint)));
+        format!(
+            "{status:4}  {:13}  {}\n{}",
+            check.name,
+            printable(&check.detail),
+            hint.unwrap_or_default()
+        )
     };
     let lines: String = checks.iter().map(line).collect();
     let verdict = match (fails, warns) {
@@ -93,21 +123,39 @@ fn text(checks: &[Check], fails: usize, warns: usize) -> String {
 
 fn version() -> Check {
     let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
-    let backends = if cfg!(feature = "gpu") { "CPU and GPU" } else { "CPU only" };
-    Check::ok("version", format!("daa {} for {os} on {arch}, built for {backends}", env!("CARGO_PKG_VERSION")))
+    let backends = if cfg!(feature = "gpu") {
+        "CPU and GPU"
+    } else {
+        "CPU only"
+    };
+    Check::ok(
+        "version",
+        format!(
+            "daa {} for {os} on {arch}, built for {backends}",
+            env!("CARGO_PKG_VERSION")
+        ),
+    )
 }
 
 fn cpu() -> Check {
     match probe::run(DeviceChoice::Cpu) {
         Ok(device) => Check::ok("cpu", format!("computes right: {device}")),
-        Err(error) => Check::bad("cpu", Status::Fail, error, "every run needs this: please report it with the output of `daa doctor -o json`"),
+        Err(error) => Check::bad(
+            "cpu",
+            Status::Fail,
+            error,
+            "every run needs this: please report it with the output of `daa doctor -o json`",
+        ),
     }
 }
 
 /// A GPU that is there is what `--device auto` takes, so it must work; none at all is fine.
 fn gpu(adapters: &[AdapterReport]) -> Check {
     let is_gpu = |report: &&AdapterReport| {
-        matches!(report.info.class, DeviceClass::Discrete | DeviceClass::Integrated | DeviceClass::Virtual)
+        matches!(
+            report.info.class,
+            DeviceClass::Discrete | DeviceClass::Integrated | DeviceClass::Virtual
+        )
     };
     if !adapters.iter().any(|report| is_gpu(&report)) {
         let hint = "runs take the CPU; if the machine has a GPU, install its Vulkan driver";
@@ -115,19 +163,32 @@ fn gpu(adapters: &[AdapterReport]) -> Check {
     }
     match probe::run(DeviceChoice::Gpu) {
         Ok(device) => Check::ok("gpu", format!("computes right: {device}")),
-        Err(error) => Check::bad("gpu", Status::Fail, error, "update the driver, or run with --device cpu"),
+        Err(error) => Check::bad(
+            "gpu",
+            Status::Fail,
+            error,
+            "update the driver, or run with --device cpu",
+        ),
     }
 }
 
 /// Only tests need a software driver.
 fn software(adapters: &[AdapterReport]) -> Check {
-    if !adapters.iter().any(|report| report.info.class == DeviceClass::Software) {
+    if !adapters
+        .iter()
+        .any(|report| report.info.class == DeviceClass::Software)
+    {
         let hint = "only the tests need one: `cargo xtask setup` installs it";
         return Check::bad("software-gpu", Status::Warn, "no software driver found", hint);
     }
     match probe::run(DeviceChoice::Software) {
         Ok(device) => Check::ok("software-gpu", format!("computes right: {device}")),
-        Err(error) => Check::bad("software-gpu", Status::Warn, error, "only the tests need it: update the driver"),
+        Err(error) => Check::bad(
+            "software-gpu",
+            Status::Warn,
+            error,
+            "only the tests need it: update the driver",
+        ),
     }
 }
 
@@ -171,6 +232,10 @@ mod tests {
         let check = folder(&parent.path().join("absent"));
         assert!(check.status == Status::Fail && check.hint.is_some(), "{check:?}");
         assert_eq!(folder(parent.path()).status, Status::Ok);
-        assert_eq!(std::fs::read_dir(parent.path()).expect("read").count(), 0, "nothing is left behind");
+        assert_eq!(
+            std::fs::read_dir(parent.path()).expect("read").count(),
+            0,
+            "nothing is left behind"
+        );
     }
 }

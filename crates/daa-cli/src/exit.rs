@@ -71,7 +71,11 @@ pub(crate) enum Failure {
 
 impl Failure {
     pub(crate) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
-        Self::Told { exit, error: error.into(), hint: None }
+        Self::Told {
+            exit,
+            error: error.into(),
+            hint: None,
+        }
     }
 
     pub(crate) fn text(exit: Exit, text: impl Into<String>) -> Self {
@@ -80,7 +84,11 @@ impl Failure {
 
     pub(crate) fn with_hint(self, text: impl Into<String>) -> Self {
         match self {
-            Self::Told { exit, error, .. } => Self::Told { exit, error, hint: Some(text.into()) },
+            Self::Told { exit, error, .. } => Self::Told {
+                exit,
+                error,
+                hint: Some(text.into()),
+            },
             Self::ReaderGone => Self::ReaderGone,
         }
     }
@@ -90,7 +98,10 @@ impl Failure {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self::ReaderGone;
         }
-        Self::new(Exit::Unexpected, anyhow::Error::new(error).context("cannot write to the standard output"))
+        Self::new(
+            Exit::Unexpected,
+            anyhow::Error::new(error).context("cannot write to the standard output"),
+        )
     }
 }
 
@@ -111,10 +122,14 @@ impl From<ModelError> for Failure {
 impl From<DeviceError> for Failure {
     fn from(error: DeviceError) -> Self {
         match &error {
-            DeviceError::NoAdapter { .. } => Self::new(Exit::NoAdapter, error)
-                .with_hint("`daa devices` lists what is there; `--device auto` takes the CPU where no GPU is"),
-            DeviceError::Config(_) => Self::new(Exit::Usage, error).with_hint("`daa help` lists the flags and their ranges"),
-            _ => Self::new(Exit::Unexpected, error).with_hint("`daa doctor` checks the devices; `--device cpu` needs no driver"),
+            DeviceError::NoAdapter { .. } => Self::new(Exit::NoAdapter, error).with_hint(
+                "`daa devices` lists what is there; `--device auto` takes the CPU where no GPU is",
+            ),
+            DeviceError::Config(_) => {
+                Self::new(Exit::Usage, error).with_hint("`daa help` lists the flags and their ranges")
+            }
+            _ => Self::new(Exit::Unexpected, error)
+                .with_hint("`daa doctor` checks the devices; `--device cpu` needs no driver"),
         }
     }
 }
@@ -127,8 +142,12 @@ impl From<PredictError> for Failure {
             _ => ErrorClass::Internal,
         };
         match class {
-            ErrorClass::OutOfMemory => Self::new(Exit::Input, error).with_hint("raise --memory-limit, or leave it out"),
-            ErrorClass::Timeout => Self::new(Exit::Timeout, error).with_hint("`--device cpu` needs no driver"),
+            ErrorClass::OutOfMemory => {
+                Self::new(Exit::Input, error).with_hint("raise --memory-limit, or leave it out")
+            }
+            ErrorClass::Timeout => {
+                Self::new(Exit::Timeout, error).with_hint("`--device cpu` needs no driver")
+            }
             _ => Self::new(Exit::Unexpected, error).with_hint("`daa doctor` checks the devices"),
         }
     }

@@ -22,7 +22,10 @@ impl Messages {
         } else {
             ProgressDrawTarget::hidden()
         };
-        Self { bars: MultiProgress::with_draw_target(target), quiet: global.quiet }
+        Self {
+            bars: MultiProgress::with_draw_target(target),
+            quiet: global.quiet,
+        }
     }
 
     /// Where progress bars are drawn; hidden when nobody would see them.
@@ -82,7 +85,13 @@ fn one_line(error: &anyhow::Error) -> String {
 
 /// `text` without characters that would move the cursor or change colours: file names and data are not trusted.
 pub(crate) fn printable(text: &str) -> String {
-    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    let shown = |c: char| {
+        if c.is_control() {
+            c.escape_default().to_string()
+        } else {
+            c.to_string()
+        }
+    };
     text.chars().map(shown).collect()
 }
 
@@ -92,7 +101,9 @@ mod tests {
 
     #[test]
     fn causes_follow_on_one_line_and_are_told_once() {
-        let error = anyhow::anyhow!("disk full").context("a.csv: cannot be written: disk full").context("no model");
+        let error = anyhow::anyhow!("disk full")
+            .context("a.csv: cannot be written: disk full")
+            .context("no model");
         assert_eq!(one_line(&error), "no model: a.csv: cannot be written: disk full");
     }
 

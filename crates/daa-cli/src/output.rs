@@ -9,21 +9,28 @@ use std::io::{self, Write as _};
 /// Prints text that ends its own lines.
 pub(crate) fn text(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::stdout)
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(Failure::stdout)
 }
 
 /// Prints one JSON object.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     serde_json::to_writer_pretty(&mut out, value).map_err(|error| Failure::stdout(error.into()))?;
-    out.write_all(b"\n").and_then(|()| out.flush()).map_err(Failure::stdout)
+    out.write_all(b"\n")
+        .and_then(|()| out.flush())
+        .map_err(Failure::stdout)
 }
 
 /// Rows under a header, each column as wide as its widest cell. Numbers are given as text.
 pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let width = |text: &str| text.chars().count();
     let mut widths: Vec<usize> = header.iter().map(|name| width(name)).collect();
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| printable(cell)).collect())
+        .collect();
     for row in &rows {
         for (widest, cell) in widths.iter_mut().zip(row) {
             *widest = (*widest).max(width(cell));
@@ -45,7 +52,11 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 
 /// Names and values below each other, for closing summaries.
 pub(crate) fn fields(fields: &[(&str, String)]) -> String {
-    let width = fields.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let width = fields
+        .iter()
+        .map(|(name, _)| name.chars().count())
+        .max()
+        .unwrap_or(0);
     let line = |(name, value): &(&str, String)| format!("{name:width$}  {}\n", printable(value));
     fields.iter().map(line).collect()
 }
@@ -65,7 +76,10 @@ mod tests {
 
     #[test]
     fn columns_line_up_and_lines_end_where_their_text_ends() {
-        let rows = [vec!["é".to_owned(), "1".to_owned()], vec!["long".to_owned(), "22".to_owned()]];
+        let rows = [
+            vec!["é".to_owned(), "1".to_owned()],
+            vec!["long".to_owned(), "22".to_owned()],
+        ];
         assert_eq!(table(&["n", "v"], &rows), "n     v\né     1\nlong  22\n");
     }
 

@@ -51,15 +51,27 @@ pub(crate) fn command(global: &Global, args: &PredictArgs, messages: &Messages) 
     // Stopping between chunks, so that no temporary file is left behind.
     let signals = Signals::listen(|_| {}).map_err(|error| Failure::new(Exit::Unexpected, error))?;
     let model = load_model(&args.model)?;
-    let source: DataSource = args.data.parse().unwrap_or_else(|never: std::convert::Infallible| match never {});
+    let source: DataSource = args
+        .data
+        .parse()
+        .unwrap_or_else(|never: std::convert::Infallible| match never {});
     refuse_overwriting(args)?;
     let table = source.load_for(model.preprocess(), &LoadOptions::default())?;
     for warning in table.warnings() {
         messages.warning(&warning.to_string());
     }
     let context = ComputeContext::open(&context_config(&args.place))?;
-    let limit = args.limit.map_or(if global.output == Output::Json { 1000 } else { 20 }, |limit| limit as usize);
-    let mut sheet = Sheet::new(limit, args.out.as_deref(), is_classification(&model), table.target().is_some())?;
+    let limit = args
+        .limit
+        .map_or(if global.output == Output::Json { 1000 } else { 20 }, |limit| {
+            limit as usize
+        });
+    let mut sheet = Sheet::new(
+        limit,
+        args.out.as_deref(),
+        is_classification(&model),
+        table.target().is_some(),
+    )?;
     let mut score = Score::new(&model, &table)?;
     if let Some(exit) = predict(&model, &table, &context, &signals, &mut sheet, &mut score)? {
         messages.note("stopped: nothing was written");
@@ -77,25 +89,36 @@ pub(crate) fn command(global: &Global, args: &PredictArgs, messages: &Messages) 
 /// Refuses to replace the data by their predictions.
 fn refuse_overwriting(args: &PredictArgs) -> Result<(), Failure> {
     let real = |path: &Path| path.canonicalize().ok();
-    let Some(out) = args.out.as_deref().and_then(real) else { return Ok(()) };
+    let Some(out) = args.out.as_deref().and_then(real) else {
+        return Ok(());
+    };
     if real(Path::new(&args.data)) != Some(out) {
         return Ok(());
     }
     let error = format!("--out names the data file {}", args.data);
-    Err(Failure::text(Exit::Usage, error).with_hint("name another file: the predictions would replace the data"))
+    Err(Failure::text(Exit::Usage, error)
+        .with_hint("name another file: the predictions would replace the data"))
 }
 
 fn load_model(folder: &Path) -> Result<Model, Failure> {
     if folder.join("run.json").is_file() && !folder.join("model.json").is_file() {
         let shown = folder.display().to_string();
-        let hint = format!("finish the run first: daa run --resume {}", output::shell_word(&shown));
-        return Err(Failure::text(Exit::Input, format!("{shown}: the run has left no model yet")).with_hint(hint));
+        let hint = format!(
+            "finish the run first: daa run --resume {}",
+            output::shell_word(&shown)
+        );
+        return Err(
+            Failure::text(Exit::Input, format!("{shown}: the run has left no model yet")).with_hint(hint),
+        );
     }
     Ok(Model::load(folder)?)
 }
 
 fn context_config(args: &DeviceArgs) -> ContextConfig {
-    let mut config = ContextConfig { device: args.device, ..ContextConfig::default() };
+    let mut config = ContextConfig {
+        device: args.device,
+        ..ContextConfig::default()
+    };
     config.memory.capacity = args.memory_limit;
     config.cpu_workers = args.threads.unwrap_or(config.cpu_workers);
     config
@@ -136,12 +159,22 @@ fn is_classification(model: &Model) -> bool {
 }
 
 fn text(model: &Model, table: &Table, sheet: &Sheet, measured: Measured) -> String {
-    let mut text = if sheet.rows().is_empty() { String::new() } else { output::table(sheet.header(), &sheet.cells()) };
+    let mut text = if sheet.rows().is_empty() {
+        String::new()
+    } else {
+        output::table(sheet.header(), &sheet.cells())
+    };
     if sheet.left_out() > 0 {
-        text.push_str(&format!("… {} more rows; --out FILE.csv writes all of them\n", sheet.left_out()));
+        text.push_str(&format!(
+            "… {} more rows; --out FILE.csv writes all of them\n",
+            sheet.left_out()
+        ));
     }
     let target = model.preprocess().target_name();
-    let mut closing = vec![("rows", table.rows().to_string()), ("predicted", target.to_owned())];
+    let mut closing = vec![
+        ("rows", table.rows().to_string()),
+        ("predicted", target.to_owned()),
+    ];
     if let Some(accuracy) = measured.accuracy {
         closing.push(("accuracy", format!("{accuracy:.4}")));
     }
@@ -149,7 +182,10 @@ fn text(model: &Model, table: &Table, sheet: &Sheet, measured: Measured) -> Stri
         closing.push(("RMSE", format!("{rmse:.6}")));
     }
     if measured.accuracy.is_none() && measured.rmse.is_none() {
-        closing.push(("score", "none: the data have no target to compare with".to_owned()));
+        closing.push((
+            "score",
+            "none: the data have no target to compare with".to_owned(),
+        ));
     }
     if let Some(path) = sheet.path() {
         closing.push(("written to", path.display().to_string()));
@@ -170,13 +206,21 @@ fn report<'a>(
         schema: SCHEMA,
         model: &args.model,
         network: model.architecture().to_string(),
-        task: if is_classification(model) { "classification" } else { "regression" },
+        task: if is_classification(model) {
+            "classification"
+        } else {
+            "regression"
+        },
         target: preprocess.target_name(),
         classes: match preprocess.target() {
             TargetEncoder::Classes { names } => names,
             TargetEncoder::Values { .. } => &[],
         },
-        data: DataReport { source: table.file(), rows: table.rows(), features: preprocess.shape().values() },
+        data: DataReport {
+            source: table.file(),
+            rows: table.rows(),
+            features: preprocess.shape().values(),
+        },
         backend: context.info().backend.to_string(),
         device: &context.info().name,
         measured,

@@ -30,7 +30,10 @@ struct Drawn {
 
 impl Progress {
     pub(crate) fn new(messages: &Messages) -> Self {
-        Self { messages: messages.clone(), drawn: Mutex::new(Drawn::default()) }
+        Self {
+            messages: messages.clone(),
+            drawn: Mutex::new(Drawn::default()),
+        }
     }
 
     /// Takes everything drawn off the terminal.
@@ -48,9 +51,15 @@ impl Progress {
         if let EventKind::RunStarted { agents, .. } = kind {
             self.start(&mut drawn, *agents);
         }
-        let Drawn { board, epochs, agents } = &mut *drawn;
+        let Drawn {
+            board,
+            epochs,
+            agents,
+        } = &mut *drawn;
         if let Some(bar) = epochs {
-            bar.set_length(board.budget());
+            if let Some(budget) = board.budget() {
+                bar.set_length(budget);
+            }
             bar.set_position(board.epochs());
             bar.set_message(board.headline().to_owned());
         }
@@ -64,11 +73,14 @@ impl Progress {
         let bar = ProgressStyle::with_template("{msg:24} [{bar:32}] {pos}/{len} epochs, {elapsed}");
         let line = ProgressStyle::with_template("  {prefix:9} {wide_msg}");
         let bars = self.messages.bars();
-        let epochs = bars.add(ProgressBar::new(0).with_style(bar.unwrap_or_else(|_| ProgressStyle::default_bar())));
+        let epochs = bars
+            .add(ProgressBar::no_length().with_style(bar.unwrap_or_else(|_| ProgressStyle::default_bar())));
         epochs.enable_steady_tick(TICK);
         drawn.epochs = Some(epochs);
         for id in (1..=agents).filter_map(|number| u32::try_from(number).ok().map(AgentId)) {
-            let style = line.as_ref().map_or_else(|_| ProgressStyle::default_spinner(), Clone::clone);
+            let style = line
+                .as_ref()
+                .map_or_else(|_| ProgressStyle::default_spinner(), Clone::clone);
             let bar = bars.add(ProgressBar::new_spinner().with_style(style));
             bar.set_prefix(id.to_string());
             bar.set_message("starts");

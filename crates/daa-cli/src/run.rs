@@ -40,7 +40,11 @@ pub(crate) fn command(
         .build()
         .context("cannot start the threads of the agents")
         .map_err(|error| Failure::new(Exit::Unexpected, error))?;
-    let outcome = runtime.block_on(Box::pin(daa_agent::run(request, Arc::clone(&progress) as _, stop)));
+    let outcome = runtime.block_on(Box::pin(daa_agent::run(
+        request,
+        Arc::clone(&progress) as _,
+        stop,
+    )));
     progress.clear();
     let summary = outcome?;
     let interrupted = summary.outcome == "interrupted";
@@ -52,7 +56,10 @@ pub(crate) fn command(
     if !interrupted {
         return Ok(Exit::Done);
     }
-    messages.note(&format!("stopped, nothing is lost; go on with: {}", resume_command(&summary.run_dir)));
+    messages.note(&format!(
+        "stopped, nothing is lost; go on with: {}",
+        resume_command(&summary.run_dir)
+    ));
     Ok(signals.exit().unwrap_or(Exit::Interrupted))
 }
 
@@ -61,7 +68,9 @@ fn listen(stop: &StopHandle, messages: &Messages) -> Result<Signals, Failure> {
     let (stop, messages) = (stop.clone(), messages.clone());
     let on_first = move |signal: &'static str| {
         stop.stop(signal);
-        messages.note(&format!("{signal}: saving state and giving back leases; once more ends at once"));
+        messages.note(&format!(
+            "{signal}: saving state and giving back leases; once more ends at once"
+        ));
     };
     let listening = Signals::listen(on_first).context("cannot listen for signals");
     listening.map_err(|error| Failure::new(Exit::Unexpected, error))
@@ -76,11 +85,20 @@ fn request(args: &RunArgs, given: &ArgMatches) -> Result<RunRequest, Failure> {
             return Err(Failure::text(Exit::Usage, error).with_hint(hint));
         }
         let config = overrides(args, on_command_line);
-        return Ok(RunRequest { config, place: Place::Resume(folder.clone()) });
+        return Ok(RunRequest {
+            config,
+            place: Place::Resume(folder.clone()),
+        });
     }
     let config = config(args);
-    let folder = args.out.clone().unwrap_or_else(|| default_run_dir(config.seed, SystemClock::new().wall()));
-    Ok(RunRequest { config, place: Place::New(folder) })
+    let folder = args
+        .out
+        .clone()
+        .unwrap_or_else(|| default_run_dir(config.seed, SystemClock::new().wall()));
+    Ok(RunRequest {
+        config,
+        place: Place::New(folder),
+    })
 }
 
 /// What a resumed run takes from the command line: only what was written there. Variables of the environment and
@@ -90,7 +108,10 @@ fn overrides(args: &RunArgs, on_command_line: impl Fn(&str) -> bool) -> RunConfi
     if on_command_line("device") {
         config.schedule.device = args.place.device;
     }
-    config.schedule.memory_limit = args.place.memory_limit.filter(|_| on_command_line("memory_limit"));
+    config.schedule.memory_limit = args
+        .place
+        .memory_limit
+        .filter(|_| on_command_line("memory_limit"));
     config.schedule.threads = args.place.threads.filter(|_| on_command_line("threads"));
     config
 }
@@ -110,31 +131,49 @@ fn config(args: &RunArgs) -> RunConfig {
 }
 
 fn resume_command(folder: &Path) -> String {
-    format!("daa run --resume {}", output::shell_word(&folder.display().to_string()))
+    format!(
+        "daa run --resume {}",
+        output::shell_word(&folder.display().to_string())
+    )
 }
 
 fn text(summary: &Summary) -> String {
     let mut lines = Vec::new();
     if let Some(best) = &summary.best {
         if let Some(accuracy) = best.test_accuracy {
-            lines.push(("test accuracy", format!("{accuracy:.4} on {} rows", summary.data.test)));
+            lines.push((
+                "test accuracy",
+                format!("{accuracy:.4} on {} rows", summary.data.test),
+            ));
         }
         if let Some(rmse) = best.test_rmse {
             lines.push(("test RMSE", format!("{rmse:.6} on {} rows", summary.data.test)));
         }
         lines.push(("network", best.architecture.clone()));
         lines.push(("parameters", best.params.to_string()));
-        lines.push(("memory", format!("{} leased to train it", Bytes(best.plan_peak_bytes))));
+        lines.push((
+            "memory",
+            format!("{} leased to train it", Bytes(best.plan_peak_bytes)),
+        ));
     }
     let (agents, trials, granted) = (summary.agents.len(), summary.trials.len(), summary.leases.granted);
     let folder = summary.run_dir.display().to_string();
     lines.extend([
         ("device", format!("{} ({})", summary.device, summary.backend)),
-        ("search", format!("{trials} trials by {agents} agents under {granted} leases")),
+        (
+            "search",
+            format!("{trials} trials by {agents} agents under {granted} leases"),
+        ),
         ("time", format!("{:.1} s", summary.wall_seconds)),
         ("run folder", folder.clone()),
-        ("report", summary.run_dir.join("report.html").display().to_string()),
-        ("use it", format!("daa predict --model {} --data FILE", output::shell_word(&folder))),
+        (
+            "report",
+            summary.run_dir.join("report.html").display().to_string(),
+        ),
+        (
+            "use it",
+            format!("daa predict --model {} --data FILE", output::shell_word(&folder)),
+        ),
     ]);
     output::fields(&lines)
 }

@@ -32,7 +32,9 @@ impl Signals {
             };
             runtime.block_on(hear(ready, &first, on_first));
         };
-        std::thread::Builder::new().name("daa-signals".to_owned()).spawn(listener)?;
+        std::thread::Builder::new()
+            .name("daa-signals".to_owned())
+            .spawn(listener)?;
         is_ready.recv_timeout(READY).map_err(io::Error::other)??;
         Ok(signals)
     }
@@ -73,7 +75,10 @@ struct Sources {
 impl Sources {
     fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
 
     async fn next(&mut self) -> Exit {

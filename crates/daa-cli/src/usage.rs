@@ -43,7 +43,11 @@ fn told(text: &str) -> String {
         }
     }
     if hints.is_empty() {
-        let verb = usage.as_deref().and_then(verb).map(|verb| format!(" {verb}")).unwrap_or_default();
+        let verb = usage
+            .as_deref()
+            .and_then(verb)
+            .map(|verb| format!(" {verb}"))
+            .unwrap_or_default();
         hints.push(format!("`daa help{verb}` lists all flags and their values"));
     }
     let hints: String = hints.iter().map(|hint| format!("hint: {hint}\n")).collect();
@@ -70,14 +74,20 @@ mod tests {
     #[test]
     fn a_typing_error_gets_the_nearest_flag() {
         let text = error_of(&["daa", "run", "--agent", "3"]);
-        assert!(text.starts_with("error: unexpected argument '--agent' found\nhint: "), "{text}");
+        assert!(
+            text.starts_with("error: unexpected argument '--agent' found\nhint: "),
+            "{text}"
+        );
         assert!(text.contains("'--agents'") && text.lines().count() == 2, "{text}");
     }
 
     #[test]
     fn a_value_out_of_range_names_flag_value_and_range() {
         let text = error_of(&["daa", "run", "--agents", "0"]);
-        assert!(text.contains("'0'") && text.contains("--agents") && text.contains("1"), "{text}");
+        assert!(
+            text.contains("'0'") && text.contains("--agents") && text.contains("1"),
+            "{text}"
+        );
         assert!(text.lines().count() == 2, "{text}");
     }
 }

@@ -27,8 +27,15 @@ pub(super) struct Score {
 impl Score {
     /// A comparison with the targets of `table`, if it has any.
     pub(super) fn new(model: &Model, table: &Table) -> Result<Self, DataError> {
-        let target = table.target().map(|_| model.preprocess().encode_target(table)).transpose()?;
-        Ok(Self { target, rows: 0, sum: 0.0 })
+        let target = table
+            .target()
+            .map(|_| model.preprocess().encode_target(table))
+            .transpose()?;
+        Ok(Self {
+            target,
+            rows: 0,
+            sum: 0.0,
+        })
     }
 
     /// Adds the predictions of `rows`.
@@ -46,8 +53,14 @@ impl Score {
         let mean = self.sum / self.rows.max(1) as f64;
         match &self.target {
             None => Measured::default(),
-            Some(Target::Classes { .. }) => Measured { accuracy: Some(mean), rmse: None },
-            Some(Target::Values(_)) => Measured { accuracy: None, rmse: encoder.difference(mean.sqrt()) },
+            Some(Target::Classes { .. }) => Measured {
+                accuracy: Some(mean),
+                rmse: None,
+            },
+            Some(Target::Values(_)) => Measured {
+                accuracy: None,
+                rmse: encoder.difference(mean.sqrt()),
+            },
         }
     }
 }

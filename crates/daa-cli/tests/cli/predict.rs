@@ -12,8 +12,24 @@ fn trained() -> Place {
 
 fn refused(ended: &Ended, words: &[&str]) {
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(3), ""), "{ended:?}");
-    assert_eq!(ended.stderr.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{ended:?}");
-    assert_eq!(ended.stderr.lines().filter(|line| line.starts_with("hint: ")).count(), 1, "{ended:?}");
+    assert_eq!(
+        ended
+            .stderr
+            .lines()
+            .filter(|line| line.starts_with("error: "))
+            .count(),
+        1,
+        "{ended:?}"
+    );
+    assert_eq!(
+        ended
+            .stderr
+            .lines()
+            .filter(|line| line.starts_with("hint: "))
+            .count(),
+        1,
+        "{ended:?}"
+    );
     for word in words {
         assert!(ended.stderr.contains(word), "{word} is missing in {ended:?}");
     }
@@ -22,20 +38,47 @@ fn refused(ended: &Ended, words: &[&str]) {
 #[test]
 fn predictions_are_scored_where_the_target_is_known() {
     let place = trained();
-    let flags = ["predict", "--model", "out", "--data", "clouds.csv", "--device", "cpu", "--out", "p.csv"];
+    let flags = [
+        "predict",
+        "--model",
+        "out",
+        "--data",
+        "clouds.csv",
+        "--device",
+        "cpu",
+        "--out",
+        "p.csv",
+    ];
     let report = place.json(&[&flags[..], &["-o", "json", "--limit", "7"]].concat());
-    assert_eq!((&report["schema"], &report["task"]), (&"daa.predict/1".into(), &"classification".into()));
-    assert_eq!((&report["target"], &report["backend"]), (&"class".into(), &"host".into()));
+    assert_eq!(
+        (&report["schema"], &report["task"]),
+        (&"daa.predict/1".into(), &"classification".into())
+    );
+    assert_eq!(
+        (&report["target"], &report["backend"]),
+        (&"class".into(), &"host".into())
+    );
     assert_eq!(report["classes"], serde_json::json!(["left", "right"]));
     assert_eq!(report["data"]["rows"], 200);
     let accuracy = report["accuracy"].as_f64().expect("measured");
     assert!((0.95..=1.0).contains(&accuracy), "{accuracy}");
     let predictions = report["predictions"].as_array().expect("a list");
-    assert_eq!((predictions.len(), &report["predictions_left_out"]), (7, &193.into()));
+    assert_eq!(
+        (predictions.len(), &report["predictions_left_out"]),
+        (7, &193.into())
+    );
     for (index, row) in predictions.iter().enumerate() {
         assert_eq!(row["row"], index + 1);
-        assert!(row["prediction"] == "left" || row["prediction"] == "right", "{row}");
-        assert!(row["probability"].as_f64().is_some_and(|p| (0.5..=1.0).contains(&p)), "{row}");
+        assert!(
+            row["prediction"] == "left" || row["prediction"] == "right",
+            "{row}"
+        );
+        assert!(
+            row["probability"]
+                .as_f64()
+                .is_some_and(|p| (0.5..=1.0).contains(&p)),
+            "{row}"
+        );
     }
     let file = String::from_utf8(place.read("p.csv")).expect("text");
     let mut lines = file.lines();
@@ -43,20 +86,33 @@ fn predictions_are_scored_where_the_target_is_known() {
     let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
     assert_eq!(rows.len(), 200);
     let hits = rows.iter().filter(|row| row[1] == row[3]).count();
-    assert_eq!(hits as f64 / 200.0, accuracy, "the file and the score tell the same");
+    assert_eq!(
+        hits as f64 / 200.0,
+        accuracy,
+        "the file and the score tell the same"
+    );
 }
 
 #[test]
 fn data_without_the_target_are_predicted_all_the_same() {
     let place = trained();
     place.write("new.csv", "y,x\n0.1,-1.2\n-0.2,1.1\n0.3,\n");
-    let ended = place.run(&["predict", "--model", "out", "--data", "new.csv", "--device", "cpu"]);
+    let ended = place.run(&[
+        "predict", "--model", "out", "--data", "new.csv", "--device", "cpu",
+    ]);
     refused(&ended, &["new.csv", "\"colour\""]);
     place.write("new.csv", "y,x,colour\n0.1,-1.2,red\n-0.2,1.1,green\n");
-    let ended = place.run(&["predict", "--model", "out", "--data", "new.csv", "--device", "cpu"]);
+    let ended = place.run(&[
+        "predict", "--model", "out", "--data", "new.csv", "--device", "cpu",
+    ]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    let answers: Vec<&str> =
-        ended.stdout.lines().skip(1).take(2).filter_map(|line| line.split_whitespace().nth(1)).collect();
+    let answers: Vec<&str> = ended
+        .stdout
+        .lines()
+        .skip(1)
+        .take(2)
+        .filter_map(|line| line.split_whitespace().nth(1))
+        .collect();
     assert_eq!(answers, ["left", "right"], "{ended:?}");
     assert!(ended.stdout.contains("no target to compare with"), "{ended:?}");
 }
@@ -65,7 +121,10 @@ fn data_without_the_target_are_predicted_all_the_same() {
 fn data_of_another_shape_and_damaged_models_are_refused() {
     let place = trained();
     let predict = |model, data| place.run(&["predict", "--model", model, "--data", data, "--device", "cpu"]);
-    refused(&predict("out", "digits"), &["the model takes", "the data is images of 1×8×8"]);
+    refused(
+        &predict("out", "digits"),
+        &["the model takes", "the data is images of 1×8×8"],
+    );
     place.write("other.csv", "a,b\n1,2\n");
     refused(&predict("out", "other.csv"), &["\"x\"", "\"y\"", "\"colour\""]);
     place.write("words.csv", "x,y,colour\nhigh,1,red\n");
@@ -87,15 +146,34 @@ fn data_of_another_shape_and_damaged_models_are_refused() {
     refused(&predict("cut", "clouds.csv"), &["model.json"]);
     fs::remove_file(place.path("cut/model.json")).expect("removed");
     place.write("cut/run.json", "{}");
-    refused(&predict("cut", "clouds.csv"), &["no model yet", "daa run --resume cut"]);
+    refused(
+        &predict("cut", "clouds.csv"),
+        &["no model yet", "daa run --resume cut"],
+    );
 }
 
 #[test]
 fn the_data_are_not_replaced_by_their_predictions() {
     let place = trained();
-    let ended = place.run(&["predict", "--model", "out", "--data", "clouds.csv", "--out", "clouds.csv"]);
+    let ended = place.run(&[
+        "predict",
+        "--model",
+        "out",
+        "--data",
+        "clouds.csv",
+        "--out",
+        "clouds.csv",
+    ]);
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert_eq!(place.read("clouds.csv"), two_clouds().as_bytes());
-    let ended = place.run(&["predict", "--model", "out", "--data", "clouds.csv", "--out", "no/folder.csv"]);
+    let ended = place.run(&[
+        "predict",
+        "--model",
+        "out",
+        "--data",
+        "clouds.csv",
+        "--out",
+        "no/folder.csv",
+    ]);
     refused(&ended, &["no/folder.csv"]);
 }

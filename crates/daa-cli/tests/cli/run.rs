@@ -43,7 +43,12 @@ const BEST: [(&str, char); 6] = [
     ("trial", 'u'),
     ("validation_score", 'f'),
 ];
-const LEASES: [(&str, char); 4] = [("requested", 'u'), ("granted", 'u'), ("refused", 'u'), ("peak_bytes", 'u')];
+const LEASES: [(&str, char); 4] = [
+    ("requested", 'u'),
+    ("granted", 'u'),
+    ("refused", 'u'),
+    ("peak_bytes", 'u'),
+];
 
 fn assert_keys(object: &Value, keys: &[(&str, char)]) {
     for (key, kind) in keys {
@@ -65,24 +70,61 @@ fn the_object_has_every_documented_key_and_the_folder_every_file() {
     assert_keys(&run["data"], &DATA);
     assert_keys(&run["best"], &BEST);
     assert_keys(&run["leases"], &LEASES);
-    assert!(run["wall_seconds"].as_f64().is_some_and(|seconds| seconds > 0.0), "{run}");
-    assert_eq!((&run["schema"], &run["outcome"]), (&"daa.run/1".into(), &"finished".into()));
-    assert_eq!((&run["seed"], &run["backend"], &run["run_dir"]), (&3.into(), &"host".into(), &"out".into()));
-    assert_eq!((&run["data"]["rows"], &run["data"]["classes"]), (&200.into(), &2.into()));
-    let (agents, trials) = (run["agents"].as_array().expect("a list"), run["trials"].as_array().expect("a list"));
+    assert!(
+        run["wall_seconds"].as_f64().is_some_and(|seconds| seconds > 0.0),
+        "{run}"
+    );
+    assert_eq!(
+        (&run["schema"], &run["outcome"]),
+        (&"daa.run/1".into(), &"finished".into())
+    );
+    assert_eq!(
+        (&run["seed"], &run["backend"], &run["run_dir"]),
+        (&3.into(), &"host".into(), &"out".into())
+    );
+    assert_eq!(
+        (&run["data"]["rows"], &run["data"]["classes"]),
+        (&200.into(), &2.into())
+    );
+    let (agents, trials) = (
+        run["agents"].as_array().expect("a list"),
+        run["trials"].as_array().expect("a list"),
+    );
     assert_eq!(agents.len(), 2);
     agents.iter().for_each(|agent| assert_keys(agent, &AGENT));
     assert!(!trials.is_empty());
     trials.iter().for_each(|trial| assert_keys(trial, &TRIAL));
     let tasks: u64 = agents.iter().filter_map(|agent| agent["tasks"].as_u64()).sum();
-    assert_eq!(tasks, trials.len() as u64 + 1, "the trials and the final training");
-    assert!(run["best"]["test_accuracy"].as_f64().is_some_and(|accuracy| accuracy >= 0.9), "{}", run["best"]);
-    for file in ["run.json", "events.jsonl", "metrics.jsonl", "model.safetensors", "model.json", "report.html", "summary.json"] {
+    assert_eq!(
+        tasks,
+        trials.len() as u64 + 1,
+        "the trials and the final training"
+    );
+    assert!(
+        run["best"]["test_accuracy"]
+            .as_f64()
+            .is_some_and(|accuracy| accuracy >= 0.9),
+        "{}",
+        run["best"]
+    );
+    for file in [
+        "run.json",
+        "events.jsonl",
+        "metrics.jsonl",
+        "model.safetensors",
+        "model.json",
+        "report.html",
+        "summary.json",
+    ] {
         assert!(!place.read(&format!("out/{file}")).is_empty(), "{file}");
     }
     let mut models = models_in(&place.path("out"));
     models.sort();
-    assert_eq!(models, ["model.json", "model.safetensors"], "and nothing temporary");
+    assert_eq!(
+        models,
+        ["model.json", "model.safetensors"],
+        "and nothing temporary"
+    );
 }
 
 #[test]
@@ -90,10 +132,21 @@ fn text_tells_people_what_they_want_and_nothing_else_is_said_off_a_terminal() {
     let place = clouds();
     let ended = place.run(&short("my runs/out", &[]));
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended:?}");
-    for word in ["test accuracy", "network", "parameters", "device", "time", "run folder", "report.html"] {
+    for word in [
+        "test accuracy",
+        "network",
+        "parameters",
+        "device",
+        "time",
+        "run folder",
+        "report.html",
+    ] {
         assert!(ended.stdout.contains(word), "{word} is missing in {ended:?}");
     }
-    assert!(ended.stdout.contains("daa predict --model 'my runs/out'"), "{ended:?}");
+    assert!(
+        ended.stdout.contains("daa predict --model 'my runs/out'"),
+        "{ended:?}"
+    );
 }
 
 #[test]
@@ -109,18 +162,36 @@ fn variables_are_settings_that_flags_win_over() {
         ("DAA_TARGET", "colour"),
     ];
     let output = command.envs(settings).output().expect("run");
-    let run: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
-    assert_eq!((&run["seed"], &run["agents"].as_array().map(Vec::len)), (&5.into(), &Some(1)));
-    assert!(run["command"].as_str().is_some_and(|command| command.contains("--target colour")), "{run}");
+    let run: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    assert_eq!(
+        (&run["seed"], &run["agents"].as_array().map(Vec::len)),
+        (&5.into(), &Some(1))
+    );
+    assert!(
+        run["command"]
+            .as_str()
+            .is_some_and(|command| command.contains("--target colour")),
+        "{run}"
+    );
     let folder = run["run_dir"].as_str().expect("a folder");
-    assert!(folder.starts_with("daa-runs") && folder.ends_with("-seed5"), "{folder}");
+    assert!(
+        folder.starts_with("daa-runs") && folder.ends_with("-seed5"),
+        "{folder}"
+    );
 }
 
 #[test]
 fn a_column_of_numbers_is_regression() {
     let place = clouds();
-    let run = place.json(&short("out", &["-o", "json", "--target", "y", "--task", "regression"]));
-    assert!(run["best"]["test_rmse"].is_f64() && run["best"]["test_accuracy"].is_null(), "{run}");
+    let run = place.json(&short(
+        "out",
+        &["-o", "json", "--target", "y", "--task", "regression"],
+    ));
+    assert!(
+        run["best"]["test_rmse"].is_f64() && run["best"]["test_accuracy"].is_null(),
+        "{run}"
+    );
     assert_eq!(run["data"]["classes"], 0);
 }
 

@@ -28,7 +28,9 @@ pub(crate) struct Ended {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self { dir: tempfile::tempdir().expect("a folder") }
+        Self {
+            dir: tempfile::tempdir().expect("a folder"),
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -55,13 +57,21 @@ impl Place {
         command.env("DAA_FASHION_MNIST", self.path("no-fashion-mnist"));
         // Without it, a layer of Mesa's drivers writes to the standard error.
         command.env("XDG_RUNTIME_DIR", self.dir.path());
-        command.args(args).current_dir(self.dir.path()).stdin(Stdio::null());
+        command
+            .args(args)
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null());
         command
     }
 
     /// Runs the program to its end.
     pub(crate) fn run(&self, args: &[&str]) -> Ended {
-        end(self.daa(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started"))
+        end(self
+            .daa(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("started"))
     }
 
     /// Runs the program, which must succeed, and reads the one object that it prints.
@@ -88,12 +98,19 @@ pub(crate) fn end(child: Child) -> Ended {
 
 fn ended(output: &Output) -> Ended {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
-    Ended { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    Ended {
+        code: output.status.code(),
+        stdout: text(&output.stdout),
+        stderr: text(&output.stderr),
+    }
 }
 
 /// Sends a signal to a process that this test started.
 pub(crate) fn signal(id: u32, name: &str) {
-    let sent = Command::new("kill").args([format!("-{name}"), id.to_string()]).status().expect("kill is there");
+    let sent = Command::new("kill")
+        .args([format!("-{name}"), id.to_string()])
+        .status()
+        .expect("kill is there");
     assert!(sent.success(), "signal {name} to {id}");
 }
 
@@ -107,9 +124,18 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn start(place: &Place, args: &[&str]) -> Self {
         let mut command = place.daa(args);
-        let mut child = command.arg("-vv").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
+        let mut child = command
+            .arg("-vv")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("started");
         let lines = BufReader::new(child.stderr.take().expect("piped"));
-        Self { child, lines, seen: String::new() }
+        Self {
+            child,
+            lines,
+            seen: String::new(),
+        }
     }
 
     /// Reads lines until `wanted` says that it has seen enough. Fails when the process ends before.
@@ -158,7 +184,11 @@ pub(crate) fn two_clouds() -> String {
         f64::from(state >> 8) / f64::from(1 << 24) - 0.5
     };
     for row in 0..200 {
-        let (side, name) = if row % 2 == 0 { (-1.0, "left") } else { (1.0, "right") };
+        let (side, name) = if row % 2 == 0 {
+            (-1.0, "left")
+        } else {
+            (1.0, "right")
+        };
         let colour = if row % 3 == 0 { "red" } else { "blue" };
         let (x, y) = (side + noise(), noise());
         writeln!(text, "{x:.4},{y:.4},{colour},{name}").expect("a string takes everything");
@@ -167,8 +197,17 @@ pub(crate) fn two_clouds() -> String {
 }
 
 /// The flags of a short run on the two clouds.
-pub(crate) const SHORT: [&str; 9] =
-    ["run", "--data", "clouds.csv", "--device", "cpu", "--epochs-budget", "24", "--agents", "2"];
+pub(crate) const SHORT: [&str; 9] = [
+    "run",
+    "--data",
+    "clouds.csv",
+    "--device",
+    "cpu",
+    "--epochs-budget",
+    "24",
+    "--agents",
+    "2",
+];
 
 /// A short run into `out`, with more flags.
 pub(crate) fn short<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
@@ -184,7 +223,17 @@ pub(crate) fn clouds() -> Place {
 
 /// The names in a folder that look like a model or a part of one.
 pub(crate) fn models_in(folder: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let names = entries.map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned());
-    names.filter(|name| name.starts_with("model") || name.contains("safetensors")).collect()
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let names = entries.map(|entry| {
+        entry
+            .expect("readable")
+            .file_name()
+            .to_string_lossy()
+            .into_owned()
+    });
+    names
+        .filter(|name| name.starts_with("model") || name.contains("safetensors"))
+        .collect()
 }

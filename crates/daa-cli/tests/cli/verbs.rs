@@ -10,7 +10,11 @@ const VERBS: [&str; 4] = ["run", "predict", "devices", "doctor"];
 /// The long flags that a text names.
 fn flags(text: &str) -> BTreeSet<String> {
     let pieces = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
-    let long = |piece: &&str| piece.strip_prefix("--").is_some_and(|name| name.starts_with(|c: char| c.is_ascii_lowercase()));
+    let long = |piece: &&str| {
+        piece
+            .strip_prefix("--")
+            .is_some_and(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
+    };
     pieces.filter(long).map(str::to_owned).collect()
 }
 
@@ -19,7 +23,10 @@ fn the_version_is_the_package_version() {
     for args in [&["--version"][..], &["-V"], &["run", "--version"]] {
         let ended = Place::new().run(args);
         assert_eq!(ended.code, Some(0));
-        assert!(ended.stdout.starts_with("daa") && ended.stdout.trim_end().ends_with(env!("CARGO_PKG_VERSION")), "{ended:?}");
+        assert!(
+            ended.stdout.starts_with("daa") && ended.stdout.trim_end().ends_with(env!("CARGO_PKG_VERSION")),
+            "{ended:?}"
+        );
     }
 }
 
@@ -29,15 +36,32 @@ fn help_lists_the_verbs_and_each_verb_its_flags() {
     let help = place.run(&["help"]);
     assert_eq!(help.code, Some(0));
     for verb in VERBS {
-        assert!(help.stdout.contains(&format!("\n  {verb} ")), "{verb}: {}", help.stdout);
+        assert!(
+            help.stdout.contains(&format!("\n  {verb} ")),
+            "{verb}: {}",
+            help.stdout
+        );
         let ended = place.run(&["help", verb]);
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
         assert!(ended.stdout.contains(&format!("Usage: daa {verb} ")), "{ended:?}");
     }
     let run = flags(&place.run(&["help", "run"]).stdout);
     for flag in [
-        "--data", "--target", "--task", "--agents", "--device", "--epochs-budget", "--memory-limit", "--seed", "--out",
-        "--resume", "--threads", "--output", "--quiet", "--verbose", "--no-progress",
+        "--data",
+        "--target",
+        "--task",
+        "--agents",
+        "--device",
+        "--epochs-budget",
+        "--memory-limit",
+        "--seed",
+        "--out",
+        "--resume",
+        "--threads",
+        "--output",
+        "--quiet",
+        "--verbose",
+        "--no-progress",
     ] {
         assert!(run.contains(flag), "{flag} is missing in {run:?}");
     }
@@ -55,13 +79,25 @@ fn no_verb_is_a_wrong_command_line_that_gets_the_help() {
 fn the_reference_and_the_program_agree() {
     let reference = include_str!("../../../../docs/CLI.md");
     let place = Place::new();
-    let help: String = VERBS.iter().map(|verb| place.run(&["help", verb]).stdout).collect();
-    let known: BTreeSet<String> = flags(&help).into_iter().filter(|flag| flag != "--help" && flag != "--version").collect();
-    let listed: BTreeSet<String> = flags(reference).into_iter().filter(|flag| flag != "--help" && flag != "--version").collect();
+    let help: String = VERBS
+        .iter()
+        .map(|verb| place.run(&["help", verb]).stdout)
+        .collect();
+    let known: BTreeSet<String> = flags(&help)
+        .into_iter()
+        .filter(|flag| flag != "--help" && flag != "--version")
+        .collect();
+    let listed: BTreeSet<String> = flags(reference)
+        .into_iter()
+        .filter(|flag| flag != "--help" && flag != "--version")
+        .collect();
     assert_eq!(listed, known);
     let variables = |text: &str| -> BTreeSet<String> {
         let words = text.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
-        words.filter(|word| word.starts_with("DAA_")).map(str::to_owned).collect()
+        words
+            .filter(|word| word.starts_with("DAA_"))
+            .map(str::to_owned)
+            .collect()
     };
     let elsewhere = ["DAA_LOG", "DAA_FASHION_MNIST"].map(str::to_owned);
     let set: BTreeSet<String> = variables(&help).into_iter().chain(elsewhere).collect();
@@ -77,19 +113,33 @@ fn devices_end_with_the_host_that_the_cpu_choice_takes() {
     let devices = report["devices"].as_array().expect("a list");
     let chosen: Vec<&Value> = devices.iter().filter(|device| device["chosen"] == true).collect();
     assert_eq!(chosen.len(), 1);
-    assert_eq!((&chosen[0]["class"], &chosen[0]["backend"]), (&"host".into(), &"host".into()));
+    assert_eq!(
+        (&chosen[0]["class"], &chosen[0]["backend"]),
+        (&"host".into(), &"host".into())
+    );
     for (index, device) in devices.iter().enumerate() {
         assert_eq!(device["index"], index);
         for key in ["name", "class", "backend", "driver", "memory_source", "reason"] {
-            assert!(device[key].as_str().is_some_and(|text| !text.is_empty()), "{key} in {device}");
+            assert!(
+                device[key].as_str().is_some_and(|text| !text.is_empty()),
+                "{key} in {device}"
+            );
         }
-        assert!(device["memory_bytes"].is_u64() || device["memory_bytes"].is_null(), "{device}");
+        assert!(
+            device["memory_bytes"].is_u64() || device["memory_bytes"].is_null(),
+            "{device}"
+        );
         assert!(device["limits"]["max_buffer"].is_u64(), "{device}");
     }
     let table = place.run(&["devices", "--device", "cpu"]);
     let mut lines = table.stdout.lines();
     let header: Vec<&str> = lines.next().expect("a header").split_whitespace().collect();
-    assert_eq!(header, ["#", "name", "class", "backend", "driver", "memory", "chosen", "reason"]);
+    assert_eq!(
+        header,
+        [
+            "#", "name", "class", "backend", "driver", "memory", "chosen", "reason"
+        ]
+    );
     assert_eq!(lines.count(), devices.len());
 }
 
@@ -101,19 +151,41 @@ fn the_doctor_computes_on_the_cpu_and_says_what_is_missing() {
     assert_eq!(report["version"], env!("CARGO_PKG_VERSION"));
     let checks = report["checks"].as_array().expect("a list");
     let names: Vec<&str> = checks.iter().filter_map(|check| check["name"].as_str()).collect();
-    assert_eq!(names, ["version", "cpu", "gpu", "software-gpu", "fashion-mnist", "folder"]);
+    assert_eq!(
+        names,
+        ["version", "cpu", "gpu", "software-gpu", "fashion-mnist", "folder"]
+    );
     for check in checks {
         let status = check["status"].as_str().expect("a status");
-        assert!(["ok", "warn", "fail"].contains(&status) && check["detail"].is_string(), "{check}");
-        assert_eq!(check["hint"].is_string(), status != "ok", "a hint where one is due: {check}");
+        assert!(
+            ["ok", "warn", "fail"].contains(&status) && check["detail"].is_string(),
+            "{check}"
+        );
+        assert_eq!(
+            check["hint"].is_string(),
+            status != "ok",
+            "a hint where one is due: {check}"
+        );
     }
-    let status = |name: &str| checks.iter().find(|check| check["name"] == name).map(|check| &check["status"]);
+    let status = |name: &str| {
+        checks
+            .iter()
+            .find(|check| check["name"] == name)
+            .map(|check| &check["status"])
+    };
     assert_eq!(status("cpu"), Some(&"ok".into()));
     assert_eq!(status("folder"), Some(&"ok".into()));
-    assert_eq!(status("fashion-mnist"), Some(&"warn".into()), "it is hidden from this test");
+    assert_eq!(
+        status("fashion-mnist"),
+        Some(&"warn".into()),
+        "it is hidden from this test"
+    );
     let text = place.run(&["doctor"]);
     assert_eq!(text.code, Some(0));
-    assert!(text.stdout.contains("ok    cpu") && text.stdout.contains("hint: "), "{text:?}");
+    assert!(
+        text.stdout.contains("ok    cpu") && text.stdout.contains("hint: "),
+        "{text:?}"
+    );
 }
 
 /// Where a software driver is there, the doctor must find it and it must compute right.
@@ -129,12 +201,20 @@ fn the_doctor_computes_on_the_software_gpu() {
 
 #[test]
 fn a_reader_that_leaves_is_no_error() {
-    for args in [&["devices", "--device", "cpu"][..], &["devices", "-o", "json"], &["help"]] {
+    for args in [
+        &["devices", "--device", "cpu"][..],
+        &["devices", "-o", "json"],
+        &["help"],
+    ] {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);
         let place = Place::new();
         let mut command = place.daa(args);
-        let child = command.stdout(writer).stderr(Stdio::piped()).spawn().expect("started");
+        let child = command
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("started");
         drop(command);
         let ended = end(child);
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{args:?}");
