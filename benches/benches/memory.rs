@@ -1,0 +1,139 @@
+//! The pool, the layout packer, transfers, and what a submission and a dispatch cost.
+
+use criterion::{BatchSize, Criterion, Throughput};
+use daa_base::Seed;
+use daa_benches::device::{self, Device};
+use daa_benches::networks::{cnn, mlp};
+use daa_benches::op::Recorded;
+use daa_benches::steps::compiled;
+use daa_gpu_core::{Bytes, Image, Lifetime, Slice, Work, pack};
+use daa_kernels::{Plan, PlanOptions};
+use daa_learn::nn::{OptimizerKind, Purpose, compile};
+
+/// An image of one arena and nothing else: loading it takes one buffer from the pool and fills it with zeros.
+const fn arena(bytes: u64) -> Image {
+    Image {
+        arena: Bytes(bytes),
+        lists: Vec::new(),
+        upload: Bytes::ZERO,
+        upload_ring: 1,
+        readback: Bytes::ZERO,
+    }
+}
+
+/// In the steady state, so that the pool has the buffer.
+fn pool(criterion: &mut Criterion, host: &Device) {
+    let mut group = criterion.benchmark_group("pool::acquire_release");
+    for bytes in [4096, 65_536, 1 << 20, 16 << 20] {
+        let image = arena(bytes);
+        group.throughput(Throughput::Bytes(bytes));
+        group.bench_function(format!("bytes={bytes}"), |bencher| {
+            let tenant = host.tenant(image.footprint());
+            bencher.iter(|| drop(tenant.load(&image).expect("the budget is the footprint")));
+        });
+    }
+    group.finish();
+}
+
+fn transfers(criterion: &mut Criterion, devices: &[Device]) {
+    let mut group = criterion.benchmark_group("tenant::upload_read");
+    for device in devices {
+        for bytes in [65_536_u64, 4 << 20] {
+            let mut image = arena(bytes);
+            (image.upload, image.readback) = (Bytes(bytes), Bytes(bytes));
+            let (slice, data) = (Slice { offset: 0, bytes }, vec![7; bytes as usize]);
+            group.throughput(Throughput::Bytes(2 * bytes));
+            group.bench_function(format!("bytes={bytes},backend={}", device.name), |bencher| {
+                let tenant = device.tenant(image.footprint());
+                let mut loaded = tenant.load(&image).expect("the budget is the footprint");
+                bencher.iter(|| {
+                    let work = Work {
+                        list: None,
+                        uploads: &[(slice, &data)],
+                        reads: &[slice],
+                    };
+                    let ticket = loaded.submit(work).expect("the image is loaded");
+                    ticket.wait().expect("the device works")
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+/// The slope between the numbers of dispatches is what one costs; the first is mostly what a submission costs.
+fn dispatches(criterion: &mut Criterion, devices: &[Device]) {
+    let mut group = criterion.benchmark_group("session::dispatch");
+    for device in devices {
+        for count in [1, 100, 1000] {
+            let recorded = Recorded::new(|record| {
+                let x = record.random(&[1])?;
+                let sum = record.graph.state("sum", &[1])?;
+                (0..count).try_for_each(|_| record.graph.accumulate(sum, x))
+            });
+            group.throughput(Throughput::Elements(count));
+            group.bench_function(format!("dispatches={count},backend={}", device.name), |bencher| {
+                let mut loaded = recorded.load(device);
+                bencher.iter(|| loaded.run());
+            });
+        }
+    }
+    group.finish();
+}
+
+/// Random lifetimes, which rarely reach the lower bound, so that the search runs until its effort is spent; and the
+/// lifetimes of networks, with which it ends early.
+fn layout(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("layout::pack");
+    for count in [16, 64, 256] {
+        let mut rng = Seed(1).stream("lifetimes").rng();
+        let lifetimes: Vec<Lifetime> = (0..count)
+            .map(|_| {
+                let lower = rng.below(count) as u32;
+                Lifetime {
+                    lower,
+                    upper: lower + 1 + rng.below(8) as u32,
+                    size: 256 * (1 + rng.below(4096) as u64),
+                }
+            })
+            .collect();
+        group.throughput(Throughput::Elements(count as u64));
+        group.bench_function(format!("lifetimes={count}"), |bencher| {
+            bencher.iter(|| pack(&lifetimes, 256));
+        });
+    }
+    group.finish();
+}
+
+fn plans(criterion: &mut Criterion) {
+    let purpose = Purpose::Train(OptimizerKind::Adam);
+    let networks = [("mlp-784-128-10", mlp(), 128), ("cnn", cnn(), 64)];
+    let mut group = criterion.benchmark_group("plan::compile");
+    for (name, network, batch) in &networks {
+        let graph = compiled(network, *batch, purpose).plan().graph().clone();
+        group.bench_function(format!("net={name},batch={batch}"), |bencher| {
+            let compile =
+                |graph| Plan::compile(graph, &PlanOptions::default()).expect("it was compiled before");
+            bencher.iter_batched(|| graph.clone(), compile, BatchSize::SmallInput);
+        });
+    }
+    group.finish();
+    let mut group = criterion.benchmark_group("nn::compile");
+    for (name, network, batch) in &networks {
+        group.bench_function(format!("net={name},batch={batch}"), |bencher| {
+            bencher.iter(|| compile(network, *batch, purpose).expect("it was compiled before"));
+        });
+    }
+    group.finish();
+}
+
+fn main() {
+    let mut criterion = daa_benches::criterion();
+    let devices = device::all();
+    pool(&mut criterion, &devices[0]);
+    transfers(&mut criterion, &devices);
+    dispatches(&mut criterion, &devices);
+    layout(&mut criterion);
+    plans(&mut criterion);
+    criterion.final_summary();
+}
