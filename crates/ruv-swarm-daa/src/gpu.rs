@@ -1,7 +1,7 @@
 //! The agent of the original document and its parts.
 //!
-//! The parts measure, count and enforce limits for real. What needs a GPU, a vote or a network returns a typed error
-//! that ends in "is not built yet".
+//! The parts measure, count and enforce limits for real. What needs kernels, a vote or a trained network returns
+//! a typed error that says "not built yet".
 
 pub mod compute;
 pub mod config;

@@ -19,6 +19,7 @@ use crate::records::{
 use crate::types::TaskRequest;
 use async_trait::async_trait;
 use daa_base::Clock;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::{Mutex, RwLock};
 
@@ -245,7 +246,12 @@ impl EnhancedGPUDAAAgent {
     pub async fn coordinate_with_peers(&self, peers: &[String]) -> DAAResult<EnhancedCoordinationResult> {
         let result = self.core.coordinate(peers)?;
         let mut protocol = self.coordination_protocol.write().await;
-        protocol.record(&result, peers.len(), self.core.now());
+        let asked: BTreeSet<&str> = peers
+            .iter()
+            .map(String::as_str)
+            .filter(|id| *id != self.id())
+            .collect();
+        protocol.record(&result, asked.len(), self.core.now());
         let metrics = protocol.coordination_history.metrics();
         drop(protocol);
         self.resource_coordinator.lock().await.coordination_metrics = metrics;
