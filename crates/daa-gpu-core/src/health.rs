@@ -12,10 +12,6 @@ pub(crate) struct Health {
     epoch: DeviceEpoch,
     reason: OnceLock<String>,
     /// Dropped on loss, which wakes every wait at once.
-    #[cfg_attr(
-        not(any(feature = "gpu", feature = "testing", test)),
-        expect(dead_code, reason = "only a device with a driver can be lost")
-    )]
     alive: Mutex<Option<Sender<()>>>,
     lost: Receiver<()>,
 }

@@ -1,7 +1,7 @@
 //! The pure lifetime packer: given when each piece of memory lives, where in one arena it lies.
 //!
-//! Offline storage allocation is NP-hard. [`pack`] runs greedy placements over several orders and then repairs the
-//! best of them: what reaches the peak is placed earlier in the next round. Every step is counted, never timed, so
+//! Offline storage allocation is NP-hard. [`pack`] runs greedy placements over several orders and then searches
+//! around the best of them: what reaches the peak, or stands in its way, is placed earlier or later. Every step is counted, never timed, so
 //! equal inputs give equal layouts on every machine.
 
 mod place;
@@ -30,17 +30,22 @@ pub struct Packing {
     pub lower_bound: u64,
 }
 
-/// Placement steps that one call may spend, over all orders and repairs; bounds the time to about a second.
-const WORK_LIMIT: u64 = 400_000_000;
+/// Comparisons that [`pack`] spends at most, some tens of milliseconds.
+pub const DEFAULT_EFFORT: u64 = 30_000_000;
 
-/// Repairs of the best order tried at most.
-const REPAIR_LIMIT: u32 = 4_000;
-
-/// Packs `lifetimes` into one arena so that no two that are live in the same step overlap. Deterministic.
+/// Packs `lifetimes` into one arena so that no two that are live in the same step overlap. Deterministic. Ends as soon
+/// as the lower bound is reached, else after [`DEFAULT_EFFORT`].
 ///
 /// Sizes are rounded up to `align` bytes (0 counts as 1). Sums beyond `u64::MAX` saturate.
 #[must_use]
 pub fn pack(lifetimes: &[Lifetime], align: u64) -> Packing {
+    pack_with_effort(lifetimes, align, DEFAULT_EFFORT)
+}
+
+/// As [`pack`], spending at most about `effort` comparisons: more may give a lower peak. Each layout tried costs up to
+/// half the square of the number of lifetimes; one is always tried.
+#[must_use]
+pub fn pack_with_effort(lifetimes: &[Lifetime], align: u64, effort: u64) -> Packing {
     let align = align.max(1);
     let items: Vec<Lifetime> = lifetimes
         .iter()
@@ -50,7 +55,7 @@ pub fn pack(lifetimes: &[Lifetime], align: u64) -> Packing {
         })
         .collect();
     let lower_bound = lower_bound(&items);
-    let (offsets, peak) = Search::new(&items, lower_bound).run(WORK_LIMIT, REPAIR_LIMIT);
+    let (offsets, peak) = Search::new(&items, lower_bound).run(effort);
     Packing {
         offsets,
         peak,

@@ -2,6 +2,22 @@
 
 use super::Lifetime;
 
+/// Layouts tried without progress before the search goes back to the best.
+const STALE_LIMIT: u32 = 400;
+
+/// A fixed sequence of numbers that look random: equal inputs give equal layouts.
+struct Dice(u64);
+
+impl Dice {
+    /// A number below `limit`; 0 when that is 0.
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).unwrap_or(0) % limit.max(1)
+    }
+}
+
 /// How a gap is picked among those that fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fit {
@@ -40,7 +56,7 @@ impl<'a> Search<'a> {
     }
 
     /// The best offsets found and their peak.
-    pub(super) fn run(mut self, work_limit: u64, repair_limit: u32) -> (Vec<u64>, u64) {
+    pub(super) fn run(mut self, work_limit: u64) -> (Vec<u64>, u64) {
         let mut best: Option<Candidate> = None;
         for order in self.orders() {
             for fit in [Fit::Best, Fit::First] {
@@ -61,7 +77,7 @@ impl<'a> Search<'a> {
         let Some(best) = best else {
             return (Vec::new(), 0);
         };
-        let best = self.repair(best, work_limit, repair_limit);
+        let best = self.repair(best, work_limit);
         (best.offsets, best.peak)
     }
 
@@ -113,47 +129,81 @@ impl<'a> Search<'a> {
             .collect()
     }
 
-    /// Moves what reaches the peak, and what lies right under it, ahead in the order; keeps what improves. Placing is
-    /// repeated from the best order with growing shifts until nothing helps or the limits are reached.
-    fn repair(&mut self, mut best: Candidate, work_limit: u64, repair_limit: u32) -> Candidate {
+    /// Local search from the best order: an item that reaches the peak, or one that lives beside it, moves to another
+    /// place in the order. Layouts no worse than the current one are taken, worse ones now and then.
+    fn repair(&mut self, mut best: Candidate, work_limit: u64) -> Candidate {
+        let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
         let mut current = best.clone();
-        for round in 0..repair_limit {
-            if best.peak <= self.lower_bound || self.work > work_limit {
-                break;
+        let mut stale = 0_u32;
+        while best.peak > self.lower_bound && self.work <= work_limit {
+            let order = self.moved(&current, &mut dice);
+            if order == current.order {
+                self.work += order.len() as u64;
+                continue;
             }
-            let order = self.bumped(&current, round);
             let (offsets, peak) = self.place(&order, current.fit);
-            current = Candidate {
-                order,
-                fit: current.fit,
-                offsets,
-                peak,
-            };
+            stale += 1;
             if peak < best.peak {
-                best = current.clone();
-            } else if round % 97 == 96 {
-                // Wandered for long: back to the best, with the other rule for gaps.
+                stale = 0;
+                best = Candidate {
+                    order: order.clone(),
+                    fit: current.fit,
+                    offsets: offsets.clone(),
+                    peak,
+                };
+            }
+            if peak <= current.peak {
+                current = Candidate {
+                    order,
+                    fit: current.fit,
+                    offsets,
+                    peak,
+                };
+            } else if stale > STALE_LIMIT {
+                // Nothing better for long: on from the best, with the other rule for gaps.
+                stale = 0;
                 let fit = if current.fit == Fit::Best {
                     Fit::First
                 } else {
                     Fit::Best
                 };
-                current = Candidate { fit, ..best.clone() };
+                let (offsets, peak) = self.place(&best.order, fit);
+                current = Candidate {
+                    order: best.order.clone(),
+                    fit,
+                    offsets,
+                    peak,
+                };
             }
         }
         best
     }
 
-    /// `from`'s order with the items that end at its peak moved towards the front, the further the later the round.
-    fn bumped(&self, from: &Candidate, round: u32) -> Vec<usize> {
+    /// `from`'s order with one item moved: mostly one at the peak towards the front, else one that shares a step with
+    /// it to anywhere.
+    fn moved(&self, from: &Candidate, dice: &mut Dice) -> Vec<usize> {
         let mut order = from.order.clone();
-        let shift = 1 + order.len() * (1 + round as usize % 13) / 13;
         let tops: Vec<usize> = (0..order.len())
             .filter(|&at| self.end(order[at], &from.offsets) >= from.peak)
             .collect();
-        for at in tops {
+        let Some(&top) = tops.get(dice.below(tops.len())) else {
+            return order;
+        };
+        if dice.below(2) == 0 {
+            let item = order.remove(top);
+            order.insert(dice.below(top + 1), item);
+            return order;
+        }
+        let peak = self.items[order[top]];
+        let beside: Vec<usize> = (0..order.len())
+            .filter(|&at| {
+                let item = self.items[order[at]];
+                item.lower < peak.upper && peak.lower < item.upper
+            })
+            .collect();
+        if let Some(&at) = beside.get(dice.below(beside.len())) {
             let item = order.remove(at);
-            order.insert(at.saturating_sub(shift), item);
+            order.insert(dice.below(order.len() + 1), item);
         }
         order
     }
