@@ -70,6 +70,7 @@ fn main() -> Fallible<()> {
         ..TrainingSummary::default()
     };
     let model = Model::new(last.architecture, state.result(), preprocess, summary)?;
+    println!("weights {}", blake3::hash(&model.to_bytes()?.0).to_hex());
     score(&model, &context, &dataset, &parts.test)?;
     println!("finished after {:.1?}", clock.monotonic());
     Ok(())

@@ -14,6 +14,8 @@ pub mod decide;
 pub mod error;
 pub mod select;
 pub mod space;
+#[cfg(test)]
+mod tests;
 
 pub use config::SearchConfig;
 pub use decide::{Decision, TrialResult, TrialSpec, TrialStatus, decide};

@@ -238,5 +238,5 @@ fn the_final_length_follows_the_winners_best_epoch() {
             .expect("one scored trial")
             .epochs
     };
-    assert_eq!((epochs(17, 18), epochs(13, 18), epochs(0, 18)), (40, 32, 20));
+    assert_eq!((epochs(17, 18), epochs(13, 18), epochs(0, 18)), (40, 32, 30));
 }
