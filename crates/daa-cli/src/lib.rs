@@ -27,13 +27,12 @@ use std::process::ExitCode;
 ///
 /// Data go to the standard output, everything else to the standard error. The code says how it ended: see [`Exit`].
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let matches = match Cli::command().try_get_matches_from(args) {
-        Ok(matches) => matches,
-        Err(error) => return usage::report(&error).into(),
-    };
-    let cli = match Cli::from_arg_matches(&matches) {
-        Ok(cli) => cli,
-        Err(error) => return usage::report(&error).into(),
+    let args: Vec<OsString> = args.into_iter().collect();
+    let parsed = Cli::command().try_get_matches_from(&args);
+    let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return usage::report(&error, &args).into(),
     };
     let messages = Messages::new(&cli.global);
     logging::start(&cli.global, &messages);

@@ -8,9 +8,10 @@ use crate::exit::{Exit, Failure};
 use crate::messages::Messages;
 use crate::output;
 use crate::signals::Signals;
-use daa_gpu_core::{ComputeContext, ContextConfig};
+use daa_base::{Bytes, FencingToken};
+use daa_gpu_core::{ComputeContext, ContextConfig, TenantSpec};
 use daa_learn::data::{DataSource, LoadOptions, Table, TargetEncoder};
-use daa_learn::model::{Model, Predictor};
+use daa_learn::model::{Model, PredictError, Predictor};
 use score::{Measured, Score};
 use serde::Serialize;
 use sheet::{Answers, Row, Sheet};
@@ -133,7 +134,16 @@ fn predict(
     sheet: &mut Sheet,
     score: &mut Score,
 ) -> Result<Option<Exit>, Failure> {
-    let mut predictor = Predictor::open(model, context)?;
+    let network = Predictor::network(model)?;
+    let budget = network.peak_bytes();
+    check_memory(budget, context.capacity())?;
+    let spec = TenantSpec {
+        name: "predict".to_owned(),
+        budget,
+        token: FencingToken(0),
+    };
+    let tenant = context.tenant(spec).map_err(PredictError::from)?;
+    let mut predictor = Predictor::load(model, network, &tenant)?;
     let answers = Answers::new(model.preprocess().target());
     // A table has fewer rows than 2^32: its limits say so.
     let rows = u32::try_from(table.rows()).unwrap_or(u32::MAX);
@@ -152,6 +162,21 @@ fn predict(
         first = first.saturating_add(CHUNK);
     }
     Ok(None)
+}
+
+/// Refuses before anything is loaded, and says what it would take.
+fn check_memory(needed: Bytes, capacity: Bytes) -> Result<(), Failure> {
+    if needed <= capacity {
+        return Ok(());
+    }
+    let exact = |bytes: Bytes| format!("{bytes} ({} bytes)", bytes.get());
+    let error = format!(
+        "the model needs {} of device memory, {} may be reserved",
+        exact(needed),
+        exact(capacity)
+    );
+    let hint = format!("allow at least that much: --memory-limit {}", needed.get());
+    Err(Failure::text(Exit::Input, error).with_hint(hint))
 }
 
 fn is_classification(model: &Model) -> bool {

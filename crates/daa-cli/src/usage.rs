@@ -1,12 +1,16 @@
 //! Wrong command lines, told like every other error.
 
+use crate::args::Cli;
 use crate::exit::{Exit, Failure};
+use crate::messages::printable;
 use crate::output;
+use clap::CommandFactory as _;
 use clap::error::ErrorKind;
+use std::ffi::OsString;
 use std::io::{self, Write as _};
 
 /// Prints help and versions to the standard output, and errors as `error:` and `hint:` to the standard error.
-pub(crate) fn report(error: &clap::Error) -> Exit {
+pub(crate) fn report(error: &clap::Error, args: &[OsString]) -> Exit {
     let text = error.render().to_string();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match output::text(&text) {
@@ -14,7 +18,7 @@ pub(crate) fn report(error: &clap::Error) -> Exit {
             Err(Failure::Told { exit, .. }) => exit,
         },
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => tell(&text),
-        _ => tell(&told(&text)),
+        _ => tell(&told(&text, verb(args).as_deref())),
     }
 }
 
@@ -25,17 +29,14 @@ fn tell(text: &str) -> Exit {
 }
 
 /// clap's paragraphs as one line each: the error, tips as hints, and where the flags are listed.
-fn told(text: &str) -> String {
+fn told(text: &str, verb: Option<&str>) -> String {
     let mut error = String::new();
     let mut hints = Vec::new();
-    let mut usage = None;
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         if let Some(tip) = line.strip_prefix("tip: ") {
             hints.push(tip.to_owned());
-        } else if let Some(line) = line.strip_prefix("Usage: ") {
-            usage = Some(line.to_owned());
-        } else if line.starts_with("For more information") {
-            // Said below, with the verb.
+        } else if line.starts_with("Usage: ") || line.starts_with("For more information") {
+            // The hint says where to look.
         } else if error.is_empty() {
             line.clone_into(&mut error);
         } else {
@@ -43,32 +44,39 @@ fn told(text: &str) -> String {
         }
     }
     if hints.is_empty() {
-        let verb = usage
-            .as_deref()
-            .and_then(verb)
-            .map(|verb| format!(" {verb}"))
-            .unwrap_or_default();
+        let verb = verb.map(|verb| format!(" {verb}")).unwrap_or_default();
         hints.push(format!("`daa help{verb}` lists all flags and their values"));
     }
-    let hints: String = hints.iter().map(|hint| format!("hint: {hint}\n")).collect();
-    format!("{error}\n{hints}")
+    let hints: String = hints
+        .iter()
+        .map(|hint| format!("hint: {}\n", printable(hint)))
+        .collect();
+    format!("{}\n{hints}", printable(&error))
 }
 
-/// The verb in `daa run [OPTIONS]`.
-fn verb(usage: &str) -> Option<&str> {
-    let word = usage.split_whitespace().nth(1)?;
-    word.chars().all(|c| c.is_ascii_lowercase()).then_some(word)
+/// The verb on the command line, if there is a known one.
+fn verb(args: &[OsString]) -> Option<String> {
+    let definition = Cli::command();
+    let is_verb = |arg: &&OsString| {
+        definition
+            .get_subcommands()
+            .any(|verb| arg.as_os_str() == verb.get_name())
+    };
+    args.iter()
+        .skip(1)
+        .find(is_verb)
+        .map(|arg| arg.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::Cli;
     use clap::Parser as _;
 
     fn error_of(args: &[&str]) -> String {
         let error = Cli::try_parse_from(args).expect_err("refused");
-        told(&error.render().to_string())
+        let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+        told(&error.render().to_string(), verb(&args).as_deref())
     }
 
     #[test]
@@ -86,6 +94,10 @@ mod tests {
         let text = error_of(&["daa", "run", "--agents", "0"]);
         assert!(
             text.contains("'0'") && text.contains("--agents") && text.contains("1"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("\nhint: `daa help run` lists all flags and their values\n"),
             "{text}"
         );
         assert!(text.lines().count() == 2, "{text}");

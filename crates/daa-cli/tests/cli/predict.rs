@@ -153,6 +153,30 @@ fn data_of_another_shape_and_damaged_models_are_refused() {
 }
 
 #[test]
+fn a_limit_below_what_the_model_takes_is_told_in_bytes() {
+    let place = trained();
+    let flags = [
+        "predict",
+        "--model",
+        "out",
+        "--data",
+        "clouds.csv",
+        "--device",
+        "cpu",
+    ];
+    let ended = place.run(&[&flags[..], &["--memory-limit", "2KiB"]].concat());
+    refused(&ended, &["2.0 KiB (2048 bytes)", "--memory-limit "]);
+    let wanted = ended.stderr.trim_end().rsplit(' ').next().expect("a number");
+    let enough = place.run(&[&flags[..], &["--memory-limit", wanted]].concat());
+    assert_eq!(enough.code, Some(0), "{enough:?}");
+    let one_less = (wanted.parse::<u64>().expect("bytes") - 1).to_string();
+    refused(
+        &place.run(&[&flags[..], &["--memory-limit", &one_less]].concat()),
+        &["--memory-limit"],
+    );
+}
+
+#[test]
 fn the_data_are_not_replaced_by_their_predictions() {
     let place = trained();
     let ended = place.run(&[
