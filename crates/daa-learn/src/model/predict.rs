@@ -75,7 +75,7 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    /// What loading a model takes, in bytes, padding included.
+    /// The network that [`Predictor::load`] wants for `model`; its [`Network::peak_bytes`] are what loading takes.
     ///
     /// # Errors
     /// When the network cannot be compiled.

@@ -420,3 +420,11 @@ fn a_configuration_out_of_range_is_refused_by_name() {
     };
     refused(&|config| config.optimizer = sgd, "compiled for Train(Adam)");
 }
+
+#[test]
+fn a_training_can_move_to_another_thread() {
+    let case = image_case();
+    let mut trainer = trainer(&case, None);
+    let outcome = std::thread::spawn(move || run(&testing::context(1), &mut trainer, &mut on));
+    assert_eq!(outcome.join().expect("no panic"), Outcome::Finished);
+}
