@@ -45,7 +45,12 @@ pub fn linear_groups(op: &'static str, elements: u64, workgroup: u32) -> Result<
 /// # Errors
 /// [`LaunchError::TooLarge`] above `u32::MAX`.
 pub fn word(op: &'static str, what: &'static str, value: usize) -> Result<u32, LaunchError> {
-    u32::try_from(value).map_err(|_| LaunchError::TooLarge { op, what, value: value as u64, limit: u64::from(u32::MAX) })
+    u32::try_from(value).map_err(|_| LaunchError::TooLarge {
+        op,
+        what,
+        value: value as u64,
+        limit: u64::from(u32::MAX),
+    })
 }
 
 /// Refuses kernels whose loops would run longer than every adapter honours.
@@ -54,7 +59,12 @@ pub fn word(op: &'static str, what: &'static str, value: usize) -> Result<u32, L
 /// [`LaunchError::TooLarge`] above [`MAX_LOOP_TRIPS`].
 pub const fn check_trips(op: &'static str, what: &'static str, trips: u64) -> Result<(), LaunchError> {
     if trips > MAX_LOOP_TRIPS {
-        return Err(LaunchError::TooLarge { op, what, value: trips, limit: MAX_LOOP_TRIPS });
+        return Err(LaunchError::TooLarge {
+            op,
+            what,
+            value: trips,
+            limit: MAX_LOOP_TRIPS,
+        });
     }
     Ok(())
 }
