@@ -1,5 +1,8 @@
 //! The shaders as the build script found them: text and metadata, one module per file, one per entry point.
-#![expect(clippy::module_inception, reason = "a shader and its only entry point may share a name")]
+#![expect(
+    clippy::module_inception,
+    reason = "a shader and its only entry point may share a name"
+)]
 
 use daa_gpu_core::BindingSpec;
 
