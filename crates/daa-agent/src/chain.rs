@@ -5,6 +5,8 @@
 
 use crate::config::Schedule;
 use crate::error::AgentError;
+use crate::events::{EventKind, LeaseEnd};
+use crate::recorder::Recorder;
 use daa_base::{AgentId, Bytes, Clock, DeviceId, Millis, OwnerId, Permille, Seed};
 use daa_coord::client::Effects;
 use daa_coord::{
@@ -72,6 +74,33 @@ impl Chain {
         };
         chain.register(operator, schedule, capacity).await?;
         Ok(chain)
+    }
+
+    /// Tells `recorder` of every lease that the ledger ends by itself. Called before any agent has a client: the
+    /// replica tells in this order, so that no agent reports the lease that takes its place before.
+    ///
+    /// A replica that fell behind and went on from a snapshot skips events; a lease that ended meanwhile counts until
+    /// its holder has left it.
+    pub(crate) fn tell_of_lapsed_leases(&self, recorder: Arc<Recorder>) -> Result<(), AgentError> {
+        let deliver = move |update: &NodeUpdate| {
+            let NodeUpdate::Applied { events, .. } = update else {
+                return true;
+            };
+            for event in events.iter() {
+                let (lease, end) = match event {
+                    LedgerEvent::LeaseExpired { lease } => (lease, LeaseEnd::Expired),
+                    LedgerEvent::LeaseRevoked { lease, .. } => (lease, LeaseEnd::Revoked),
+                    _ => continue,
+                };
+                let (agent, lease) = (lease.agent, lease.id);
+                recorder.emit(EventKind::LeaseLapsed { agent, lease, end });
+            }
+            true
+        };
+        self.node
+            .attach(deliver)
+            .map_err(|error| AgentError::internal("the ledger node", error))?;
+        Ok(())
     }
 
     /// A client that signs as `agent`.

@@ -42,6 +42,17 @@ pub enum LeaseEnd {
     Revoked,
 }
 
+impl fmt::Display for LeaseEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Released => "released",
+            Self::Yielded => "yielded",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        })
+    }
+}
+
 /// Bytes in use per memory tier, smallest tier first, and what the pool keeps for reuse.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemorySample {
@@ -142,7 +153,14 @@ pub enum EventKind {
         bytes: Bytes,
         reason: String,
     },
-    /// A lease ended; `high_water` is what its holder really reserved at most.
+    /// The ledger ended a lease by itself. If its holder still works, its memory comes back at its next step boundary,
+    /// which `LeaseEnded` tells.
+    LeaseLapsed {
+        agent: AgentId,
+        lease: LeaseId,
+        end: LeaseEnd,
+    },
+    /// The holder of a lease has given up its memory; `high_water` is what it really reserved at most.
     LeaseEnded {
         agent: AgentId,
         lease: LeaseId,
@@ -235,6 +253,7 @@ impl fmt::Display for EventKind {
             | Self::LeaseQueued { .. }
             | Self::LeaseGranted { .. }
             | Self::LeaseRefused { .. }
+            | Self::LeaseLapsed { .. }
             | Self::LeaseEnded { .. }
             | Self::Memory { .. } => fmt_lease(self, f),
             Self::WorkClaimed { .. }
@@ -349,6 +368,9 @@ fn fmt_lease(kind: &EventKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         } => {
             write!(f, "{agent} was refused {bytes} for {work}: {reason}")
         }
+        EventKind::LeaseLapsed { agent, lease, end } => {
+            write!(f, "the ledger ended {lease} of {agent}: {end}")
+        }
         EventKind::LeaseEnded {
             agent,
             lease,
@@ -356,12 +378,6 @@ fn fmt_lease(kind: &EventKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             bytes,
             high_water,
         } => {
-            let end = match end {
-                LeaseEnd::Released => "released",
-                LeaseEnd::Yielded => "yielded",
-                LeaseEnd::Expired => "expired",
-                LeaseEnd::Revoked => "revoked",
-            };
             write!(f, "{lease} of {agent} {end}: reserved {high_water} of {bytes}")
         }
         EventKind::Memory { sample } => {

@@ -85,7 +85,7 @@ impl Leg {
         let outcome = self.train(&tenant);
         let high_water = tenant.usage().high_water;
         drop(tenant);
-        self.recorder.memory(&self.context.pool_report());
+        self.recorder.memory(|| self.context.pool_report());
         LegEnd { outcome, high_water }
     }
 
@@ -96,7 +96,7 @@ impl Leg {
         let (network, data) = (Arc::clone(&order.network), Arc::clone(&order.data));
         let mut trainer = Trainer::new(network, data, order.config.clone(), order.seed, start)?;
         let mut session = Session::load(tenant, Arc::clone(order.network.plan()))?;
-        self.recorder.memory(&self.context.pool_report());
+        self.recorder.memory(|| self.context.pool_report());
         let mut steps = 0_u64;
         loop {
             let outcome = trainer.run(&mut session, &mut |progress| {

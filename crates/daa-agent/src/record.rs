@@ -3,7 +3,7 @@
 use crate::events::{EpochMetrics, Event, EventKind, LeaseEnd, MemorySample, Work};
 use daa_base::{AgentId, Bytes, LeaseId, TrialId};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One piece of work: a trial of the search or the final training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,7 +89,10 @@ pub struct RunRecord {
     pub chosen: Option<(TrialId, f64)>,
     /// Lines about what went wrong and was survived.
     pub notices: Vec<String>,
-    leased_now: Bytes,
+    /// The leases that count at present.
+    leased_now: BTreeMap<LeaseId, Bytes>,
+    /// Leases that the ledger ended before their holders reported them as granted.
+    lapsed: BTreeSet<LeaseId>,
     asked_ms: BTreeMap<AgentId, u64>,
 }
 
@@ -113,7 +116,8 @@ impl RunRecord {
         match &event.kind {
             EventKind::RunStarted { agents, .. } => {
                 // Leases of an earlier process ended with it.
-                self.leased_now = Bytes::ZERO;
+                self.leased_now.clear();
+                self.lapsed.clear();
                 self.close_leases(at);
                 for id in crate::chain::agent_ids(*agents) {
                     self.agent_tasks.entry(id).or_default();
@@ -126,6 +130,7 @@ impl RunRecord {
             EventKind::LeaseRequested { .. }
             | EventKind::LeaseGranted { .. }
             | EventKind::LeaseRefused { .. }
+            | EventKind::LeaseLapsed { .. }
             | EventKind::LeaseEnded { .. } => self.apply_lease(at, &event.kind),
             EventKind::Memory { sample } => self.add_memory(at, *sample),
             EventKind::Chosen { trial, score, .. } => self.chosen = Some((*trial, *score)),
@@ -216,8 +221,11 @@ impl RunRecord {
                 ..
             } => {
                 self.lease_counts.granted += 1;
-                self.leased_now = self.leased_now + *bytes;
-                self.lease_counts.peak_bytes = self.lease_counts.peak_bytes.max(self.leased_now);
+                if !self.lapsed.remove(lease) {
+                    self.leased_now.insert(*lease, *bytes);
+                    let leased: Bytes = self.leased_now.values().copied().sum();
+                    self.lease_counts.peak_bytes = self.lease_counts.peak_bytes.max(leased);
+                }
                 self.leases.push(LeaseRecord {
                     lease: *lease,
                     agent: *agent,
@@ -230,14 +238,20 @@ impl RunRecord {
                     high_water: None,
                 });
             }
+            EventKind::LeaseLapsed { lease, .. } => {
+                // Ended, held, or not yet reported: agents learn of what the ledger did one after the other.
+                if !self.leases.iter().any(|record| record.lease == *lease) {
+                    self.lapsed.insert(*lease);
+                }
+                self.leased_now.remove(lease);
+            }
             EventKind::LeaseEnded {
                 lease,
                 end,
-                bytes,
                 high_water,
                 ..
             } => {
-                self.leased_now = self.leased_now.saturating_sub(*bytes);
+                self.leased_now.remove(lease);
                 if let Some(record) = self.leases.iter_mut().rev().find(|record| record.lease == *lease) {
                     record.ended_ms = Some(at);
                     record.end = Some(*end);

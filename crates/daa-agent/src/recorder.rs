@@ -60,15 +60,17 @@ impl Recorder {
         self.emit_locked(&mut state, kind);
     }
 
-    /// Records the pool's memory if it changed.
-    pub(crate) fn memory(&self, report: &PoolReport) {
+    /// Records the memory of the pool that `report` looks at, if it changed. It looks while no other thread records,
+    /// so that samples are told in the order in which they were taken.
+    pub(crate) fn memory(&self, report: impl FnOnce() -> PoolReport) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let report = report();
         let sample = MemorySample {
             in_use: std::array::from_fn(|tier| {
                 report.tiers.get(tier).map_or(Bytes::ZERO, |tier| tier.in_use)
             }),
             cached: report.tiers.iter().map(|tier| tier.cached).sum(),
         };
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.last_memory != Some(sample) {
             state.last_memory = Some(sample);
             self.emit_locked(&mut state, EventKind::Memory { sample });

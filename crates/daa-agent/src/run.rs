@@ -246,6 +246,7 @@ impl Running {
         let capacity: Bytes = self.device.capacity();
         let clock = Arc::clone(&self.clock);
         let chain = Chain::start(self.config.seed, schedule, window, capacity, clock).await?;
+        chain.tell_of_lapsed_leases(Arc::clone(&self.recorder))?;
         let agents = self.spawn_agents(&chain)?;
         let result = self.search_and_finish(&agents).await;
         // Whatever happened, every agent ends before the log does, so that leases are given back through it.

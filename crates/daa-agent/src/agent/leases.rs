@@ -341,8 +341,17 @@ impl Agent {
         }
     }
 
-    /// Gives a lease back, unless the ledger has ended it.
+    /// Gives a lease back, unless the ledger has ended it. Its memory is back in the pool already.
     async fn give_back(&mut self, lease: &Lease, end: LeaseEnd, high_water: Bytes) -> Result<(), AgentError> {
+        let (agent, id, bytes) = (self.id, lease.id, lease.bytes);
+        // Told before the ledger is: whoever gets a lease in its place tells of that later.
+        self.recorder.emit(EventKind::LeaseEnded {
+            agent,
+            lease: id,
+            end,
+            bytes,
+            high_water,
+        });
         if matches!(end, LeaseEnd::Released | LeaseEnd::Yielded) {
             // Rejected when it ran out in the same moment, which is as good.
             self.client
@@ -352,14 +361,6 @@ impl Agent {
                 })
                 .await?;
         }
-        let (agent, id, bytes) = (self.id, lease.id, lease.bytes);
-        self.recorder.emit(EventKind::LeaseEnded {
-            agent,
-            lease: id,
-            end,
-            bytes,
-            high_water,
-        });
         Ok(())
     }
 }

@@ -153,13 +153,13 @@ impl Finish<'_> {
             };
             let tenant = context.tenant(spec)?;
             let mut predictor = Predictor::load(&model, Arc::clone(&network), &tenant)?;
-            recorder.memory(&context.pool_report());
+            recorder.memory(|| context.pool_report());
             let predictions = predictor.predict_rows(&scored, &rows)?;
             let measured = predictions.score(scored.target(), &rows);
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(measured);
             let high_water = tenant.usage().high_water;
             drop((predictor, tenant));
-            recorder.memory(&context.pool_report());
+            recorder.memory(|| context.pool_report());
             Ok(high_water)
         };
         let task = Task::Leased {
