@@ -7,7 +7,7 @@ use daa_tests::tables::{CsvTable, kinds};
 use std::sync::OnceLock;
 
 /// Enough for a dozen trials on three rungs, so that decisions hang on results.
-pub(crate) const BUDGET: u32 = 45;
+pub(crate) const BUDGET: u32 = 90;
 
 /// The run that all others are compared with.
 pub(crate) struct Reference {
@@ -95,7 +95,6 @@ fn agents_change_no_byte() {
 #[test]
 fn memory_limits_change_no_byte_and_force_turns() {
     let peak = reference().ran.largest_peak();
-    let mut most_yields = 0;
     for (limit, hold) in [
         (Some(peak), Millis(10)),
         (Some(Bytes(peak.get() + 1)), Millis(40)),
@@ -114,12 +113,10 @@ fn memory_limits_change_no_byte_and_force_turns() {
             "{limit:?}: {:?}",
             ran.summary.leases
         );
-        most_yields = most_yields.max(yields(&ran));
+        if limit == Some(peak) {
+            assert!(yields(&ran) > 0, "nobody ever stopped at a step for others: nothing is shown");
+        }
     }
-    assert!(
-        most_yields > 0,
-        "no run was ever interrupted at a step: nothing is shown"
-    );
 }
 
 #[test]
@@ -189,16 +186,15 @@ fn random_schedules_change_no_byte() {
 
 #[test]
 fn images_and_convolutions_depend_on_the_seed_alone() {
-    let mut config = config("digits".as_ref(), 3, 6);
+    let mut config = config("digits".as_ref(), 3, 12);
     config.schedule.agents = 1;
     let (ran, first) = run(&config);
     config.schedule.agents = 3;
     config.schedule.threads = Some(3);
     config.schedule.memory_limit = Some(ran.largest_peak());
     config.schedule.lease = Millis(20);
-    let (again, second) = run(&config);
+    let (_, second) = run(&config);
     assert_eq!(second.model(), first.model());
-    assert!(yields(&again) > 0, "the agents took no turns");
     let convolves = |ran: &Ran| {
         ran.summary
             .trials

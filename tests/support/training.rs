@@ -119,9 +119,11 @@ pub fn convolutions(_: InputShape) -> Vec<Layer> {
             kernel: 3,
             stride: 1,
             padding: 1,
-            activation: None,
+            activation: relu,
         },
-        Layer::BatchNorm { activation: relu },
+        // After the activation: before it, the bias of the convolution would change nothing, and rounding alone
+        // would move it.
+        Layer::BatchNorm { activation: None },
         Layer::Pool {
             kind: PoolKind::Max,
             kernel: 2,
