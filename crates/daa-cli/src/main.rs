@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
+        let panic = panic.to_string().replace('\n', " ");
         // A closed standard error must not turn one panic into two.
         let _ = writeln!(
             std::io::stderr(),
@@ -13,5 +14,6 @@ fn main() -> ExitCode {
             env!("CARGO_PKG_REPOSITORY")
         );
     }));
-    daa_cli::main(std::env::args_os())
+    let ended = std::panic::catch_unwind(|| daa_cli::main(std::env::args_os()));
+    ended.unwrap_or(ExitCode::from(daa_cli::Exit::Unexpected))
 }
