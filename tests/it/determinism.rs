@@ -114,7 +114,10 @@ fn memory_limits_change_no_byte_and_force_turns() {
             ran.summary.leases
         );
         if limit == Some(peak) {
-            assert!(yields(&ran) > 0, "nobody ever stopped at a step for others: nothing is shown");
+            assert!(
+                yields(&ran) > 0,
+                "nobody ever stopped at a step for others: nothing is shown"
+            );
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::determinism::{reference, same_under};
 use daa_agent::events::{Event, LeaseEnd};
-use daa_agent::{Delays, EventKind, Place, Work};
+use daa_agent::{Delays, EventKind, Place, RunRecord, Work};
 use daa_base::{AgentId, Bytes, LeaseId, Millis, Seed, TrialId};
 use daa_learn::{Model, Predictor};
 use daa_tests::runs::{Folder, Ran, try_run};
@@ -340,4 +340,47 @@ fn a_trial_is_decided_after_the_results_below_its_window_and_not_after_all() {
         ahead > 0,
         "every trial waited for all before it: nothing ran at the same time"
     );
+}
+
+/// Events that agents report late, in another order than the ledger's.
+#[test]
+fn a_lapsed_lease_counts_no_longer_whatever_is_told_first() {
+    let granted = |lease: u64| EventKind::LeaseGranted {
+        agent: AgentId(lease as u32),
+        work: Work::Final,
+        lease: LeaseId(lease),
+        bytes: Bytes(100),
+        token: daa_base::FencingToken(lease),
+    };
+    let lapsed = |lease: u64| EventKind::LeaseLapsed {
+        agent: AgentId(lease as u32),
+        lease: LeaseId(lease),
+        end: LeaseEnd::Expired,
+    };
+    let ended = |lease: u64| EventKind::LeaseEnded {
+        agent: AgentId(lease as u32),
+        lease: LeaseId(lease),
+        end: LeaseEnd::Expired,
+        bytes: Bytes(100),
+        high_water: Bytes(100),
+    };
+    let peak = |kinds: &[EventKind]| {
+        let mut record = RunRecord::default();
+        for kind in kinds {
+            let (time, message) = (String::new(), kind.to_string());
+            let kind = kind.clone();
+            record.apply(&Event {
+                at_ms: 0,
+                time,
+                message,
+                kind,
+            });
+        }
+        record.lease_counts.peak_bytes
+    };
+    assert_eq!(peak(&[granted(1), granted(2)]), Bytes(200));
+    assert_eq!(peak(&[granted(1), ended(1), granted(2)]), Bytes(100));
+    assert_eq!(peak(&[granted(1), lapsed(1), granted(2), ended(1)]), Bytes(100));
+    assert_eq!(peak(&[lapsed(1), granted(2), granted(1), ended(1)]), Bytes(100));
+    assert_eq!(peak(&[granted(1), ended(1), lapsed(1), granted(2)]), Bytes(100));
 }
