@@ -31,7 +31,17 @@ pub struct RunFolder {
     root: PathBuf,
     lines: Mutex<Lines>,
     /// Held as long as the folder is open; the operating system lets go of it when the process dies.
-    _lock: File,
+    lock: File,
+}
+
+/// Closing the file would free the lock too, but not before a process that is just being started has closed the copy
+/// that it inherited.
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        if let Err(error) = self.lock.unlock() {
+            tracing::debug!(%error, "the lock goes when the file is closed");
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -102,7 +112,7 @@ impl RunFolder {
         Ok(Self {
             root: root.to_owned(),
             lines: Mutex::new(Lines { events, metrics }),
-            _lock: lock,
+            lock,
         })
     }
 
@@ -342,6 +352,17 @@ mod tests {
         let path = folder.path().to_owned();
         drop(folder);
         RunFolder::open(&path).expect("free again");
+    }
+
+    #[test]
+    fn a_folder_is_free_although_a_child_still_holds_a_copy_of_the_lock() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let folder = RunFolder::create(&dir.path().join("run")).expect("made");
+        folder.write_json("run.json", &1).expect("written");
+        let (path, inherited) = (folder.path().to_owned(), folder.lock.try_clone().expect("a copy"));
+        drop(folder);
+        RunFolder::open(&path).expect("free again");
+        drop(inherited);
     }
 
     #[test]
