@@ -51,7 +51,7 @@ struct Lines {
 }
 
 impl RunFolder {
-    /// Makes the folder. It may exist if it is empty.
+    /// Makes the folder. It may exist if it is empty, or if a run was killed before it wrote anything into it.
     ///
     /// # Errors
     /// When it exists and holds something, or cannot be made.
@@ -62,7 +62,7 @@ impl RunFolder {
             source,
         };
         fs::create_dir_all(root).map_err(io)?;
-        if fs::read_dir(root).map_err(io)?.next().is_some() {
+        if !is_unused(root).map_err(io)? {
             return Err(FolderError::NotEmpty {
                 path: root.to_owned(),
             });
@@ -255,6 +255,24 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
     Ok(())
 }
 
+/// Whether nothing is in `root` but what [`RunFolder::create`] itself makes, and that is empty too.
+fn is_unused(root: &Path) -> std::io::Result<bool> {
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let is_ours = if name == "state" && entry.file_type()?.is_dir() {
+            let mut inside = fs::read_dir(entry.path())?;
+            inside.all(|inner| inner.is_ok_and(|inner| inner.file_name() == "lock"))
+        } else {
+            (name == "events.jsonl" || name == "metrics.jsonl") && entry.metadata()?.len() == 0
+        };
+        if !is_ours {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 fn open_append(path: &Path) -> Result<File, FolderError> {
     OpenOptions::new()
         .create(true)
@@ -337,6 +355,19 @@ mod tests {
         assert!(matches!(
             RunFolder::open(dir.path()),
             Err(FolderError::NotARun { .. })
+        ));
+    }
+
+    #[test]
+    fn a_run_that_was_killed_before_it_wrote_anything_can_begin_again() {
+        let dir = tempfile::tempdir().expect("a folder");
+        drop(RunFolder::create(dir.path()).expect("made"));
+        let folder = RunFolder::create(dir.path()).expect("nothing was written yet");
+        folder.append(&event(1)).expect("appended");
+        drop(folder);
+        assert!(matches!(
+            RunFolder::create(dir.path()),
+            Err(FolderError::NotEmpty { .. })
         ));
     }
 

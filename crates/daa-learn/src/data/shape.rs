@@ -40,7 +40,7 @@ impl InputShape {
         }
     }
 
-    /// Values per row. Shapes inside a [`Table`], a [`Dataset`](super::Dataset) or a
+    /// Values per row. Shapes inside a [`Table`](super::Table), a [`Dataset`](super::Dataset) or a
     /// [`Preprocess`](super::Preprocess) are checked, so that the product fits there.
     #[must_use]
     pub const fn values(self) -> usize {
