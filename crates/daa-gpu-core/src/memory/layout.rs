@@ -1,10 +1,14 @@
 //! The pure lifetime packer: given when each piece of memory lives, where in one arena it lies.
 //!
-//! Offline storage allocation is NP-hard. [`pack`] runs greedy placements over several orders and then searches
-//! around the best of them: what reaches the peak, or stands in its way, is placed earlier or later. Every step is counted, never timed, so
+//! Offline storage allocation is NP-hard. [`pack`] runs greedy placements over several orders. Where none reaches the
+//! lower bound, a complete search (after MiniMalloc, Moffitt 2023) looks for layouts that fit into lower and lower
+//! capacities, and a local search around the best order spends what is left. Every step is counted, never timed, so
 //! equal inputs give equal layouts on every machine.
 
+mod descend;
+mod exact;
 mod place;
+mod sections;
 
 use place::Search;
 
@@ -32,6 +36,9 @@ pub struct Packing {
 
 /// Comparisons that [`pack`] spends at most, some tens of milliseconds.
 pub const DEFAULT_EFFORT: u64 = 30_000_000;
+
+/// Comparisons for a plan that is worth seconds: what a planner run by hand spends at most.
+pub const DEEP_EFFORT: u64 = 1_000_000_000;
 
 /// Packs `lifetimes` into one arena so that no two that are live in the same step overlap. Deterministic. Ends as soon
 /// as the lower bound is reached, else after [`DEFAULT_EFFORT`].

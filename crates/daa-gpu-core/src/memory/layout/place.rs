@@ -1,6 +1,11 @@
-//! Greedy placement under an order, and the search over orders.
+//! Greedy placement under an order, the search over orders, and how the ways to a layout follow each other.
 
 use super::Lifetime;
+use super::descend::Descent;
+use super::sections::Sections;
+
+/// The part of the effort that the exact search may spend, numerator and denominator; the local search has the rest.
+const EXACT_SHARE: (u64, u64) = (3, 4);
 
 /// Layouts tried without progress before the search goes back to the best.
 const STALE_LIMIT: u32 = 400;
@@ -77,8 +82,33 @@ impl<'a> Search<'a> {
         let Some(best) = best else {
             return (Vec::new(), 0);
         };
+        let best = self.descend(best, work_limit);
         let best = self.repair(best, work_limit);
         (best.offsets, best.peak)
+    }
+
+    /// What the exact search makes of the best layout with most of the effort that is left.
+    fn descend(&mut self, best: Candidate, work_limit: u64) -> Candidate {
+        let Some(sections) = Sections::new(self.items) else {
+            return best;
+        };
+        let limit = work_limit.saturating_sub(self.work) / EXACT_SHARE.1 * EXACT_SHARE.0;
+        let descent = Descent::new(&sections, self.items.len(), self.lower_bound, best.peak);
+        let (found, work) = descent.run(limit);
+        self.work = self.work.saturating_add(work);
+        let Some(found) = found else {
+            return best;
+        };
+        // Placed by offset, each as low as it fits, nothing comes to lie higher than it was.
+        let mut order: Vec<usize> = (0..self.items.len()).collect();
+        order.sort_by_key(|&at| (found.offsets[at], at));
+        let (offsets, peak) = self.place(&order, Fit::First);
+        Candidate {
+            order,
+            fit: Fit::First,
+            offsets,
+            peak,
+        }
     }
 
     /// The orders worth trying, each total: ties go by index.
