@@ -7,7 +7,7 @@ use daa_tests::tables::{CsvTable, kinds};
 use std::sync::OnceLock;
 
 /// Enough for a dozen trials on three rungs, so that decisions hang on results.
-pub(crate) const BUDGET: u32 = 90;
+pub(crate) const BUDGET: u32 = 75;
 
 /// The run that all others are compared with.
 pub(crate) struct Reference {
@@ -96,9 +96,9 @@ fn agents_change_no_byte() {
 fn memory_limits_change_no_byte_and_force_turns() {
     let peak = reference().ran.largest_peak();
     for (limit, hold) in [
-        (Some(peak), Millis(10)),
+        (Some(peak), Millis(20)),
         (Some(Bytes(peak.get() + 1)), Millis(40)),
-        (Some(Bytes(peak.get() * 3 / 2)), Millis(10)),
+        (Some(Bytes(peak.get() * 3 / 2)), Millis(60)),
         (Some(Bytes(peak.get() * 4)), Millis(2_000)),
         (None, Millis(10)),
     ] {

@@ -38,7 +38,7 @@ fn a_run_stopped_at_any_event_resumes_to_the_same_bytes() {
     let peak = reference.ran.largest_peak();
     let mut rng = Seed(11).stream("tests.stops").rng();
     let mut stops = 0;
-    for case in 0..6 {
+    for case in 0..5 {
         let mut config = reference.config.clone();
         config.schedule.agents = 1 + case % 4;
         if case % 2 == 1 {
@@ -62,7 +62,7 @@ fn a_run_stopped_at_any_event_resumes_to_the_same_bytes() {
             );
         }
     }
-    assert!(stops >= 6, "only {stops} stops: nothing is shown");
+    assert!(stops >= 5, "only {stops} stops: nothing is shown");
 }
 
 #[test]
