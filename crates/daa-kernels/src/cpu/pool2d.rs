@@ -1,5 +1,6 @@
 //! Host forms of pooling.
 
+use crate::cpu::simd::{Kernel, widest};
 use daa_gpu_core::HostCall;
 
 /// Sizes of a pooling, from parameter words.
@@ -81,6 +82,7 @@ impl Geometry {
     }
 
     /// The same for windows that are two by two and lie side by side.
+    #[inline(always)]
     fn scatter_halves(&self, plane: &[f32], dy: &[f32], gradient: &mut [f32]) {
         let pair = 2 * self.w;
         gradient[dy.len() / self.ow * pair..].fill(0.0);
@@ -127,6 +129,7 @@ impl Geometry {
 /// For the second, third and fourth element of a window whether it is larger than all before it: all bits or none. Which
 /// one wins is a coin toss, so a branch would be mispredicted half of the time. A NaN before the element counts only when
 /// it comes first: it is neither greater nor, negated, less or equal.
+#[inline(always)]
 const fn winner([a, b]: [f32; 2], [c, d]: [f32; 2]) -> [u32; 3] {
     let third = mask(c > a) & !mask(c <= b);
     let fourth = mask(d > a) & !mask(d <= b) & !mask(d <= c);
@@ -163,12 +166,27 @@ pub fn max_grad(mut call: HostCall<'_>) {
     let [x, dy] = call.reads_f32();
     let [dx] = call.take_writes_f32();
     let g = Geometry::from_words(call.params);
-    let planes = x.chunks_exact(g.h * g.w).zip(dx.chunks_exact_mut(g.h * g.w));
-    for ((plane, gradient), dy) in planes.zip(dy.chunks_exact(g.oh * g.ow)).take(g.planes) {
-        if g.halves() {
-            g.scatter_halves(plane, dy, gradient);
-        } else {
-            g.scatter_plane(plane, dy, gradient);
+    widest(MaxGrad { g, x, dy, dx });
+}
+
+struct MaxGrad<'a> {
+    g: Geometry,
+    x: &'a [f32],
+    dy: &'a [f32],
+    dx: &'a mut [f32],
+}
+
+impl Kernel for MaxGrad<'_> {
+    #[inline(always)]
+    fn run<const FUSED: bool, const ROWS: usize>(self) {
+        let Self { g, x, dy, dx } = self;
+        let planes = x.chunks_exact(g.h * g.w).zip(dx.chunks_exact_mut(g.h * g.w));
+        for ((plane, gradient), dy) in planes.zip(dy.chunks_exact(g.oh * g.ow)).take(g.planes) {
+            if g.halves() {
+                g.scatter_halves(plane, dy, gradient);
+            } else {
+                g.scatter_plane(plane, dy, gradient);
+            }
         }
     }
 }
