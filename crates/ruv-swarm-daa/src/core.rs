@@ -8,6 +8,7 @@ use crate::agent::{
 };
 use crate::directory::PeerDirectory;
 use crate::error::{DAAError, DAAResult};
+use crate::gpu::compute::Opened;
 use crate::records::{
     AgentMetrics, CognitivePattern, Domain, Experience, Feedback, LearningProgress, Task, TaskResult,
 };
@@ -206,9 +207,14 @@ impl Core {
 
     /// Does the task, counts it, and learns from it while learning is on.
     pub(crate) fn process(&self, task: &Task) -> DAAResult<TaskResult> {
+        self.process_on(task, None)
+    }
+
+    /// As [`process`](Self::process); networks are trained on `device`.
+    pub(crate) fn process_on(&self, task: &Task, device: Option<&dyn Opened>) -> DAAResult<TaskResult> {
         self.check_alive()?;
         let start = self.clock.monotonic();
-        let outcome = work::perform(self.pattern(), task, self.now());
+        let outcome = work::perform_on(self.pattern(), task, self.now(), device);
         let mut result = self.result(&task.id, outcome, start, "autonomous_processing", Map::new());
         let mut state = self.state();
         state.count(&result, self.now());

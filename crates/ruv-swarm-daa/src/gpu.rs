@@ -1,12 +1,14 @@
 //! The agent of the original document and its parts.
 //!
-//! The parts measure, count and enforce limits for real. What needs kernels, a vote or a trained network returns
-//! a typed error that says "not built yet".
+//! The parts measure, count and enforce limits for real. What needs a vote or kernels of its own returns a
+//! typed error that says "not built yet".
 
 pub mod compute;
 pub mod config;
 pub mod decision;
 pub mod learning;
+#[cfg(feature = "coordination")]
+pub mod ledger;
 pub mod memory;
 pub mod monitor;
 pub mod protocol;
@@ -27,6 +29,8 @@ pub use learning::{
     AutonomousNeuralArchitectureSearcher, CognitivePatternOptimizer, DAALearningIntegrator,
     MemoryPatternAnalyzer, PerformanceLearner,
 };
+#[cfg(feature = "coordination")]
+pub use ledger::{LedgerStatus, ResourceLedger};
 pub use memory::{
     AdvancedBufferPool, EnhancedGpuMemoryManager, MemoryPressure, MemoryPressureMonitor, PooledBuffer, Tier,
 };

@@ -9,6 +9,7 @@ pub mod coordination;
 pub mod coordinator;
 mod core;
 pub mod directory;
+mod elsewhere;
 pub mod error;
 pub mod gpu;
 pub mod learning;
@@ -36,6 +37,8 @@ pub use gpu::{
     DynamicResourceAllocation, EnhancedCoordinationResult, EnhancedGPUDAAAgent, EnhancedGPUDAAAgentBuilder,
     GpuAgentMetrics, GpuMemoryConfig, MultiAgentCoordinationProtocol,
 };
+#[cfg(feature = "coordination")]
+pub use gpu::{LedgerStatus, ResourceLedger};
 pub use learning::{
     AdaptationResult, AdaptationStrategy, DomainLearningModel, GlobalKnowledgeBase,
     KnowledgeSharingOpportunity, LearningEngine, LearningPattern, LearningRecommendation, MetaLearningState,

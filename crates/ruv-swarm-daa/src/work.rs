@@ -1,14 +1,18 @@
 //! What an agent can really do with a task: the operations, and the search that follows the cognitive pattern.
 //!
-//! Everything here is a pure function of the task, the pattern and the time passed in.
+//! Everything here is a function of the task, the pattern and the time passed in; a network that is trained on a GPU
+//! depends on the GPU too.
 
 mod search;
+mod train;
 
+use crate::gpu::compute::Opened;
 use crate::records::{CognitivePattern, Task};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 pub use search::{Found, Polynomial, search};
+pub(crate) use train::is_training;
 
 /// Most numbers one operation takes.
 pub const MAX_VALUES: usize = 1_000_000;
@@ -47,24 +51,30 @@ impl Outcome {
 /// arguments or a deadline before `now` is not done: `success` is false and `reason` says why.
 #[must_use]
 pub fn perform(pattern: &CognitivePattern, task: &Task, now: DateTime<Utc>) -> Outcome {
+    perform_on(pattern, task, now, None)
+}
+
+/// As [`perform`]; networks are trained on `device`, or on the host's CPU where none is given.
+pub(crate) fn perform_on(
+    pattern: &CognitivePattern,
+    task: &Task,
+    now: DateTime<Utc>,
+    device: Option<&dyn Opened>,
+) -> Outcome {
     if let Some(deadline) = task.deadline.filter(|&deadline| deadline < now) {
         return Outcome::failed(format!("the deadline {deadline} has passed"));
     }
-    let argument = |name: &str| task.context.get(name);
-    let Some(operation) = argument("operation") else {
-        let training = argument("inputs").is_some() && argument("targets").is_some();
-        return Outcome::failed(if training {
-            "training a network is not built yet in this crate"
-        } else {
-            "there is nothing to do: the context names no `operation`"
-        });
+    if is_training(task) {
+        return train::train(task, device).unwrap_or_else(Outcome::failed);
+    }
+    let Some(operation) = task.context.get("operation") else {
+        return Outcome::failed("there is nothing to do: the context names no `operation`");
     };
     let Some(name) = operation.as_str() else {
         return Outcome::failed("`operation` is not a text");
     };
     let result = match name {
         "minimize" => minimize(pattern, task),
-        "train" => Err("training a network is not built yet in this crate".to_owned()),
         _ => compute(name, task),
     };
     result.unwrap_or_else(Outcome::failed)
@@ -111,7 +121,7 @@ fn compute(name: &str, task: &Task) -> Result<Outcome, String> {
         "dot" => return dot(task),
         _ => {
             return Err(format!(
-                "`operation` is `{name}`, allowed are sum, mean, minimum, maximum, sort, dot and minimize"
+                "`operation` is `{name}`, allowed are sum, mean, minimum, maximum, sort, dot, minimize and train"
             ));
         }
     };

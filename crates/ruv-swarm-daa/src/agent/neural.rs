@@ -2,12 +2,12 @@
 
 use super::NeuralNetworkWrapper;
 use crate::error::DAAResult;
-use crate::neural::check_config;
+use crate::neural::net;
 use crate::records::NeuralConfig;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, HashMap};
 
-/// The networks of one agent, as descriptions; training them is not built yet.
+/// The networks of one agent, as descriptions. Tasks train networks, see the crate's README; [`NeuralManager`](crate::NeuralManager) keeps trained ones.
 #[derive(Debug, Default)]
 pub struct AgentNeuralCoordinator {
     networks: BTreeMap<String, NeuralNetworkWrapper>,
@@ -26,7 +26,7 @@ impl AgentNeuralCoordinator {
     }
 
     pub(crate) fn describe(&mut self, config: NeuralConfig, created_at: DateTime<Utc>) -> DAAResult<()> {
-        check_config(&config)?;
+        net::describe(&config)?;
         let id = uuid::Uuid::new_v4().to_string();
         let network = NeuralNetworkWrapper {
             id: id.clone(),

@@ -17,6 +17,7 @@ use crate::records::{
     AgentMetrics, CognitivePattern, CoordinationResult, Feedback, Knowledge, Task, TaskResult,
 };
 use crate::types::TaskRequest;
+use crate::work;
 use async_trait::async_trait;
 use daa_base::Clock;
 use std::collections::BTreeSet;
@@ -34,6 +35,8 @@ pub(super) struct AgentSpec {
     pub(super) config: AgentConfiguration,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) directory: PeerDirectory,
+    #[cfg(feature = "coordination")]
+    pub(super) ledger: Option<super::ledger::ResourceLedger>,
 }
 
 /// Figures of a GPU agent that [`AgentMetrics`] has no room for.
@@ -102,13 +105,20 @@ impl EnhancedGPUDAAAgent {
         let id = spec.id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let compute_units = u32::try_from(processors).unwrap_or(u32::MAX);
+        let coordinator =
+            AutonomousResourceCoordinator::with_capacity(id.clone(), spec.memory_limit_mb, compute_units);
+        #[cfg(feature = "coordination")]
+        let coordinator = match spec.ledger {
+            Some(ledger) => coordinator.sharing(ledger),
+            None => coordinator,
+        };
         let mut protocol = MultiAgentCoordinationProtocol::new(id.clone());
         if !spec.coordination {
             protocol.coordination_state = CoordinationState::Disabled;
         }
         let threshold = spec.config.adaptation_threshold;
         let core = Core::open(CoreSpec {
-            id: id.clone(),
+            id,
             pattern: spec.pattern.clone(),
             config: spec.config,
             clock: spec.clock,
@@ -126,11 +136,7 @@ impl EnhancedGPUDAAAgent {
             pipeline_cache: Arc::new(Mutex::new(PipelineCache::new())),
             kernel_optimizer: Arc::new(RwLock::new(KernelOptimizer::new())),
             performance_monitor: Arc::new(RwLock::new(PerformanceMonitor::new())),
-            resource_coordinator: Arc::new(Mutex::new(AutonomousResourceCoordinator::with_capacity(
-                id,
-                spec.memory_limit_mb,
-                compute_units,
-            ))),
+            resource_coordinator: Arc::new(Mutex::new(coordinator)),
             learning_integrator: Arc::new(RwLock::new(DAALearningIntegrator::new(spec.pattern))),
             autonomous_optimizer: Arc::new(Mutex::new(AutonomousGPUOptimizer::new(spec.optimization))),
             coordination_protocol: Arc::new(RwLock::new(protocol)),
@@ -204,6 +210,11 @@ impl EnhancedGPUDAAAgent {
 
     /// Nothing is awaited between taking the memory and giving it back, so that nobody can leave in between.
     async fn run_within_memory(&self, task: &Task) -> DAAResult<(TaskResult, u64)> {
+        let device = if work::is_training(task) {
+            Some(self.compute_context.write().await.device()?)
+        } else {
+            None
+        };
         let mut pressure = self.pressure_monitor.write().await;
         let mut memory = self.memory_manager.lock().await;
         let bytes = self
@@ -216,7 +227,7 @@ impl EnhancedGPUDAAAgent {
         if let Some(level) = memory.pressure() {
             pressure.observe(level);
         }
-        let result = self.core.process(task);
+        let result = self.core.process_on(task, device.as_deref());
         memory.free(ticket)?;
         Ok((result?, bytes))
     }
@@ -304,8 +315,10 @@ impl EnhancedGPUDAAAgent {
     /// # Errors
     /// None today; kept like [`get_metrics`](Self::get_metrics).
     pub async fn get_gpu_metrics(&self) -> DAAResult<GpuAgentMetrics> {
-        let memory = self.memory_manager.lock().await;
+        // In this order: a task that waits in the line of a ledger has the coordinator, and others must be able to
+        // get at the memory meanwhile.
         let allocations_held = self.resource_coordinator.lock().await.resource_allocations.len();
+        let memory = self.memory_manager.lock().await;
         Ok(GpuAgentMetrics {
             agent: self.core.metrics(),
             gpu_utilization: None,

@@ -40,6 +40,8 @@ impl EnhancedGPUDAAAgentBuilder {
                 },
                 clock: Arc::new(SystemClock::new()),
                 directory: PeerDirectory::process_wide(),
+                #[cfg(feature = "coordination")]
+                ledger: None,
             },
         }
     }
@@ -97,6 +99,15 @@ impl EnhancedGPUDAAAgentBuilder {
     #[must_use]
     pub fn with_peer_directory(mut self, directory: PeerDirectory) -> Self {
         self.spec.directory = directory;
+        self
+    }
+
+    /// Sets the ledger of the device that the agent shares with others; a ledger of its own otherwise. Its tasks wait
+    /// in line, at most 30 seconds, while others hold what they need.
+    #[cfg(feature = "coordination")]
+    #[must_use]
+    pub fn with_resource_ledger(mut self, ledger: &super::ledger::ResourceLedger) -> Self {
+        self.spec.ledger = Some(ledger.clone());
         self
     }
 

@@ -1,11 +1,14 @@
-//! Where an agent computes, and buffers in that device's memory. Tasks themselves still run on the host's CPU.
+//! Where an agent computes, and buffers in that device's memory. Networks are trained there; other tasks run on the host's CPU.
 
 mod device;
 
 use crate::error::{DAAError, DAAResult};
 use daa_gpu_core::DeviceChoice;
-use device::{Memory, Opened, open};
+use device::{Memory, open};
 use std::marker::PhantomData;
+use std::sync::Arc;
+
+pub(crate) use device::Opened;
 
 /// Limit of a context that was given none, in MiB.
 const DEFAULT_LIMIT_MB: u64 = 1024;
@@ -23,7 +26,7 @@ pub enum BackendType {
 /// [`initialize_gpu`](Self::initialize_gpu) opened a GPU before.
 #[derive(Debug)]
 pub struct ComputeContext<T> {
-    open: Option<Box<dyn Opened>>,
+    open: Option<Arc<dyn Opened>>,
     limit_mb: u64,
     numbers: PhantomData<fn() -> T>,
 }
@@ -88,7 +91,21 @@ impl<T> ComputeContext<T> {
     }
 }
 
+/// The host's CPU, with the limit of a context that was given none.
+pub(crate) fn host() -> DAAResult<Arc<dyn Opened>> {
+    open(DeviceChoice::Cpu, DEFAULT_LIMIT_MB)
+}
+
 impl ComputeContext<f32> {
+    /// The open device; the host's CPU is opened where none is.
+    pub(crate) fn device(&mut self) -> DAAResult<Arc<dyn Opened>> {
+        let device = match self.open.take() {
+            Some(device) => device,
+            None => open(DeviceChoice::Cpu, self.limit_mb)?,
+        };
+        Ok(Arc::clone(self.open.insert(device)))
+    }
+
     /// Copies `values` into the device's memory; blocks until that is done.
     ///
     /// # Errors
@@ -100,12 +117,8 @@ impl ComputeContext<f32> {
                 "there are no values to upload, at least 1 is needed",
             ));
         }
-        let device = match self.open.take() {
-            Some(device) => device,
-            None => open(DeviceChoice::Cpu, self.limit_mb)?,
-        };
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let memory = self.open.insert(device).upload(&bytes)?;
+        let memory = self.device()?.upload(&bytes)?;
         Ok(DeviceBuffer { memory })
     }
 }

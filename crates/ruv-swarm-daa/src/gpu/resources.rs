@@ -1,4 +1,9 @@
 //! Who of one process holds how much memory and compute. Grants are whole or refused, and counted until returned.
+//!
+//! With the feature `coordination` every grant is also a lease of a ledger: the coordinator's own, or a shared one.
+
+#[cfg(feature = "coordination")]
+mod leased;
 
 use super::monitor::RunningMean;
 use super::protocol::CoordinationMetrics;
@@ -181,6 +186,8 @@ pub struct AutonomousResourceCoordinator {
     memory_mb: u64,
     compute_units: u32,
     returned: Arc<Mutex<Vec<String>>>,
+    #[cfg(feature = "coordination")]
+    leases: leased::Leases,
 }
 
 /// Gives an allocation back when it goes, on every way out of a task.
@@ -188,10 +195,14 @@ pub struct AutonomousResourceCoordinator {
 pub(super) struct ReturnOnDrop {
     id: String,
     returned: Arc<Mutex<Vec<String>>>,
+    #[cfg(feature = "coordination")]
+    leases: leased::Held,
 }
 
 impl Drop for ReturnOnDrop {
     fn drop(&mut self) {
+        #[cfg(feature = "coordination")]
+        self.leases.leave(&self.id);
         let mut returned = self.returned.lock().unwrap_or_else(PoisonError::into_inner);
         returned.push(std::mem::take(&mut self.id));
     }
@@ -224,6 +235,8 @@ impl AutonomousResourceCoordinator {
             memory_mb,
             compute_units,
             returned: Arc::default(),
+            #[cfg(feature = "coordination")]
+            leases: leased::Leases::default(),
         }
     }
 
@@ -241,7 +254,8 @@ impl AutonomousResourceCoordinator {
     ///
     /// # Errors
     /// [`DAAError::ConfigError`] for a request that is not a whole number from 1, [`DAAError::MemoryError`] for more
-    /// memory than is free, [`DAAError::CoordinationError`] for more compute units than are free.
+    /// memory than is free, [`DAAError::CoordinationError`] for more compute units than are free. With the feature
+    /// `coordination` also where the ledger does not grant the lease.
     pub async fn allocate_resources_for_task(&mut self, task: &Task) -> DAAResult<DynamicResourceAllocation> {
         self.settle();
         let own_size = (json_bytes(task) as u64).div_ceil(1 << 20).max(1);
@@ -278,6 +292,8 @@ impl AutonomousResourceCoordinator {
             expected_duration: Duration::from_secs_f64(predictions.expected_execution_time_ms / 1000.0),
             performance_predictions: predictions,
         };
+        #[cfg(feature = "coordination")]
+        self.lease(&allocation, task).await?;
         self.resource_allocations
             .insert(allocation.allocation_id.clone(), allocation.clone());
         Ok(allocation)
@@ -290,9 +306,14 @@ impl AutonomousResourceCoordinator {
     pub async fn return_resources_autonomous(&mut self, allocation_id: &str) -> DAAResult<()> {
         self.settle();
         let known = self.resource_allocations.remove(allocation_id).is_some();
-        known
-            .then_some(())
-            .ok_or_else(|| DAAError::memory(format!("the allocation `{allocation_id}` is not held")))
+        if !known {
+            return Err(DAAError::memory(format!(
+                "the allocation `{allocation_id}` is not held"
+            )));
+        }
+        #[cfg(feature = "coordination")]
+        self.leases.give_back(allocation_id).await?;
+        Ok(())
     }
 
     /// Gives `allocation_id` back as soon as the returned value goes.
@@ -300,6 +321,8 @@ impl AutonomousResourceCoordinator {
         ReturnOnDrop {
             id: allocation_id.to_owned(),
             returned: Arc::clone(&self.returned),
+            #[cfg(feature = "coordination")]
+            leases: self.leases.held(),
         }
     }
 

@@ -73,8 +73,23 @@ fn what_cannot_be_done_never_succeeds() {
         json!({ "operation": "minimize", "coefficients": [1.0] }),
         json!({ "operation": "minimize", "coefficients": [1.0], "lower": 1.0, "upper": 1.0 }),
         json!({ "operation": "minimize", "coefficients": [1.0], "lower": 0.0, "upper": 1.0, "budget": 0 }),
-        json!({ "operation": "train", "inputs": [[0.0]], "targets": [[0.0]] }),
-        json!({ "inputs": [[0.0]], "targets": [[0.0]] }),
+        json!({ "operation": "train" }),
+        json!({ "operation": "train", "inputs": [[0.0]], "targets": [] }),
+        json!({ "inputs": [[0.0], [1.0, 2.0]], "targets": [[0.0], [1.0]] }),
+        json!({ "inputs": [[0.0], [1.0]], "targets": [[0.0]] }),
+        json!({ "inputs": [[0.0]], "targets": [["one"]] }),
+        json!({ "inputs": [[0.0]], "targets": [[1e39]] }),
+        json!({ "inputs": [[0.0]], "targets": [[0.5, 0.5]] }),
+        json!({ "inputs": [[0.0]], "targets": [[0.0]], "layers": [2, 4, 1] }),
+        json!({ "inputs": [[0.0]], "targets": [[0.0]], "layers": "deep" }),
+        json!({ "inputs": [[0.0]], "targets": [[0.0]], "layers": [1, 65535, 65535, 1] }),
+        json!({ "inputs": [[0.0]], "targets": [[0.0]], "activation": "magic" }),
+        json!({ "inputs": [[0.0]], "targets": [[0.0]], "optimizer": "magic" }),
+        json!({ "inputs": [[0.0]], "targets": [[0.0]], "learning_rate": 0 }),
+        json!({ "inputs": [[0.0]], "targets": [[0.0]], "epochs": 0 }),
+        json!({ "inputs": [[0.0]], "targets": [[0.0]], "seed": -1 }),
+        json!({ "inputs": [[0.0]], "targets": [[0.0]], "target_loss": "low" }),
+        json!({ "inputs": [[0.0]], "targets": [[0.0]], "predict": [[1.0, 2.0]] }),
     ] {
         let outcome = run(context.clone());
         assert!(
@@ -144,4 +159,46 @@ proptest! {
         let outcome = run(json!(context));
         prop_assert_eq!(outcome.success, outcome.reason.is_none());
     }
+}
+
+fn training(more: Value) -> Outcome {
+    let mut context = json!({
+        "operation": "train",
+        "inputs": [[0, 0], [0, 1], [1, 0], [1, 1]],
+        "targets": [[0], [1], [1], [0]],
+        "predict": [[1, 1], [1, 0]],
+    });
+    let fields = context.as_object_mut().expect("an object");
+    fields.extend(more.as_object().expect("an object").clone());
+    run(context)
+}
+
+#[test]
+fn a_training_task_trains_and_answers() {
+    let outcome = training(json!({ "target_loss": 0.01, "target_accuracy": 1.0 }));
+    assert!(outcome.success, "{outcome:?}");
+    let said = &outcome.result["predictions"];
+    assert!(
+        said[0][0].as_f64().expect("a number") < 0.5 && said[1][0].as_f64().expect("a number") > 0.5,
+        "{said}"
+    );
+    assert_eq!(
+        outcome,
+        training(json!({ "target_loss": 0.01, "target_accuracy": 1.0 }))
+    );
+}
+
+#[test]
+fn a_training_that_misses_its_target_is_no_success() {
+    // Without a hidden layer no network tells these four rows apart.
+    let outcome = training(json!({ "layers": [2, 1], "epochs": 50, "target_loss": 0.01 }));
+    assert!(!outcome.success, "{outcome:?}");
+    assert!(
+        outcome
+            .reason
+            .is_some_and(|reason| reason.contains("the target was 0.01"))
+    );
+    assert_eq!(outcome.result["epochs"], 50);
+    let outcome = training(json!({ "layers": [2, 1], "epochs": 50, "target_accuracy": 1.0 }));
+    assert!(outcome.reason.is_some_and(|reason| reason.contains("accuracy")));
 }

@@ -3,7 +3,6 @@
 use super::{experience, task};
 use ruv_swarm_daa::learning::{AdaptationStrategyType, RecommendationType};
 use ruv_swarm_daa::memory::MemoryPolicyType;
-use ruv_swarm_daa::neural::NetworkStatus;
 use ruv_swarm_daa::*;
 use serde_json::{Value, json};
 
@@ -316,48 +315,7 @@ fn the_defaults_are_the_older_ones() {
 }
 
 #[tokio::test]
-async fn networks_are_described_and_everything_else_is_a_typed_error() {
-    let mut manager = NeuralManager::new();
-    let config = NeuralConfig {
-        network_type: "mlp".to_string(),
-        layers: vec![2, 4, 1],
-        activation: "relu".to_string(),
-        learning_rate: 0.01,
-        optimizer: "adam".to_string(),
-        use_simd: false,
-    };
-    let id = manager.create_neural_network(&config).await.expect("described");
-    assert!(matches!(
-        manager.networks[&id].status,
-        NetworkStatus::Initializing
-    ));
-    assert_eq!(manager.networks[&id].architecture.connections.len(), 2);
-    let data = |input: Vec<f32>| TrainingData {
-        inputs: vec![input],
-        targets: vec![vec![1.0]],
-        metadata: HashMap::new(),
-    };
-    let said = |error: DAAError| error.to_string();
-    let trained = manager
-        .train_network(&id, &data(vec![0.0, 1.0]))
-        .await
-        .map_err(said);
-    assert!(trained.is_err_and(|text| text.contains("not built yet")));
-    let ragged = manager.train_network(&id, &data(vec![0.0])).await.map_err(said);
-    assert!(ragged.is_err_and(|text| text.contains("`inputs[0]` must be 2 finite numbers")));
-    assert!(manager.predict(&id, &[0.0, 1.0]).await.is_err());
-    assert!(manager.evolve_architecture(&id).await.is_err());
-    let unknown = manager.predict("ghost", &[]).await.map_err(said);
-    assert!(unknown.is_err_and(|text| text.contains("no network `ghost`")));
-    for layers in [vec![], vec![3], vec![3, 0]] {
-        let refused = manager
-            .create_neural_network(&NeuralConfig {
-                layers,
-                ..config.clone()
-            })
-            .await;
-        assert!(matches!(refused, Err(DAAError::NeuralError { .. })));
-    }
+async fn networks_that_coordinate_agents_are_not_built() {
     let patterns = NeuralNetworkManager::new()
         .initialize_coordination_patterns()
         .await;

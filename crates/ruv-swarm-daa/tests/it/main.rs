@@ -10,6 +10,9 @@ mod agents;
 mod coordinator;
 mod gpu;
 mod learning;
+#[cfg(feature = "coordination")]
+mod leases;
+mod networks;
 mod seed;
 mod surface_adaptation;
 mod surface_agent;

@@ -4,25 +4,38 @@
 //! in this crate and in those that use it. Behind a trait object it has nothing to prove.
 
 use crate::error::{DAAError, DAAResult};
+use crate::neural::net::{self, Job, Trained};
 use daa_gpu_core::{
     Bytes, ComputeContext, ContextConfig, DeviceChoice, DeviceClass, ErrorClass, FencingToken, GpuError,
     Image, Loaded, Slice, Tenant, TenantSpec, Work,
 };
+use daa_learn::nn::Architecture;
 use std::fmt::{Debug, Display};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Size of the staging areas of one buffer; larger transfers go in pieces.
 const STAGING: u64 = 1 << 20;
 
 /// An open device.
-pub(super) trait Opened: Debug + Send + Sync {
+pub(crate) trait Opened: Debug + Send + Sync {
     fn is_gpu(&self) -> bool;
     fn reason(&self) -> String;
     /// Copies `bytes`, a multiple of 4 and not none, into the device's memory.
     fn upload(&self, bytes: &[u8]) -> DAAResult<Box<dyn Memory>>;
+    /// Trains a network within the limit, until it is done or `leave` rises.
+    fn train(&self, job: &Job, leave: &AtomicBool) -> DAAResult<Trained>;
+    /// Asks a trained network.
+    fn predict(
+        &self,
+        architecture: &Architecture,
+        parameters: &[Vec<f32>],
+        rows: &[&[f32]],
+    ) -> DAAResult<Vec<Vec<f32>>>;
 }
 
 /// Some of its memory.
-pub(super) trait Memory: Debug + Send + Sync {
+pub(crate) trait Memory: Debug + Send + Sync {
     fn download(&mut self) -> DAAResult<Vec<u8>>;
     fn context_bytes(&self) -> u64;
 }
@@ -39,7 +52,7 @@ fn failed(error: &GpuError) -> DAAError {
 }
 
 /// Opens a device for one tenant with that limit in MiB.
-pub(super) fn open(choice: DeviceChoice, limit_mb: u64) -> DAAResult<Box<dyn Opened>> {
+pub(super) fn open(choice: DeviceChoice, limit_mb: u64) -> DAAResult<Arc<dyn Opened>> {
     let config = ContextConfig {
         device: choice,
         cpu_workers: 1,
@@ -53,7 +66,7 @@ pub(super) fn open(choice: DeviceChoice, limit_mb: u64) -> DAAResult<Box<dyn Ope
         token: FencingToken(1),
     };
     let tenant = context.tenant(spec).map_err(refused)?;
-    Ok(Box::new(Device { context, tenant }))
+    Ok(Arc::new(Device { context, tenant }))
 }
 
 #[derive(Debug)]
@@ -78,6 +91,19 @@ impl Opened for Device {
             .iter()
             .find(|report| report.chosen);
         chosen.map_or_else(|| self.context.info().to_string(), ToString::to_string)
+    }
+
+    fn train(&self, job: &Job, leave: &AtomicBool) -> DAAResult<Trained> {
+        net::train(job, &self.tenant, leave)
+    }
+
+    fn predict(
+        &self,
+        architecture: &Architecture,
+        parameters: &[Vec<f32>],
+        rows: &[&[f32]],
+    ) -> DAAResult<Vec<Vec<f32>>> {
+        net::predict(architecture, parameters, rows, &self.tenant)
     }
 
     fn upload(&self, bytes: &[u8]) -> DAAResult<Box<dyn Memory>> {
