@@ -14,13 +14,23 @@ const ORDERS: [Order; 3] = [
 const FIRST_EFFORT: u64 = 8;
 
 /// Searches between the lower bound and the best peak get this part of what those at the lower bound get.
-const BETWEEN: u64 = 4;
+const BETWEEN: u64 = 8;
 
-/// A layout found: the first byte of each lifetime, in the order given, and the largest end.
-#[derive(Debug, Clone)]
-pub(super) struct Found {
-    pub(super) offsets: Vec<u64>,
-    pub(super) peak: u64,
+/// What the effort grows by from round to round.
+const GROWTH: u64 = 4;
+
+/// How often a round halves what lies between the lower bound and the best peak.
+const HALVINGS: u32 = 10;
+
+/// What came of a descent.
+#[derive(Debug)]
+pub(super) struct Descended {
+    /// The first byte of each lifetime, in the order given, where a layout better than the one known was found.
+    pub(super) offsets: Option<Vec<u64>>,
+    /// No arena can be smaller: at least the lower bound, and the best peak where that is proven to be least.
+    pub(super) least: u64,
+    /// Effort spent.
+    pub(super) work: u64,
 }
 
 /// The state of one descent.
@@ -33,7 +43,7 @@ pub(super) struct Descent<'a> {
     least: u64,
     /// The lowest peak known.
     peak: u64,
-    found: Option<Found>,
+    offsets: Option<Vec<u64>>,
     work: u64,
     limit: u64,
 }
@@ -46,34 +56,42 @@ impl<'a> Descent<'a> {
             count,
             least: lower_bound,
             peak,
-            found: None,
+            offsets: None,
             work: 0,
             limit: 0,
         }
     }
 
-    /// The best layout found, if one is better than the peak given, and the effort spent.
-    pub(super) fn run(mut self, limit: u64) -> (Option<Found>, u64) {
+    /// Descends until the least peak is found, or about `limit` is spent.
+    pub(super) fn run(mut self, limit: u64) -> Descended {
         self.limit = limit;
         let blocks = self.sections.blocks.len() as u64;
-        let mut effort = FIRST_EFFORT * blocks * blocks;
+        let first = FIRST_EFFORT * blocks * blocks;
+        let mut effort = first;
         while self.least < self.peak && self.work < limit {
-            self.round(effort);
-            effort = effort.saturating_mul(2);
+            self.round(effort, first.max(effort / BETWEEN));
+            effort = effort.saturating_mul(GROWTH);
         }
-        (self.found, self.work)
+        Descended {
+            offsets: self.offsets,
+            least: self.least.min(self.peak),
+            work: self.work,
+        }
     }
 
-    /// The least capacity that may be enough, then halves of what lies between it and the best peak.
-    fn round(&mut self, effort: u64) {
+    /// The least capacity that may be enough, then some between it and the best peak.
+    fn round(&mut self, effort: u64, between: u64) {
         if self.attempt(self.least, effort) == Outcome::Fits {
             return;
         }
         let mut low = self.least;
-        while self.peak > low.saturating_add(self.sections.unit) && self.work < self.limit {
-            let units = (self.peak - low) / self.sections.unit;
+        for _ in 0..HALVINGS {
+            let units = self.peak.saturating_sub(low) / self.sections.unit;
             let middle = low + units / 2 * self.sections.unit;
-            if self.attempt(middle, effort / BETWEEN) != Outcome::Fits {
+            if units < 2 || self.work >= self.limit {
+                return;
+            }
+            if self.attempt(middle, between) != Outcome::Fits {
                 low = middle.max(self.least);
             }
         }
@@ -88,7 +106,7 @@ impl<'a> Descent<'a> {
             self.work = self
                 .work
                 .saturating_add(fit.work())
-                .saturating_add(self.sections.blocks.len() as u64);
+                .saturating_add(self.sections.memberships() as u64);
             match outcome {
                 Outcome::Fits => self.take(&fit),
                 Outcome::TooSmall => self.least = capacity.saturating_add(self.sections.unit),
@@ -108,7 +126,7 @@ impl<'a> Descent<'a> {
         }
         if peak < self.peak {
             self.peak = peak;
-            self.found = Some(Found { offsets, peak });
+            self.offsets = Some(offsets);
         }
     }
 }

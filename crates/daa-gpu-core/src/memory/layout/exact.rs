@@ -3,7 +3,8 @@
 //! After M. D. Moffitt, "MiniMalloc: A Lightweight Memory Allocator for Hardware-Accelerated Machine Learning", ASPLOS
 //! 2023. Blocks are placed in the order of their offsets, each as low as those placed below it allow, so each layout is
 //! met once. A branch ends where a section's floor and what it still has to take exceed the capacity, or where a gap
-//! stays open that an unplaced block fits into. Where the unplaced blocks fall apart along the time axis, the parts are
+//! stays open that an unplaced block fits into. Floors count that a block passed over, which must not be placed where it
+//! could have been, comes to lie on one of its unplaced neighbours. Where the unplaced blocks fall apart along the time axis, the parts are
 //! solved one by one.
 
 use super::sections::{Block, Sections};
@@ -39,6 +40,7 @@ pub(super) enum Outcome {
 enum Change {
     Placed(usize),
     Lowest(usize, u64),
+    Bound(usize, u64),
     Floor(usize, u64),
 }
 
@@ -101,6 +103,8 @@ pub(super) struct Fit<'a> {
     placed: Vec<bool>,
     offsets: Vec<u64>,
     lowest: Vec<u64>,
+    /// No layout under the choices in place has a block below this.
+    bounds: Vec<u64>,
     floors: Vec<u64>,
     totals: Vec<u64>,
     /// Unplaced blocks live on both sides of the end of a section.
@@ -131,6 +135,7 @@ impl<'a> Fit<'a> {
             placed: vec![false; blocks],
             offsets: vec![0; blocks],
             lowest: vec![0; blocks],
+            bounds: vec![0; blocks],
             floors: vec![0; sections.count],
             totals,
             bridges,
@@ -174,17 +179,17 @@ impl<'a> Fit<'a> {
         self.nodes.clear();
         let mut next = Some(Step::into(part, None));
         loop {
-            if let Some(step) = next.take() {
-                if self.work > effort {
-                    return Outcome::Unknown;
+            if self.work > effort {
+                return Outcome::Unknown;
+            }
+            if let Some(step) = next.take()
+                && !self.enter(step)
+            {
+                next = self.finish(step.owner);
+                if next.is_none() {
+                    return Outcome::Fits;
                 }
-                if !self.enter(step) {
-                    next = self.finish(step.owner);
-                    if next.is_none() {
-                        return Outcome::Fits;
-                    }
-                    continue;
-                }
+                continue;
             }
             next = self.advance();
             if next.is_none() {
@@ -235,6 +240,9 @@ impl<'a> Fit<'a> {
                 }),
         );
         choices.sort_unstable();
+        if !self.passed(step) {
+            choices.clear();
+        }
         self.nodes.push(Node {
             part: step.part,
             choices,
@@ -245,6 +253,40 @@ impl<'a> Fit<'a> {
             pending: Vec::new(),
             owner: step.owner,
         });
+        true
+    }
+
+    /// Blocks that were passed over can only come to lie on unplaced neighbours. False where that leaves no room.
+    fn passed(&mut self, step: Step) -> bool {
+        let sections = self.sections;
+        for rank in 0..self.parts[step.part].blocks.len() {
+            let block = self.parts[step.part].blocks[rank];
+            if self.placed[block] || (self.lowest[block], rank) >= (step.offset, step.rank) {
+                continue;
+            }
+            let neighbours = sections.neighbours(block);
+            self.work += neighbours.len() as u64;
+            let bound = neighbours
+                .iter()
+                .filter(|&&other| !self.placed[other])
+                .map(|&other| {
+                    self.lowest[other].max(self.bounds[other]).max(step.offset) + sections.blocks[other].size
+                })
+                .min();
+            let Some(bound) = bound.filter(|bound| bound + sections.blocks[block].size <= self.capacity)
+            else {
+                return false;
+            };
+            if bound <= self.bounds[block] {
+                continue;
+            }
+            self.changes.push(Change::Bound(block, self.bounds[block]));
+            self.bounds[block] = bound;
+            let Block { from, to, .. } = sections.blocks[block];
+            if !self.lift(from, to) {
+                return false;
+            }
+        }
         true
     }
 
@@ -328,6 +370,11 @@ impl<'a> Fit<'a> {
             from = from.min(sections.blocks[other].from);
             to = to.max(sections.blocks[other].to);
         }
+        self.lift(from, to)
+    }
+
+    /// Raises the floors of sections to what is lowest in them. False where one cannot take what is left of it.
+    fn lift(&mut self, from: usize, to: usize) -> bool {
         for section in from..to {
             if self.totals[section] == 0 {
                 continue;
@@ -350,7 +397,7 @@ impl<'a> Fit<'a> {
         for &other in self.sections.members(section) {
             self.work += 1;
             if !self.placed[other] {
-                floor = floor.min(self.lowest[other]);
+                floor = floor.min(self.lowest[other].max(self.bounds[other]));
                 if floor <= now {
                     return now;
                 }
@@ -377,6 +424,7 @@ impl<'a> Fit<'a> {
                     self.placed[block] = false;
                 }
                 Some(Change::Lowest(block, lowest)) => self.lowest[block] = lowest,
+                Some(Change::Bound(block, bound)) => self.bounds[block] = bound,
                 Some(Change::Floor(section, floor)) => self.floors[section] = floor,
                 None => return,
             }

@@ -44,6 +44,9 @@ struct Candidate {
 /// The state of one search.
 pub(super) struct Search<'a> {
     items: &'a [Lifetime],
+    /// The largest lifetime that lives in no step.
+    idle: u64,
+    /// No arena can be smaller.
     lower_bound: u64,
     work: u64,
     /// Indices of placed items by offset; kept to save its allocation.
@@ -51,10 +54,18 @@ pub(super) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    pub(super) const fn new(items: &'a [Lifetime], lower_bound: u64) -> Self {
+    pub(super) fn new(items: &'a [Lifetime], lower_bound: u64) -> Self {
+        // What lives in no step still must lie inside the arena.
+        let idle = items
+            .iter()
+            .filter(|item| item.lower >= item.upper)
+            .map(|item| item.size)
+            .max();
+        let idle = idle.unwrap_or(0);
         Self {
             items,
-            lower_bound,
+            idle,
+            lower_bound: lower_bound.max(idle),
             work: 0,
             placed: Vec::new(),
         }
@@ -94,14 +105,15 @@ impl<'a> Search<'a> {
         };
         let limit = work_limit.saturating_sub(self.work) / EXACT_SHARE.1 * EXACT_SHARE.0;
         let descent = Descent::new(&sections, self.items.len(), self.lower_bound, best.peak);
-        let (found, work) = descent.run(limit);
-        self.work = self.work.saturating_add(work);
-        let Some(found) = found else {
+        let descended = descent.run(limit);
+        self.work = self.work.saturating_add(descended.work);
+        self.lower_bound = descended.least;
+        let Some(found) = descended.offsets else {
             return best;
         };
         // Placed by offset, each as low as it fits, nothing comes to lie higher than it was.
         let mut order: Vec<usize> = (0..self.items.len()).collect();
-        order.sort_by_key(|&at| (found.offsets[at], at));
+        order.sort_by_key(|&at| (found[at], at));
         let (offsets, peak) = self.place(&order, Fit::First);
         Candidate {
             order,
@@ -261,14 +273,7 @@ impl<'a> Search<'a> {
             placed.insert(at, index);
         }
         self.placed = placed;
-        // What lives in no step still must lie inside the arena.
-        let idle = self
-            .items
-            .iter()
-            .filter(|item| item.lower >= item.upper)
-            .map(|item| item.size)
-            .max();
-        (offsets, peak.max(idle.unwrap_or(0)))
+        (offsets, peak.max(self.idle))
     }
 }
 

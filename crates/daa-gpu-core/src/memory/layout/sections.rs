@@ -4,7 +4,7 @@ use super::Lifetime;
 
 /// Pairs of lifetimes that share a step, and memberships of lifetimes in sections, that are kept at most: what the
 /// exact search needs in memory. Beyond it only the greedy search runs.
-const RELATION_LIMIT: usize = 4_000_000;
+const RELATION_LIMIT: usize = 1_000_000;
 
 /// One lifetime that is live in some step and takes some bytes.
 #[derive(Debug, Clone, Copy)]
@@ -108,6 +108,11 @@ impl Sections {
     /// The blocks live in a section.
     pub(super) fn members(&self, section: usize) -> &[usize] {
         self.members.get(section)
+    }
+
+    /// Sections that blocks are live in, summed up: what one pass over them costs.
+    pub(super) const fn memberships(&self) -> usize {
+        self.members.values.len()
     }
 
     /// The blocks that share a step with `block`.
