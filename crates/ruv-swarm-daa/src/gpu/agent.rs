@@ -185,7 +185,8 @@ impl EnhancedGPUDAAAgent {
         }
     }
 
-    /// Does the task within the agent's limits and learns from it.
+    /// Does the task within the agent's limits and learns from it. Networks are trained on the open device of
+    /// [`compute_context`](Self::compute_context).
     ///
     /// # Errors
     /// [`DAAError::MemoryError`](crate::DAAError::MemoryError) or
