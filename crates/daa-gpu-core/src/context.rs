@@ -7,8 +7,8 @@ use crate::config::{ContextConfig, MemoryConfig};
 use crate::error::{DeviceError, MemoryError};
 use crate::health::Health;
 use crate::memory::pool::{Pool, PoolReport};
-use crate::tenant::{Tenant, TenantSpec};
-use daa_base::{Bytes, DeviceEpoch};
+use crate::tenant::{Fences, Tenant, TenantSpec};
+use daa_base::{Bytes, DeviceEpoch, FencingToken};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) pool: Arc<Pool<Buffer>>,
     pub(crate) health: Arc<Health>,
     pub(crate) selection: Selection,
+    pub(crate) fences: Arc<Fences>,
     tally: Arc<Tally>,
     config: ContextConfig,
 }
@@ -67,7 +68,7 @@ impl ComputeContext {
     /// # Errors
     /// When a field is out of range, no adapter matches the choice, or the driver or operating system refuses.
     pub fn open(config: &ContextConfig) -> Result<Self, DeviceError> {
-        Self::open_epoch(config, DeviceEpoch(1))
+        Self::open_epoch(config, DeviceEpoch(1), Arc::new(Fences::new()))
     }
 
     /// Opens the host CPU, whatever the configuration chooses.
@@ -82,7 +83,7 @@ impl ComputeContext {
     }
 
     /// Opens a device again with the same configuration, as the next epoch. Tenants and images of this epoch stay
-    /// what they are: void, if it was lost.
+    /// what they are: void, if it was lost. What [`Self::fence`] was told counts for every epoch, whichever was told.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -90,10 +91,15 @@ impl ComputeContext {
         Self::open_epoch(
             &self.shared.config,
             DeviceEpoch(self.epoch().get().saturating_add(1)),
+            Arc::clone(&self.shared.fences),
         )
     }
 
-    fn open_epoch(config: &ContextConfig, epoch: DeviceEpoch) -> Result<Self, DeviceError> {
+    fn open_epoch(
+        config: &ContextConfig,
+        epoch: DeviceEpoch,
+        fences: Arc<Fences>,
+    ) -> Result<Self, DeviceError> {
         config.validate()?;
         let health = Arc::new(Health::new(epoch));
         let tally = Arc::new(Tally::default());
@@ -112,6 +118,7 @@ impl ComputeContext {
             pool,
             health,
             selection,
+            fences,
             tally,
             config: config.clone(),
         };
@@ -153,9 +160,23 @@ impl ComputeContext {
     /// Opens a tenant. Budgets may sum to more than [`Self::capacity`]: what is reserved may not.
     ///
     /// # Errors
-    /// When the name is empty or too long, or there are too many tenants.
+    /// When the token is fenced, the name is empty or too long, or there are too many tenants.
     pub fn tenant(&self, spec: TenantSpec) -> Result<Tenant, MemoryError> {
         Tenant::open(Arc::clone(&self.shared), spec)
+    }
+
+    /// Ends what a lease allowed: every tenant under `token` is revoked ([`Tenant::revoke`]), and none opens under it
+    /// again ([`MemoryError::Fenced`]). Other tokens are not affected. Fencing twice changes nothing. Token 0, of
+    /// tenants without a lease, is never fenced: nothing happens.
+    ///
+    /// A submission that another thread is handing over meanwhile may still be taken, as one made just before.
+    ///
+    /// The newest 4096 fenced tokens are remembered one by one. Of older ones only the newest is: neither it nor any
+    /// token below it, save 0, opens a tenant again; tenants that are open stay as they are. Tokens of a device grow
+    /// with every lease, so those below belong to leases that ended long ago. The one exception is a lease held while
+    /// more than 4096 later ones were fenced: it keeps its open tenants, and must be granted anew to open more.
+    pub fn fence(&self, token: FencingToken) {
+        self.shared.fences.fence(token);
     }
 
     /// The pool at this moment.
@@ -185,6 +206,12 @@ impl ComputeContext {
     #[cfg(test)]
     pub(crate) fn driver_counts(&self) -> Option<[isize; 3]> {
         self.shared.backend.driver_counts()
+    }
+
+    /// Tenants that fences reach.
+    #[cfg(test)]
+    pub(crate) fn open_tenants(&self) -> usize {
+        self.shared.fences.open_tenants()
     }
 
     /// Ends the device as if the driver had lost it: the honest way to test what happens then.

@@ -140,6 +140,14 @@ pub enum MemoryError {
         /// How many there may be.
         limit: usize,
     },
+    /// The token was fenced: the lease it belongs to has ended.
+    #[error("tenant `{tenant}` is refused: the lease of {token} has ended")]
+    Fenced {
+        /// The tenant's name.
+        tenant: String,
+        /// The token it asked to work under.
+        token: FencingToken,
+    },
     /// The tenant was dropped.
     #[error("the tenant was dropped")]
     Gone,
@@ -151,7 +159,9 @@ impl MemoryError {
     pub const fn class(&self) -> ErrorClass {
         match self {
             Self::Budget { .. } | Self::Capacity { .. } => ErrorClass::OutOfMemory,
-            Self::Name { .. } | Self::TooManyTenants { .. } | Self::Gone => ErrorClass::Validation,
+            Self::Name { .. } | Self::TooManyTenants { .. } | Self::Fenced { .. } | Self::Gone => {
+                ErrorClass::Validation
+            }
         }
     }
 
@@ -231,8 +241,8 @@ pub enum GpuError {
     /// The pool refused.
     #[error(transparent)]
     Memory(#[from] MemoryError),
-    /// The tenant was revoked or dropped.
-    #[error("tenant `{tenant}` no longer holds its lease ({token}): its work is refused")]
+    /// The tenant was dropped; or it was revoked or its token fenced, and the work does more than read.
+    #[error("tenant `{tenant}` no longer holds its lease ({token}): this is refused")]
     StaleToken {
         /// The tenant's name.
         tenant: String,

@@ -1,7 +1,9 @@
 //! Tenants of a device, the images they load, and the work they submit.
 
+mod fences;
 mod ticket;
 
+pub(crate) use fences::Fences;
 pub use ticket::Ticket;
 
 use crate::backend::{Buffer, Checked, Parts, Resident};
@@ -21,7 +23,9 @@ pub struct TenantSpec {
     pub name: String,
     /// The most it may reserve at any time, in reserved bytes ([`crate::reserved_bytes`]).
     pub budget: Bytes,
-    /// The token of the lease it works under.
+    /// The token of the lease it works under; 0 for a tenant without a lease. [`crate::ComputeContext::fence`] ends
+    /// what tenants of a token may do, and no tenant opens under it again. Token 0 is never fenced. Several tenants
+    /// may work under one token.
     pub token: FencingToken,
 }
 
@@ -38,7 +42,9 @@ pub struct TenantUsage {
 
 /// A share of a device's memory, and the right to submit work under a fencing token.
 ///
-/// Dropping the tenant takes back everything it holds: what it loaded refuses work from then on.
+/// A revoked tenant ([`Self::revoke`], [`crate::ComputeContext::fence`]) may still read what it loaded, so that the
+/// holder can save its state, but neither load, upload nor run. Dropping the tenant takes back everything it holds:
+/// what it loaded refuses all work from then on.
 #[derive(Debug)]
 pub struct Tenant {
     lease: Arc<Lease>,
@@ -52,18 +58,38 @@ struct Lease {
     name: String,
     token: FencingToken,
     key: TenantKey,
+    /// Its place among the tenants that fences reach.
+    place: u64,
+    /// Only reads are left.
     revoked: AtomicBool,
+    /// Nothing is left.
+    dropped: AtomicBool,
 }
 
 impl Lease {
+    /// Whether the tenant may load, upload and run.
     fn check(&self) -> Result<(), GpuError> {
-        if self.revoked.load(Ordering::Acquire) {
-            return Err(GpuError::StaleToken {
-                tenant: self.name.clone(),
-                token: self.token,
-            });
+        self.unless(&self.revoked)
+    }
+
+    /// Whether the tenant may do what `work` asks for.
+    fn check_work(&self, work: &Work<'_>) -> Result<(), GpuError> {
+        let only_reads = work.list.is_none() && work.uploads.is_empty();
+        self.unless(if only_reads { &self.dropped } else { &self.revoked })
+    }
+
+    fn unless(&self, ended: &AtomicBool) -> Result<(), GpuError> {
+        if ended.load(Ordering::Acquire) {
+            return Err(self.stale());
         }
         Ok(())
+    }
+
+    fn stale(&self) -> GpuError {
+        GpuError::StaleToken {
+            tenant: self.name.clone(),
+            token: self.token,
+        }
     }
 }
 
@@ -86,15 +112,19 @@ impl Slot {
 
 impl Tenant {
     pub(crate) fn open(shared: Arc<Shared>, spec: TenantSpec) -> Result<Self, MemoryError> {
-        let key = shared.pool.open_tenant(&spec.name, spec.budget)?;
-        let lease = Lease {
-            name: spec.name,
-            token: spec.token,
-            key,
-            revoked: AtomicBool::new(false),
-        };
+        let TenantSpec { name, budget, token } = spec;
+        let lease = shared.fences.enter(&name, token, |place| {
+            Ok(Lease {
+                key: shared.pool.open_tenant(&name, budget)?,
+                name: name.clone(),
+                token,
+                place,
+                revoked: AtomicBool::new(false),
+                dropped: AtomicBool::new(false),
+            })
+        })?;
         Ok(Self {
-            lease: Arc::new(lease),
+            lease,
             residents: Mutex::new(Vec::new()),
             shared,
         })
@@ -118,13 +148,14 @@ impl Tenant {
         self.shared.pool.usage(self.lease.key)
     }
 
-    /// Ends the right to load and submit; for leases that were revoked or ran out. What it loaded keeps its memory
-    /// until it is dropped, and work already submitted still ends.
+    /// Ends the right to load, upload and run, of this tenant alone; for leases that were revoked or ran out.
+    /// [`crate::ComputeContext::fence`] does so for every tenant of a token. What it loaded keeps its memory and can
+    /// be read until it is dropped, and work already submitted still ends.
     pub fn revoke(&self) {
         self.lease.revoked.store(true, Ordering::Release);
     }
 
-    /// Whether [`Self::revoke`] was called.
+    /// Whether [`Self::revoke`] was called or its token fenced.
     #[must_use]
     pub fn is_revoked(&self) -> bool {
         self.lease.revoked.load(Ordering::Acquire)
@@ -134,8 +165,8 @@ impl Tenant {
     ///
     /// # Errors
     /// [`GpuError::Image`] when the image is not well-formed or asks for more than the device offers,
-    /// [`GpuError::Memory`] when the budget or the capacity is too small, [`GpuError::StaleToken`] after
-    /// [`Self::revoke`], and whatever the driver refuses.
+    /// [`GpuError::Memory`] when the budget or the capacity is too small, [`GpuError::StaleToken`] once
+    /// the tenant was revoked or its token fenced, and whatever the driver refuses.
     pub fn load(&self, image: &Image) -> Result<Loaded, GpuError> {
         self.lease.check()?;
         self.shared.health.check()?;
@@ -195,6 +226,8 @@ impl Tenant {
 impl Drop for Tenant {
     fn drop(&mut self) {
         self.revoke();
+        self.lease.dropped.store(true, Ordering::Release);
+        self.shared.fences.leave(&self.lease);
         self.shared.keep_nothing_of_a_lost_device();
         let residents = std::mem::take(self.residents.get_mut().unwrap_or_else(PoisonError::into_inner));
         for slot in residents.iter().filter_map(Weak::upgrade) {
@@ -237,11 +270,11 @@ impl Loaded {
     /// counts that. Transfers larger than the image's staging areas go in pieces, each a submission of its own.
     ///
     /// # Errors
-    /// [`GpuError::Work`] when the work is not well-formed, [`GpuError::StaleToken`] once the tenant was revoked or
-    /// dropped, [`GpuError::DeviceLost`], [`GpuError::Timeout`], [`GpuError::Internal`] after a kernel of this image
+    /// [`GpuError::Work`] when the work is not well-formed, [`GpuError::StaleToken`] once the tenant was dropped, and
+    /// for work with a list or uploads once it was revoked or its token fenced, [`GpuError::DeviceLost`], [`GpuError::Timeout`], [`GpuError::Internal`] after a kernel of this image
     /// failed, and whatever the driver refuses.
     pub fn submit(&mut self, work: Work<'_>) -> Result<Ticket, GpuError> {
-        self.lease.check()?;
+        self.lease.check_work(&work)?;
         self.shared.health.check()?;
         self.check(&work)?;
         let work = Checked {
@@ -252,10 +285,7 @@ impl Loaded {
         let mut slot = self.slot.resident.lock().unwrap_or_else(PoisonError::into_inner);
         match slot.as_mut() {
             Some(resident) => resident.submit(work),
-            None => Err(GpuError::StaleToken {
-                tenant: self.lease.name.clone(),
-                token: self.lease.token,
-            }),
+            None => Err(self.lease.stale()),
         }
     }
 

@@ -22,12 +22,15 @@ fn host() -> ComputeContext {
 }
 
 fn tenant(context: &ComputeContext, budget: Bytes) -> Tenant {
-    let spec = TenantSpec {
+    under(context, budget, 7).expect("a fine name")
+}
+
+fn under(context: &ComputeContext, budget: Bytes, token: u64) -> Result<Tenant, MemoryError> {
+    context.tenant(TenantSpec {
         name: "test".to_owned(),
         budget,
-        token: FencingToken(7),
-    };
-    context.tenant(spec).expect("a fine name")
+        token: FencingToken(token),
+    })
 }
 
 const fn slice(offset: u64, bytes: u64) -> Slice {
@@ -221,23 +224,43 @@ fn an_arena_is_zero_at_load_even_when_reused(context: &ComputeContext) {
     );
 }
 
+fn stale(token: u64) -> GpuError {
+    GpuError::StaleToken {
+        tenant: "test".to_owned(),
+        token: FencingToken(token),
+    }
+}
+
+/// A revoked tenant may read, and nothing else; a dropped one not even that.
 fn revoked_and_dropped_tenants_are_refused(context: &ComputeContext) {
     let tenant = tenant(context, Bytes::MIB);
     let mut loaded = tenant.load(&image()).expect("loads");
-    let running = loaded
+    let data = words(&[1.5; 64]);
+    let before = loaded
         .submit(Work {
             list: Some(0),
-            ..Work::default()
+            uploads: &[(A, &data), (B, &data)],
+            reads: &[],
         })
         .expect("submits");
     tenant.revoke();
-    let stale = GpuError::StaleToken {
-        tenant: "test".to_owned(),
-        token: FencingToken(7),
+    assert!(tenant.is_revoked());
+    let other = words(&[9.0; 64]);
+    assert_eq!(loaded.submit(list(1)).expect_err("revoked"), stale(7));
+    assert_eq!(
+        loaded.submit(upload(&[(A, &other)])).expect_err("revoked"),
+        stale(7)
+    );
+    let all = Work {
+        list: Some(1),
+        uploads: &[(A, &other)],
+        reads: &[C],
     };
-    assert_eq!(loaded.submit(Work::default()).expect_err("revoked"), stale);
-    assert_eq!(tenant.load(&image()).expect_err("revoked"), stale);
-    running.wait().expect("what was submitted before still ends");
+    assert_eq!(loaded.submit(all).expect_err("revoked"), stale(7));
+    assert_eq!(tenant.load(&image()).expect_err("revoked"), stale(7));
+    before.wait().expect("what was submitted before still ends");
+    let saved = wait(loaded.submit(read(&[A, C])).expect("reading is still allowed"));
+    assert_eq!(saved, [[1.5; 64], [6.0; 64]].concat(), "nothing refused was done");
     assert_eq!(tenant.usage().in_use, image().footprint());
     drop(tenant);
     let report = context.pool_report();
@@ -246,7 +269,93 @@ fn revoked_and_dropped_tenants_are_refused(context: &ComputeContext) {
         (Bytes::ZERO, 0),
         "a dropped tenant leaves nothing behind"
     );
-    assert_eq!(loaded.submit(Work::default()).expect_err("dropped"), stale);
+    a_dropped_tenant_is_refused(&mut loaded, 7);
+}
+
+fn a_dropped_tenant_is_refused(loaded: &mut Loaded, token: u64) {
+    let data = words(&[0.0; 64]);
+    for work in [Work::default(), list(0), read(&[A]), upload(&[(A, &data)])] {
+        assert_eq!(loaded.submit(work).expect_err("dropped"), stale(token));
+    }
+}
+
+/// Fences reach every tenant of a token, open or to come, and nobody else.
+fn a_fence_ends_one_token(context: &ComputeContext) {
+    let open = |token| under(context, Bytes::MIB, token).expect("opens");
+    let (first, second, other, free) = (open(5), open(5), open(6), open(0));
+    let mut ended = [
+        first.load(&image()).expect("loads"),
+        second.load(&image()).expect("loads"),
+    ];
+    let mut others = [
+        other.load(&image()).expect("loads"),
+        free.load(&image()).expect("loads"),
+    ];
+    let data = words(&[0.25; 64]);
+    for loaded in ended.iter_mut().chain(&mut others) {
+        let sum = Work {
+            list: Some(0),
+            uploads: &[(A, &data), (B, &data)],
+            reads: &[],
+        };
+        loaded.submit(sum).expect("submits").wait().expect("runs");
+    }
+    context.fence(FencingToken(0));
+    assert!(!free.is_revoked(), "token 0 is never fenced");
+    context.fence(FencingToken(5));
+    context.fence(FencingToken(5));
+    assert!(first.is_revoked() && second.is_revoked());
+    assert!(!other.is_revoked() && !free.is_revoked());
+    for loaded in &mut ended {
+        assert_eq!(loaded.submit(list(1)).expect_err("fenced"), stale(5));
+        assert_eq!(
+            loaded.submit(upload(&[(A, &data)])).expect_err("fenced"),
+            stale(5)
+        );
+        let saved = wait(loaded.submit(read(&[A, C])).expect("reading is still allowed"));
+        assert_eq!(saved, [[0.25; 64], [1.0; 64]].concat());
+    }
+    assert_eq!(first.load(&image()).expect_err("fenced"), stale(5));
+    let error = under(context, Bytes::MIB, 5).expect_err("fenced");
+    let want = MemoryError::Fenced {
+        tenant: "test".to_owned(),
+        token: FencingToken(5),
+    };
+    assert_eq!(error, want);
+    assert_eq!(
+        (error.class(), error.is_retryable()),
+        (ErrorClass::Validation, false)
+    );
+    assert!(
+        error.to_string().contains("`test`") && error.to_string().contains("token-5"),
+        "{error}"
+    );
+    for loaded in &mut others {
+        loaded.submit(list(1)).expect("submits").wait().expect("runs");
+    }
+    drop((open(0), open(4), open(6)));
+    assert_eq!(context.pool_report().tenants, 4, "a refused tenant is in no book");
+    drop((first, second, other, free));
+    let report = context.pool_report();
+    assert_eq!((report.in_use, report.tenants), (Bytes::ZERO, 0));
+    ended
+        .iter_mut()
+        .for_each(|loaded| a_dropped_tenant_is_refused(loaded, 5));
+    a_dropped_tenant_is_refused(&mut others[0], 6);
+    a_dropped_tenant_is_refused(&mut others[1], 0);
+}
+
+/// What comes back to the pool of a lost device is freed, also while its tenant is still open.
+fn a_lost_device_keeps_no_buffer(context: &ComputeContext) {
+    let tenant = tenant(context, Bytes::MIB);
+    let loaded = tenant.load(&image()).expect("loads");
+    let late = tenant.load(&image()).expect("loads");
+    context.destroy_device_for_test();
+    for loaded in [loaded, late] {
+        drop(loaded);
+        assert_eq!(context.pool_report().cached, Bytes::ZERO);
+    }
+    assert_eq!(tenant.usage().in_use, Bytes::ZERO);
 }
 
 fn a_budget_is_refused_as_a_whole(context: &ComputeContext) {

@@ -182,6 +182,31 @@ fn a_closed_tenant_gets_nothing_more_and_is_forgotten_with_its_last_buffer() {
     ));
 }
 
+#[test]
+fn a_closed_pool_keeps_nothing_that_comes_back() {
+    let (pool, live) = pool(1 << 20, 1 << 20);
+    let tenant = pool.open_tenant("a", Bytes(1 << 20)).expect("a fine name");
+    let get = || {
+        pool.acquire(tenant, BufferUsage::Arena, Bytes(1024), maker(&live))
+            .expect("room")
+    };
+    let held = get();
+    pool.close();
+    drop(held);
+    assert_eq!(
+        (pool.report().cached, live.load(Ordering::Relaxed)),
+        (Bytes::ZERO, 0),
+        "on loan while the pool was closed"
+    );
+    let late = get();
+    assert!(late.is_fresh());
+    drop(late);
+    assert_eq!(
+        (pool.report().cached, live.load(Ordering::Relaxed)),
+        (Bytes::ZERO, 0)
+    );
+}
+
 #[derive(Debug, Clone)]
 enum Action {
     Acquire { tenant: usize, usage: u8, size: u64 },

@@ -31,6 +31,78 @@ fn revoked_and_dropped_tenants_are_refused_on_the_host() {
 }
 
 #[test]
+fn a_fence_ends_one_token_on_the_host() {
+    a_fence_ends_one_token(&host());
+}
+
+#[test]
+fn a_lost_device_keeps_no_buffer_on_the_host() {
+    a_lost_device_keeps_no_buffer(&host());
+}
+
+#[test]
+fn a_fence_counts_for_every_epoch_whichever_was_told() {
+    let context = host();
+    context.fence(FencingToken(3));
+    let again = context.reopen().expect("the host is still there");
+    assert!(under(&again, Bytes::MIB, 3).is_err());
+    let tenant = under(&again, Bytes::MIB, 4).expect("opens");
+    let old = under(&context, Bytes::MIB, 4).expect("opens");
+    context.fence(FencingToken(4));
+    assert!(tenant.is_revoked() && old.is_revoked());
+}
+
+#[test]
+fn tokens_below_the_newest_fenced_ones_open_nothing_but_what_is_open_stays() {
+    let context = host();
+    let old = under(&context, Bytes::MIB, 1).expect("opens");
+    let mut loaded = old.load(&image()).expect("loads");
+    (2..4098).for_each(|token| context.fence(FencingToken(token)));
+    drop(under(&context, Bytes::MIB, 1).expect("4096 are remembered one by one"));
+    context.fence(FencingToken(4098));
+    assert!(matches!(
+        under(&context, Bytes::MIB, 1),
+        Err(MemoryError::Fenced {
+            token: FencingToken(1),
+            ..
+        })
+    ));
+    drop(under(&context, Bytes::MIB, 4099).expect("newer than all"));
+    drop(under(&context, Bytes::MIB, 0).expect("no lease, no fence"));
+    loaded.submit(list(0)).expect("submits").wait().expect("runs");
+    context.fence(FencingToken(1));
+    assert_eq!(
+        loaded
+            .submit(list(0))
+            .expect_err("fenced itself, below the floor"),
+        stale(1)
+    );
+}
+
+#[test]
+fn fences_forget_tenants_that_are_gone() {
+    let context = host();
+    for token in 0..10 {
+        let both = (
+            under(&context, Bytes::MIB, token),
+            under(&context, Bytes::MIB, token),
+        );
+        assert_eq!(context.open_tenants(), 2);
+        drop(both);
+        assert!(
+            context
+                .tenant(TenantSpec {
+                    name: String::new(),
+                    budget: Bytes(1),
+                    token: FencingToken(token)
+                })
+                .is_err()
+        );
+        assert_eq!(context.open_tenants(), 0);
+    }
+}
+
+#[test]
 fn a_budget_is_refused_as_a_whole_on_the_host() {
     a_budget_is_refused_as_a_whole(&host());
 }

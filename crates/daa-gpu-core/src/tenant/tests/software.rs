@@ -55,6 +55,17 @@ fn revoked_and_dropped_tenants_are_refused_on_software() {
 }
 
 #[test]
+fn a_fence_ends_one_token_on_software() {
+    on_software(a_fence_ends_one_token);
+}
+
+#[test]
+fn a_lost_device_keeps_no_buffer_on_software() {
+    let Some(context) = software() else { return };
+    a_lost_device_keeps_no_buffer(&context);
+}
+
+#[test]
 fn a_budget_is_refused_as_a_whole_on_software() {
     on_software(a_budget_is_refused_as_a_whole);
 }
