@@ -1,7 +1,4 @@
-//! Ids, units, time, seeded random streams and the one codec of the DAA crates.
-//!
-//! Nothing here does I/O except [`SystemClock`], which reads the operating system's clocks: every other crate takes
-//! its time from a [`Clock`] and its randomness from a [`Seed`], so that a run is a function of its inputs.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 pub mod clock;

@@ -1,4 +1,4 @@
-//! Compute kernels for training on GPU and CPU: WGSL validated at build time, CPU references, graphs and plans.
+#![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
 pub mod activation;
