@@ -194,6 +194,18 @@ fn check_memory(ran: &Ran, limit: Bytes) {
     assert!(most <= limit, "{most} were in use, allowed are {limit}");
 }
 
+/// Every agent asked for a fair part of the device: as many thousandths as go to each of `agents`.
+fn check_shares(ran: &Ran, agents: usize) {
+    let mut asked = 0;
+    for event in &ran.events {
+        if let EventKind::LeaseRequested { agent, share, .. } = &event.kind {
+            assert_eq!(usize::from(share.get()), 1000 / agents, "{agent} of {agents}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 0, "nobody asked");
+}
+
 fn has_ended_early(ran: &Ran) -> bool {
     let is = |kind: &EventKind| {
         matches!(
@@ -214,6 +226,27 @@ fn a_lease_is_used_to_the_byte() {
     watch.compare_with(&peaks(ran, test_peak()));
     assert_eq!(watch.unused(), 0, "nobody was in the way");
     check_memory(ran, Bytes(u64::MAX));
+    check_shares(ran, 1);
+}
+
+#[test]
+fn what_a_lease_gave_back_is_kept_for_the_next() {
+    let samples = reference()
+        .ran
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Memory { sample } => Some(*sample),
+            _ => None,
+        });
+    let held = |sample: &daa_agent::events::MemorySample| sample.in_use.iter().copied().sum::<Bytes>();
+    // With one agent nothing is in use between two leases, so whatever is there then is kept.
+    let between: Vec<_> = samples.filter(|sample| held(sample) == Bytes::ZERO).collect();
+    assert!(between.len() > 1, "{between:?}");
+    assert!(
+        between.iter().all(|sample| sample.cached > Bytes::ZERO),
+        "{between:?}"
+    );
 }
 
 #[test]
@@ -232,6 +265,7 @@ fn leases_never_sum_up_to_more_than_the_limit() {
         let watch = Watch::over(&ran.events, limit);
         watch.compare_with(&peaks(&ran, test_peak()));
         check_memory(&ran, limit);
+        check_shares(&ran, agents);
         let leases = ran.summary.leases;
         assert_eq!((leases.granted, leases.refused), (watch.granted as u64, 0));
         assert_eq!(leases.peak_bytes, watch.most.get());

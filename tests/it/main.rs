@@ -2,6 +2,7 @@
 
 mod determinism;
 mod end_to_end;
+mod honesty;
 mod layering;
 mod leases;
 mod package;
@@ -9,5 +10,6 @@ mod readme;
 mod resume;
 mod shaders;
 mod steady_state;
+mod tamper;
 mod training_parity;
 mod xtask;
