@@ -3,6 +3,7 @@
 use daa_base::{Bytes, Millis, Seed};
 use daa_gpu_core::DeviceChoice;
 use daa_learn::data::TaskKind;
+use daa_learn::search::config::MAX_BUDGET;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,7 +27,8 @@ pub struct RunConfig {
     pub task: TaskKind,
     /// The seed of everything random.
     pub seed: Seed,
-    /// Epochs that the search may spend over all trials; chosen by the size of the data when absent.
+    /// Epochs over all trials and the final training, which takes a third; 2 to [`MAX_BUDGET`], chosen by the size
+    /// of the data when absent.
     #[serde(default)]
     pub epochs_budget: Option<u32>,
     /// How the work is spread; never changes what comes out on the CPU.
@@ -134,10 +136,10 @@ impl RunConfig {
         )?;
         if let Some(epochs) = self.epochs_budget {
             check(
-                (1..=1_000_000).contains(&epochs),
+                (2..=MAX_BUDGET).contains(&epochs),
                 "epochs-budget",
                 epochs.to_string(),
-                "1 to 1000000".to_owned(),
+                format!("2 to {MAX_BUDGET}"),
             )?;
         }
         if let Some(limit) = schedule.memory_limit {
@@ -238,6 +240,34 @@ mod tests {
         config.schedule.agents = 0;
         let error = config.validate().expect_err("no agents");
         assert_eq!(error.to_string(), "agents is 0, allowed are 1 to 64");
+    }
+
+    #[test]
+    fn the_search_takes_every_budget_that_is_valid() {
+        for (epochs, is_valid) in [
+            (0, false),
+            (1, false),
+            (2, true),
+            (MAX_BUDGET, true),
+            (MAX_BUDGET + 1, false),
+        ] {
+            let config = RunConfig {
+                epochs_budget: Some(epochs),
+                ..RunConfig::default()
+            };
+            assert_eq!(config.validate().is_ok(), is_valid, "{epochs}");
+            let search = daa_learn::search::SearchConfig::for_dataset(
+                100,
+                daa_learn::data::InputShape::Flat { features: 4 },
+                daa_learn::nn::OutputHead::Regression {},
+                Seed(1),
+            );
+            assert_eq!(
+                search.with_budget(epochs).validate().is_ok(),
+                is_valid,
+                "{epochs}"
+            );
+        }
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use crate::config::ConfigError;
 use crate::events::Work;
 use daa_base::{AgentId, Bytes, TrialId};
-use daa_gpu_core::{DeviceError, ErrorClass, MemoryError};
+use daa_gpu_core::{DeviceError, ErrorClass, GpuError, MemoryError};
 use daa_kernels::error::RunError as KernelRunError;
 use daa_learn::data::DataError;
-use daa_learn::model::{ModelError, PredictError};
+use daa_learn::model::{ModelError, PredictError, TensorFileError};
 use daa_learn::nn::NetworkError;
 use daa_learn::search::SearchError;
 use daa_learn::train::{CheckpointError, TrainError};
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub enum FolderError {
         doing: &'static str,
         /// Why not.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The folder holds something already.
     #[error("`{}` exists and is not empty", path.display())]
@@ -45,6 +46,16 @@ pub enum FolderError {
     InUse {
         /// The folder.
         path: PathBuf,
+    },
+    /// A file is larger than any that a run writes.
+    #[error("`{}` has {found} bytes, allowed are at most {limit}", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        found: u64,
+        /// The limit in bytes.
+        limit: u64,
     },
     /// A file does not hold what it should.
     #[error("`{}` is damaged: {reason}", path.display())]
@@ -81,6 +92,14 @@ pub enum AgentError {
     /// A field of the configuration is out of range.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A field of a run folder's configuration is out of range.
+    #[error("`{}`: {source}", path.display())]
+    RunFile {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        source: ConfigError,
+    },
     /// The data cannot be read or learned from.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -203,12 +222,25 @@ impl AgentError {
         }
     }
 
+    /// Whether the work was shut out of the device because its lease had ended.
+    pub(crate) const fn is_stale(&self) -> bool {
+        matches!(
+            self,
+            Self::Run(KernelRunError::Gpu(GpuError::StaleToken { .. }))
+                | Self::Train(TrainError::Run(KernelRunError::Gpu(GpuError::StaleToken { .. })))
+                | Self::Predict(PredictError::Run(KernelRunError::Gpu(
+                    GpuError::StaleToken { .. }
+                )))
+        )
+    }
+
     /// What kind of failure it is.
     #[must_use]
     pub const fn class(&self) -> RunErrorClass {
         match self {
             Self::Config(_) => RunErrorClass::Usage,
             Self::Data(_)
+            | Self::RunFile { .. }
             | Self::DataChanged { .. }
             | Self::Folder(_)
             | Self::MemoryLimit { .. }
@@ -235,27 +267,165 @@ impl AgentError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Data(error) => error.hint(),
-            Self::DataChanged { .. } => "put the old data back, or start a new run".to_owned(),
-            Self::Folder(FolderError::NotEmpty { .. }) => {
-                "name another folder with --out, or go on with --resume".to_owned()
+            Self::Data(DataError::NonFinite { .. }) => {
+                "remove the row; in a CSV file, a field that is not the target may be left empty".to_owned()
             }
-            Self::Folder(FolderError::NotARun { .. }) => "name a folder that `daa run` has made".to_owned(),
-            Self::Folder(FolderError::InUse { .. }) => "wait for the other process, or stop it".to_owned(),
-            Self::Folder(FolderError::Json { .. }) => "restore the file, or start a new run".to_owned(),
-            Self::Folder(FolderError::Io { .. }) => "check permissions and free space".to_owned(),
+            Self::Data(error) => error.hint(),
             Self::MemoryLimit {
                 peak, given: true, ..
             } => {
                 format!("allow at least that much: --memory-limit {}", peak.get())
             }
-            Self::MemoryLimit { .. } => "use --device cpu".to_owned(),
-            Self::Device(_) => "`daa devices` lists what there is; --device cpu always works".to_owned(),
-            Self::LogTimeout { .. } => "the machine may be overloaded; go on with --resume".to_owned(),
+            Self::Folder(error) => error.hint().to_owned(),
+            Self::Checkpoint(CheckpointError::File(TensorFileError::Write { source, .. }))
+            | Self::Model(ModelError::File(TensorFileError::Write { source, .. })) => {
+                io_hint(source).to_owned()
+            }
             Self::Model(error) => error.hint().to_owned(),
-            Self::Diverged => "check the data for extreme values, or try another seed".to_owned(),
-            Self::ResultGone { .. } => "start a new run".to_owned(),
-            _ => return None,
+            other => other.fixed_hint().to_owned(),
         })
+    }
+
+    /// The hints that need nothing from the error itself.
+    const fn fixed_hint(&self) -> &'static str {
+        match self {
+            Self::Config(_) => "`daa help run` lists all flags and their values",
+            Self::RunFile { .. } => "correct the field, or start a new run",
+            Self::DataChanged { .. } => "put the old data back, or start a new run",
+            Self::MemoryLimit { .. } => "use --device cpu",
+            Self::Memory(_) | Self::Refused { .. } => {
+                "raise --memory-limit or leave it out, and go on with --resume"
+            }
+            Self::Device(_) => "`daa devices` lists what there is; --device cpu always works",
+            Self::LogTimeout { .. } => "the machine may be overloaded; go on with --resume",
+            Self::Checkpoint(CheckpointError::Schema { .. }) => {
+                "use the version of daa that began the run, or start a new run"
+            }
+            Self::Checkpoint(CheckpointError::File(TensorFileError::Read { .. })) => {
+                "check the permissions in the run folder, and go on with --resume"
+            }
+            Self::Checkpoint(_) | Self::ResultGone { .. } => {
+                "go on with --resume: what is damaged is done again"
+            }
+            Self::Search(SearchError::NothingToChoose { .. }) | Self::Diverged => {
+                "check the data for extreme values, or try another seed"
+            }
+            Self::Search(SearchError::Config { .. }) => "leave --epochs-budget out, or name another one",
+            Self::Train(TrainError::OtherTraining { .. }) => {
+                "the state folder belongs to another run: restore it, or start a new run"
+            }
+            Self::Train(TrainError::Data { .. }) => "check the data",
+            Self::Run(_) | Self::Train(TrainError::Run(_)) | Self::Predict(PredictError::Run(_)) => {
+                "`daa doctor` checks the devices; go on with --resume, perhaps with --device cpu"
+            }
+            Self::LogClosed | Self::AgentGone { .. } => "go on with --resume",
+            _ => "this is a fault of daa: please report it; --resume may get further",
+        }
+    }
+}
+
+impl FolderError {
+    /// One line on what to do about it.
+    const fn fixed_hint(&self) -> &'static str {
+        match self {
+            Self::NotEmpty { .. } => "name another folder with --out, or go on with --resume",
+            Self::NotARun { .. } => "name a folder that `daa run` has made",
+            Self::InUse { .. } => "wait for the other process, or stop it",
+            _ => "restore the file, or start a new run",
+        }
+    }
+
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::Io { source, .. } => io_hint(source),
+            other => other.fixed_hint(),
+        }
+    }
+}
+
+/// What to do when the operating system refuses something in a run folder.
+fn io_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free some space, then go on with --resume"
+        }
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => "a file is in the way: name a folder",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "name a folder that can be written to"
+        }
+        _ => "check permissions and free space",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_like_one_wherever_it_is_met() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let path = || PathBuf::from("run/state");
+        let file = || TensorFileError::Write {
+            path: path(),
+            source: full(),
+        };
+        let folder = FolderError::Io {
+            path: path(),
+            doing: "write",
+            source: full(),
+        };
+        for error in [
+            AgentError::from(folder),
+            CheckpointError::from(file()).into(),
+            ModelError::from(file()).into(),
+        ] {
+            let hint = error.hint().expect("a hint");
+            assert!(
+                hint.contains("space") && hint.contains("--resume"),
+                "{error}: {hint}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_field_of_a_run_file_is_named_with_the_file() {
+        let mut config = crate::RunConfig::default();
+        config.schedule.agents = 0;
+        let source = config.validate().expect_err("no agents");
+        let error = AgentError::RunFile {
+            path: "out/run.json".into(),
+            source,
+        };
+        assert_eq!(
+            error.to_string(),
+            "`out/run.json`: agents is 0, allowed are 1 to 64"
+        );
+        assert_eq!(error.class(), RunErrorClass::Input);
+    }
+
+    #[test]
+    fn every_family_of_errors_has_a_hint() {
+        let config = ConfigError {
+            field: "agents",
+            value: "0".to_owned(),
+            allowed: "1 to 64".to_owned(),
+        };
+        let refused = AgentError::Refused {
+            work: Work::Final,
+            bytes: Bytes(1),
+            reason: "it is too much".to_owned(),
+        };
+        let digest = CheckpointError::Digest { path: PathBuf::new() };
+        for (error, word) in [
+            (AgentError::from(config), "daa help run"),
+            (refused, "--memory-limit"),
+            (digest.into(), "--resume"),
+            (SearchError::NothingToChoose { trials: 1 }.into(), "seed"),
+            (AgentError::LogClosed, "--resume"),
+            (AgentError::internal("a test", "a reason"), "report"),
+        ] {
+            let hint = error.hint().expect("a hint");
+            assert!(hint.contains(word), "{error}: {hint}");
+        }
     }
 }

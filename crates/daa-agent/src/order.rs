@@ -1,6 +1,6 @@
 //! A piece of work, ready to be carried out: what to train, from where, to where.
 
-use crate::error::AgentError;
+use crate::error::{AgentError, FolderError};
 use crate::events::Work;
 use crate::folder::{read_json, write_json};
 use daa_base::{Bytes, Seed};
@@ -67,28 +67,55 @@ impl Order {
         self.dir.join("progress.safetensors")
     }
 
-    /// Where to go on: this work's own progress, or the end of the work before it, or the beginning.
+    /// Where to go on: this work's own progress, or the end of the work before it, or the beginning. Progress that
+    /// cannot be read is lost work, and no more than that.
     pub(crate) fn start(&self) -> Result<Option<TrainState>, AgentError> {
         let progress = self.progress_path();
-        let path = if progress.is_file() {
-            Some(progress)
-        } else {
-            self.from.as_deref().map(state_path)
-        };
-        path.map(|path| TrainState::load(&path).map_err(AgentError::from))
-            .transpose()
+        if progress.is_file() {
+            match TrainState::load(&progress) {
+                Ok(state) => return Ok(Some(state)),
+                Err(error) => {
+                    tracing::warn!(work = %self.work, %error, "progress is damaged and made again");
+                }
+            }
+        }
+        let from = self.from.as_deref().map(state_path);
+        Ok(from.map(|path| TrainState::load(&path)).transpose()?)
     }
 
-    /// The result that an earlier run left, if it is one of the same decision and its state is whole.
+    /// The result that an earlier run left, if it is one of the same decision and whole. What is damaged is told, and
+    /// counts as not there.
     pub(crate) fn finished(&self, decision: Digest) -> Result<Option<StoredResult>, AgentError> {
-        let Some(stored) = read_result(&self.dir)? else {
+        let stored = match read_result(&self.dir) {
+            Ok(stored) => stored,
+            Err(AgentError::Folder(error @ FolderError::Json { .. })) => {
+                tracing::warn!(work = %self.work, %error, "a stored result is damaged and made again");
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let Some(stored) = stored else {
             return Ok(None);
         };
-        if stored.decision != decision.to_string() || stored.state != file_digest(&state_path(&self.dir))? {
-            tracing::warn!(work = %self.work, "a stored result does not fit and is done again");
+        if stored.decision != decision.to_string() || !self.is_whole(&stored)? {
+            tracing::warn!(work = %self.work, "a stored result does not fit and is made again");
             return Ok(None);
         }
         Ok(Some(stored))
+    }
+
+    /// Whether the state is the one that `stored` names, and its result the one of that state.
+    fn is_whole(&self, stored: &StoredResult) -> Result<bool, AgentError> {
+        let path = state_path(&self.dir);
+        if file_digest(&path)?.as_ref() != Some(&stored.state) {
+            return Ok(false);
+        }
+        Ok(match self.work {
+            Work::Trial(id) => {
+                TrainState::load(&path).is_ok_and(|state| stored.result == Some(TrialResult::of(id, &state)))
+            }
+            _ => stored.result.is_none(),
+        })
     }
 
     /// Writes the final state, then the result that names it, so that a result is never there without its state.
@@ -103,7 +130,10 @@ impl Order {
         let stored = StoredResult {
             decision: decision.to_string(),
             result,
-            state: file_digest(&path)?,
+            state: file_digest(&path)?.ok_or_else(|| FolderError::Json {
+                path,
+                reason: "it vanished or grew while it was written".to_owned(),
+            })?,
         };
         write_json(&result_path(&self.dir), &stored)?;
         // Not needed any more; a crash before this line only leaves a file that nobody reads.
@@ -131,30 +161,151 @@ pub(crate) fn read_result(dir: &Path) -> Result<Option<StoredResult>, AgentError
     Ok(read_json(&result_path(dir))?)
 }
 
-/// Digest of a file's bytes; of nothing when the file is not there.
-fn file_digest(path: &Path) -> Result<String, AgentError> {
-    use crate::error::FolderError;
+/// Digest of a file's bytes; none when the file is not there, or larger than any checkpoint.
+fn file_digest(path: &Path) -> Result<Option<String>, FolderError> {
     let io = |source| FolderError::Io {
         path: path.to_owned(),
         doing: "read",
         source,
     };
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io(error)),
+    };
     let mut hasher = blake3::Hasher::new();
-    match std::fs::File::open(path) {
-        Ok(file) => {
-            let size = file.metadata().map_err(io)?.len();
-            if size > MAX_CHECKPOINT {
-                let reason = format!("it has {size} bytes, allowed are 0 to {MAX_CHECKPOINT}");
-                return Err(FolderError::Json {
-                    path: path.to_owned(),
-                    reason,
-                }
-                .into());
-            }
-            std::io::copy(&mut std::io::Read::take(file, MAX_CHECKPOINT), &mut hasher).map_err(io)?;
+    // One byte more than allowed, to see that there is one.
+    let mut bytes = std::io::Read::take(file, MAX_CHECKPOINT + 1);
+    let size = std::io::copy(&mut bytes, &mut hasher).map_err(io)?;
+    Ok((size <= MAX_CHECKPOINT).then(|| hasher.finalize().to_hex().to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use daa_base::TrialId;
+    use daa_learn::data::{Dataset, InputShape, Target};
+    use daa_learn::nn::{Architecture, OutputHead, Purpose, compile};
+    use daa_learn::train::{Optimizer, Schedule, Trainer};
+    use std::fs;
+
+    /// A trial in `dir` on twelve rows of one number.
+    fn order(dir: &Path, from: Option<PathBuf>) -> Order {
+        let features: Vec<f32> = (0_u8..12).map(f32::from).collect();
+        let target = Target::Values(features.clone());
+        let shape = InputShape::Flat { features: 1 };
+        let dataset = Arc::new(Dataset::new(shape, features, target).expect("sound"));
+        let data = PreparedData::new(dataset, (0..8).collect(), (8..12).collect()).expect("sound");
+        let config = TrainConfig {
+            epochs: 2,
+            batch: 4,
+            epoch_rows: None,
+            optimizer: Optimizer::adam(1e-3),
+            schedule: Schedule::Cosine {
+                epochs: 2,
+                warmup_epochs: 0,
+                floor: 0.0,
+            },
+            patience: None,
+            augment: None,
+        };
+        let architecture = Architecture::new(shape, Vec::new(), OutputHead::Regression {});
+        let purpose = Purpose::Train(config.optimizer.kind());
+        Order {
+            work: Work::Trial(TrialId(0)),
+            architecture: architecture.to_string(),
+            parameters: 2,
+            network: Arc::new(compile(&architecture, config.batch, purpose).expect("compiles")),
+            data: Arc::new(data),
+            config,
+            seed: Seed(1),
+            from,
+            dir: dir.to_owned(),
+            target_unit: 1.0,
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(io(error).into()),
     }
-    Ok(hasher.finalize().to_hex().to_string())
+
+    /// The state before the first step.
+    fn state(order: &Order) -> TrainState {
+        let (network, data) = (Arc::clone(&order.network), Arc::clone(&order.data));
+        Trainer::new(network, data, order.config.clone(), order.seed, None)
+            .expect("sound")
+            .into_state()
+    }
+
+    /// `bytes` as crashes and bad disks leave them.
+    fn damages(bytes: &[u8]) -> Vec<Vec<u8>> {
+        let mut flipped = bytes.to_vec();
+        if let Some(last) = flipped.last_mut() {
+            *last ^= 0x10;
+        }
+        vec![
+            Vec::new(),
+            bytes[..bytes.len() / 2].to_vec(),
+            vec![0; bytes.len()],
+            flipped,
+        ]
+    }
+
+    #[test]
+    fn damaged_progress_is_made_again_from_where_the_work_began() {
+        let (dir, parent) = (
+            tempfile::tempdir().expect("a folder"),
+            tempfile::tempdir().expect("a folder"),
+        );
+        let fresh = order(dir.path(), None);
+        let state = state(&fresh);
+        state.save(&fresh.progress_path()).expect("saved");
+        assert!(fresh.start().expect("whole").is_some());
+        let later = order(dir.path(), Some(parent.path().to_owned()));
+        state.save(&state_path(parent.path())).expect("saved");
+        let bytes = fs::read(fresh.progress_path()).expect("read");
+        for damage in damages(&bytes) {
+            fs::write(fresh.progress_path(), damage).expect("written");
+            assert!(fresh.start().expect("begins anew").is_none());
+            assert!(later.start().expect("the parent's end").is_some());
+        }
+        fs::write(state_path(parent.path()), &bytes[..9]).expect("written");
+        assert!(
+            matches!(later.start(), Err(AgentError::Checkpoint(_))),
+            "without its parent it cannot begin"
+        );
+    }
+
+    #[test]
+    fn a_damaged_result_or_state_is_made_again() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let order = order(dir.path(), None);
+        let (state, decision) = (state(&order), Digest::of(b"a decision"));
+        let result = TrialResult::of(TrialId(0), &state);
+        let stored = order.store(decision, &state, Some(result)).expect("stored");
+        assert_eq!(order.finished(decision).expect("read"), Some(stored.clone()));
+        assert_eq!(order.finished(Digest::of(b"another")).expect("read"), None);
+        for path in [result_path(dir.path()), state_path(dir.path())] {
+            let bytes = fs::read(&path).expect("read");
+            for damage in
+                damages(&bytes[..bytes.len() - usize::from(path.extension() == Some("json".as_ref()))])
+            {
+                fs::write(&path, damage).expect("written");
+                assert_eq!(order.finished(decision).expect("no reason to end a run"), None);
+            }
+            fs::write(&path, bytes).expect("restored");
+        }
+        let other = TrialResult {
+            epochs: result.epochs + 1,
+            ..result
+        };
+        for result in [None, Some(other)] {
+            let changed = StoredResult {
+                result,
+                ..stored.clone()
+            };
+            write_json(&result_path(dir.path()), &changed).expect("written");
+            assert_eq!(
+                order.finished(decision).expect("read"),
+                None,
+                "not what the state says"
+            );
+        }
+    }
 }

@@ -6,6 +6,7 @@ use daa_agent::config::MAX_AGENTS;
 use daa_base::Bytes;
 use daa_gpu_core::DeviceChoice;
 use daa_learn::data::TaskKind;
+use daa_learn::search::config::MAX_BUDGET;
 use std::path::PathBuf;
 
 /// Agents search and train networks on your data, sharing one device.
@@ -99,8 +100,8 @@ pub(crate) struct RunArgs {
     pub(crate) agents: usize,
     #[command(flatten)]
     pub(crate) place: DeviceArgs,
-    /// Epochs that the search may spend over all trials [default: by the size of the data]
-    #[arg(long, env = "DAA_EPOCHS_BUDGET", hide_env_values = true, value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "E")]
+    /// Epochs over all trials and the final training, which takes a third [default: by the size of the data]
+    #[arg(long, env = "DAA_EPOCHS_BUDGET", hide_env_values = true, value_parser = clap::value_parser!(u32).range(2..=i64::from(MAX_BUDGET)), value_name = "E")]
     pub(crate) epochs_budget: Option<u32>,
     /// Seeds everything random; on the CPU, same seed, data and budget give the same model, byte by byte
     #[arg(
@@ -111,7 +112,7 @@ pub(crate) struct RunArgs {
         value_name = "S"
     )]
     pub(crate) seed: u64,
-    /// The run folder, new or empty [default: daa-runs/TIME-seedS]
+    /// The run folder, new or empty [default: daa-runs/TIME-seedS, with -2, -3, … if it is taken]
     #[arg(long, env = "DAA_OUT", hide_env_values = true, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Goes on with the interrupted run in this folder; only --device, --memory-limit and --threads may differ

@@ -107,8 +107,8 @@ impl Failure {
 
 impl From<DataError> for Failure {
     fn from(error: DataError) -> Self {
-        let hint = error.hint();
-        Self::new(Exit::Input, error).with_hint(hint)
+        // The same hints as for a run.
+        Self::from(AgentError::from(error))
     }
 }
 

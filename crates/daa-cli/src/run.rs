@@ -9,10 +9,17 @@ use crate::signals::Signals;
 use anyhow::Context as _;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-use daa_agent::{Place, RunConfig, RunRequest, StopHandle, Summary, default_run_dir};
+use daa_agent::{
+    AgentError, FolderError, Place, RunConfig, RunRequest, StopHandle, Summary, default_run_dir,
+};
 use daa_base::{Bytes, Clock as _, Seed, SystemClock};
-use std::path::Path;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Most runs of one seed that begin in one second.
+const MAX_SAME_SECOND: u32 = 1_000;
 
 /// Flags that say what a run is; a run that goes on has said it already.
 const FIXED_BY_RESUME: [(&str, &str); 7] = [
@@ -31,7 +38,7 @@ pub(crate) fn command(
     given: &ArgMatches,
     messages: &Messages,
 ) -> Result<Exit, Failure> {
-    let request = request(args, given)?;
+    let (request, claim) = request(args, given)?;
     let stop = StopHandle::new();
     let signals = listen(&stop, messages)?;
     let progress = Arc::new(Progress::new(messages));
@@ -46,6 +53,8 @@ pub(crate) fn command(
         stop,
     )));
     progress.clear();
+    // Only an empty folder is removed: a run that has begun can be resumed.
+    drop(claim);
     let summary = outcome?;
     let interrupted = summary.outcome == "interrupted";
     match global.output {
@@ -76,7 +85,7 @@ fn listen(stop: &StopHandle, messages: &Messages) -> Result<Signals, Failure> {
     listening.map_err(|error| Failure::new(Exit::Unexpected, error))
 }
 
-fn request(args: &RunArgs, given: &ArgMatches) -> Result<RunRequest, Failure> {
+fn request(args: &RunArgs, given: &ArgMatches) -> Result<(RunRequest, Option<Claim>), Failure> {
     let on_command_line = |id: &str| given.value_source(id) == Some(ValueSource::CommandLine);
     if let Some(folder) = &args.resume {
         if let Some((_, flag)) = FIXED_BY_RESUME.iter().find(|(id, _)| on_command_line(id)) {
@@ -85,20 +94,68 @@ fn request(args: &RunArgs, given: &ArgMatches) -> Result<RunRequest, Failure> {
             return Err(Failure::text(Exit::Usage, error).with_hint(hint));
         }
         let config = overrides(args, on_command_line);
-        return Ok(RunRequest {
-            config,
-            place: Place::Resume(folder.clone()),
-        });
+        let place = Place::Resume(folder.clone());
+        return Ok((RunRequest { config, place }, None));
     }
     let config = config(args);
-    let folder = args
-        .out
-        .clone()
-        .unwrap_or_else(|| default_run_dir(config.seed, SystemClock::new().wall()));
-    Ok(RunRequest {
-        config,
-        place: Place::New(folder),
-    })
+    if let Some(out) = &args.out {
+        let place = Place::New(out.clone());
+        return Ok((RunRequest { config, place }, None));
+    }
+    let claim = Claim::first_free(&default_run_dir(config.seed, SystemClock::new().wall()))?;
+    let place = Place::New(claim.folder.clone());
+    Ok((RunRequest { config, place }, Some(claim)))
+}
+
+/// A new empty folder of which no other process thinks that it is its own. Removed again if it stays empty.
+#[derive(Debug)]
+struct Claim {
+    folder: PathBuf,
+    /// The folder above, if it is new too.
+    above: Option<PathBuf>,
+}
+
+impl Claim {
+    /// Makes `wanted`, or, where that is taken, `wanted-2`, `wanted-3` and so on.
+    fn first_free(wanted: &Path) -> Result<Self, Failure> {
+        let io = |source| FolderError::Io {
+            path: wanted.to_owned(),
+            doing: "make the run folder",
+            source,
+        };
+        let above = wanted
+            .parent()
+            .filter(|above| !above.exists())
+            .map(Path::to_owned);
+        if let Some(above) = &above {
+            fs::create_dir_all(above).map_err(|source| AgentError::from(io(source)))?;
+        }
+        let mut folder = wanted.to_owned();
+        for number in 2..=MAX_SAME_SECOND {
+            match fs::create_dir(&folder) {
+                Ok(()) => return Ok(Self { folder, above }),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    let mut name = wanted.as_os_str().to_owned();
+                    name.push(format!("-{number}"));
+                    folder = name.into();
+                }
+                Err(error) => return Err(AgentError::from(io(error)).into()),
+            }
+        }
+        let path = wanted.to_owned();
+        Err(AgentError::from(FolderError::NotEmpty { path }).into())
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // The operating system refuses to remove a folder with something in it.
+        if fs::remove_dir(&self.folder).is_ok()
+            && let Some(above) = &self.above
+        {
+            let _ = fs::remove_dir(above);
+        }
+    }
 }
 
 /// What a resumed run takes from the command line: only what was written there. Variables of the environment and
@@ -176,4 +233,52 @@ fn text(summary: &Summary) -> String {
         ),
     ]);
     output::fields(&lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn runs_that_begin_in_the_same_second_get_folders_of_their_own() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let wanted = dir.path().join("runs/now-seed1");
+        let claims: Vec<Claim> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| Claim::first_free(&wanted)))
+                .collect();
+            let joined = threads.into_iter().map(|thread| thread.join().expect("no panic"));
+            joined.map(|claim| claim.expect("claimed")).collect()
+        });
+        let names: BTreeSet<String> = claims
+            .iter()
+            .map(|claim| {
+                claim
+                    .folder
+                    .file_name()
+                    .expect("a name")
+                    .to_string_lossy()
+                    .into_owned()
+            })
+            .collect();
+        let mut all: BTreeSet<String> = (2..=8).map(|number| format!("now-seed1-{number}")).collect();
+        all.insert("now-seed1".to_owned());
+        assert_eq!(names, all);
+        fs::write(claims[0].folder.join("run.json"), "{}").expect("written");
+        let begun = claims[0].folder.clone();
+        drop(claims);
+        let left: Vec<PathBuf> = fs::read_dir(dir.path().join("runs"))
+            .expect("kept for the run that began")
+            .map(|entry| entry.expect("readable").path())
+            .collect();
+        assert_eq!(left, [begun]);
+    }
+
+    #[test]
+    fn a_run_that_did_not_begin_leaves_nothing() {
+        let dir = tempfile::tempdir().expect("a folder");
+        drop(Claim::first_free(&dir.path().join("runs/now-seed1")).expect("claimed"));
+        assert!(!dir.path().join("runs").exists());
+    }
 }

@@ -119,7 +119,7 @@ impl Sheet {
                 .parent()
                 .filter(|folder| !folder.as_os_str().is_empty())
                 .unwrap_or(Path::new("."));
-            let file = NamedTempFile::new_in(folder).map_err(|error| unwritable(out, error))?;
+            let file = temporary_in(folder).map_err(|error| unwritable(out, error))?;
             let mut writer = BufWriter::new(file);
             writeln!(writer, "{}", sheet.header.join(",")).map_err(|error| unwritable(out, error))?;
             sheet.file = Some((out.to_owned(), writer));
@@ -176,6 +176,16 @@ impl Sheet {
     }
 }
 
+/// A temporary file in `folder` with the permissions of any other new file: tempfile's own are for its owner alone.
+fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".tmp");
+    // The operating system takes the umask off.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
+}
+
 fn unwritable(path: &Path, error: io::Error) -> Failure {
     let error = anyhow::Error::new(error).context(format!("{}: cannot be written", path.display()));
     Failure::new(Exit::Input, error).with_hint("check that its folder exists and can be written to")
@@ -225,6 +235,19 @@ mod tests {
             "row,prediction,probability,target\n1,\"a,b\",0.7500,\"c\"\"d\"\n2,\"c\"\"d\",0.2500,\"a,b\"\n"
         );
         assert_eq!((sheet.rows().len(), sheet.left_out()), (1, 1));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn others_may_read_what_they_may_read_of_any_new_file() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().expect("a folder");
+        let (usual, ours) = (folder.path().join("usual"), folder.path().join("ours.csv"));
+        std::fs::write(&usual, "x").expect("written");
+        let mut sheet = Sheet::new(1, Some(&ours), true, true).expect("opened");
+        sheet.finish().expect("written");
+        let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode();
+        assert_eq!(mode(&ours), mode(&usual));
     }
 
     #[test]

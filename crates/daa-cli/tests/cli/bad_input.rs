@@ -159,7 +159,18 @@ fn wrong_command_lines_are_told_in_one_line() {
         (&["run", "--agents", "0"][..], &["--agents", "'0'", "1 to 64"][..]),
         (&["run", "--agents", "65"], &["1 to 64"]),
         (&["run", "--agent", "2"], &["--agent", "--agents"]),
-        (&["run", "--epochs-budget", "0"], &["--epochs-budget"]),
+        (
+            &["run", "--epochs-budget", "0"],
+            &["--epochs-budget", "2..=100000"],
+        ),
+        (
+            &["run", "--epochs-budget", "1"],
+            &["--epochs-budget", "2..=100000"],
+        ),
+        (
+            &["run", "--epochs-budget", "100001"],
+            &["--epochs-budget", "2..=100000"],
+        ),
         (
             &["run", "--memory-limit", "5 parsecs"],
             &["--memory-limit", "the unit is unknown"],
@@ -192,6 +203,36 @@ fn folders_that_cannot_be_used_are_refused() {
     assert_told(&place.run(&["run", "--resume", "full"]), 3, &["full", "run.json"]);
     assert_told(&place.run(&["run", "--resume", "absent"]), 3, &["absent"]);
     assert_eq!(place.read("full/thesis.txt"), b"years of work");
+    for out in ["clouds.csv", "clouds.csv/out"] {
+        assert_told(&place.run(&short(out, &[])), 3, &["clouds.csv", "name a folder"]);
+    }
+}
+
+#[test]
+fn data_that_cannot_be_read_leave_no_run_folder() {
+    let place = Place::new();
+    assert_eq!(
+        place
+            .run(&["run", "--data", "absent.csv", "--device", "cpu"])
+            .code,
+        Some(3)
+    );
+    assert!(!place.path("daa-runs").exists(), "nothing was begun");
+}
+
+#[test]
+fn a_target_that_is_not_finite_is_not_to_be_left_empty() {
+    let place = Place::new();
+    let rows: String = (0..20).map(|row| format!("{row},{row}.5\n")).collect();
+    place.write("infinite.csv", format!("x,y\n{rows}3,inf\n"));
+    let more = ["--task", "regression"];
+    refused(
+        &place,
+        "infinite.csv",
+        &more,
+        3,
+        &["row 21", "inf", "not the target"],
+    );
 }
 
 #[test]
