@@ -1,5 +1,5 @@
 use super::*;
-use crate::data::{InputShape, Target};
+use crate::data::{Dataset, InputShape, Target};
 use crate::nn::{Architecture, Layer, OptimizerKind, OutputHead, PoolKind, compile};
 use crate::testing;
 use crate::train::{Augment, Optimizer, Schedule};
@@ -427,4 +427,74 @@ fn a_training_can_move_to_another_thread() {
     let mut trainer = trainer(&case, None);
     let outcome = std::thread::spawn(move || run(&testing::context(1), &mut trainer, &mut on));
     assert_eq!(outcome.join().expect("no panic"), Outcome::Finished);
+}
+
+/// The training loss of each step, of a network that never changes on rows that are all alike: only what dropout drops
+/// can make two of them differ.
+fn losses_of_steps(epochs: u32, layers: Vec<Layer>) -> Vec<f32> {
+    const STEPS: usize = 2;
+    let (features, batch) = (64, 8);
+    let shape = InputShape::Flat { features };
+    let rows = STEPS * batch;
+    let values = (0..rows * features).map(|at| (at % features) as f32 / 8.0 - 3.0);
+    let target = Target::Values(vec![1.0; rows]);
+    let dataset = Dataset::new(shape, values.collect(), target).expect("finite values");
+    let data = PreparedData::new(Arc::new(dataset), (0..rows as u32).collect(), Vec::new());
+    let architecture = Architecture::new(shape, layers, OutputHead::Regression {});
+    let network = compile(&architecture, batch, Purpose::Train(OptimizerKind::Adam)).expect("compiles");
+    let data = Arc::new(data.expect("rows in range"));
+    let case = (Arc::new(network), data, config(epochs, Optimizer::adam(1e-30)));
+    let mut trainer = trainer(&case, None);
+    let loss = tensor_ids(&case.0)
+        .iter()
+        .position(|&id| id == training(&case.0).loss)
+        .expect("a loss is kept");
+    let (mut losses, mut epoch_sum) = (Vec::new(), 0.0);
+    for _ in 0..epochs {
+        for step in 0..STEPS {
+            let mut is_first = true;
+            run(&testing::context(1), &mut trainer, &mut |_| {
+                if std::mem::replace(&mut is_first, false) {
+                    Control::Continue
+                } else {
+                    Control::Yield
+                }
+            });
+            // The sum is read and set back at the end of an epoch.
+            let sum = if step + 1 < STEPS {
+                trainer.state().tensors[loss].data[0]
+            } else {
+                let record = trainer.state().history().last().expect("an epoch ended");
+                record.train.loss * rows as f32
+            };
+            losses.push(sum - epoch_sum);
+            epoch_sum = if step + 1 < STEPS { sum } else { 0.0 };
+        }
+    }
+    losses
+}
+
+#[test]
+fn every_step_drops_something_else() {
+    let dropout = || vec![Layer::Dropout { rate: 0.5 }];
+    let distance = |a: f32, b: f32| (a - b).abs() / a.abs();
+    let (with, without) = (losses_of_steps(3, dropout()), losses_of_steps(3, Vec::new()));
+    assert_eq!((with.len(), without.len()), (6, 6));
+    for at in 0..6 {
+        for earlier in 0..at {
+            assert!(
+                distance(with[at], with[earlier]) > 1e-4,
+                "step {at} drops what step {earlier} dropped: {with:?}"
+            );
+            assert!(
+                distance(without[at], without[earlier]) < 1e-5,
+                "steps differ in more than what is dropped: {without:?}"
+            );
+        }
+    }
+    assert_eq!(
+        losses_of_steps(3, dropout()),
+        with,
+        "the same step drops the same"
+    );
 }
