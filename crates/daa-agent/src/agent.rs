@@ -9,7 +9,7 @@ use crate::chain::ChainClient;
 use crate::config::Delays;
 use crate::device::SharedDevice;
 use crate::error::AgentError;
-use crate::events::{EventKind, Work};
+use crate::events::{EventKind, RanOn, Work};
 use crate::order::{Order, StoredResult};
 use crate::recorder::Recorder;
 use crate::stop::StopHandle;
@@ -104,6 +104,8 @@ pub(crate) struct Agent {
     pub(crate) patience: Duration,
     /// Random delays for tests.
     pub(crate) delays: Option<(Delays, Rng)>,
+    /// Where the work at hand ran last.
+    pub(crate) ran_on: Option<RanOn>,
 }
 
 impl Agent {
@@ -215,6 +217,7 @@ impl Agent {
             parameters: order.parameters,
             plan_peak: order.peak(),
             outcome: if result.is_some() { "done" } else { "diverged" }.to_owned(),
+            ran_on: self.ran_on.take(),
         });
         tracing::debug!(trial = %spec.id, window = book.config().window, "recorded");
         Ok(TaskEnd::Done)
@@ -273,6 +276,7 @@ impl Agent {
             parameters: order.parameters,
             plan_peak: order.peak(),
             outcome: "done".to_owned(),
+            ran_on: self.ran_on.take(),
         });
         Ok(TaskEnd::Done)
     }

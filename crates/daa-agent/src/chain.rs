@@ -103,6 +103,12 @@ impl Chain {
         Ok(())
     }
 
+    /// A client that signs as the operator.
+    #[cfg(test)]
+    pub(crate) fn operator(&self) -> Result<ChainClient, AgentError> {
+        self.client_with(OPERATOR, key(self.seed, OPERATOR), Duration::from_secs(60))
+    }
+
     /// A client that signs as `agent`.
     pub(crate) fn client(&self, agent: AgentId, patience: Duration) -> Result<ChainClient, AgentError> {
         self.client_with(agent, key(self.seed, agent), patience)

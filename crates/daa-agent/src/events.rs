@@ -62,6 +62,15 @@ pub struct MemorySample {
     pub cached: Bytes,
 }
 
+/// A device that did work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RanOn {
+    /// `host`, `vulkan`, `metal` or `dx12`.
+    pub backend: String,
+    /// The device's name.
+    pub device: String,
+}
+
 /// One epoch of training, measured at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EpochMetrics {
@@ -190,6 +199,8 @@ pub enum EventKind {
         parameters: u64,
         plan_peak: Bytes,
         outcome: String,
+        /// What it ran on last; absent when the work was found done in the run folder.
+        ran_on: Option<RanOn>,
     },
     /// Memory in use, sampled when it changed.
     Memory { sample: MemorySample },
@@ -436,6 +447,7 @@ fn fmt_work(kind: &EventKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             parameters,
             plan_peak,
             outcome,
+            ..
         } => {
             write!(
                 f,

@@ -1,6 +1,6 @@
 //! Everything a run did, folded from its events: what reports and summaries are made of.
 
-use crate::events::{EpochMetrics, Event, EventKind, LeaseEnd, MemorySample, Work};
+use crate::events::{EpochMetrics, Event, EventKind, LeaseEnd, MemorySample, RanOn, Work};
 use daa_base::{AgentId, Bytes, LeaseId, TrialId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +24,8 @@ pub struct WorkRecord {
     pub parameters: u64,
     /// The plan's peak in bytes, which is what was leased.
     pub plan_peak: Bytes,
+    /// What it ran on last; absent while it runs, and when a crash left no record of it.
+    pub ran_on: Option<RanOn>,
     /// `done`, `diverged`, …; empty while it runs.
     pub outcome: String,
     /// How often it stopped at a step boundary to go on later.
@@ -162,14 +164,19 @@ impl RunRecord {
                     parameters: 0,
                     plan_peak: Bytes::ZERO,
                     outcome: String::new(),
+                    ran_on: None,
                     yields: 0,
                     claimed_ms: at,
                     done_ms: None,
                 };
-                match work {
-                    Work::Trial(trial) => self.trials.entry(*trial).or_insert(fresh).agent = *agent,
-                    Work::Final => self.final_work.get_or_insert(fresh).agent = *agent,
-                    Work::Test => {}
+                let record = match work {
+                    Work::Trial(trial) => self.trials.entry(*trial).or_insert(fresh),
+                    Work::Final => self.final_work.get_or_insert(fresh),
+                    Work::Test => return,
+                };
+                if record.done_ms.is_none() {
+                    record.agent = *agent;
+                    record.claimed_ms = at;
                 }
             }
             EventKind::WorkYielded { work, .. } => {
@@ -191,16 +198,25 @@ impl RunRecord {
                 parameters,
                 plan_peak,
                 outcome,
+                ran_on,
             } => {
-                *self.agent_tasks.entry(*agent).or_default() += 1;
-                if let Some(record) = self.work(*work) {
-                    record.agent = *agent;
-                    record.score = *score;
-                    record.parameters = *parameters;
-                    record.plan_peak = *plan_peak;
-                    record.outcome.clone_from(outcome);
-                    record.done_ms = Some(at);
+                let Some(record) = self.work(*work) else { return };
+                let before = record.done_ms.map(|_| record.agent);
+                if before.is_some() && ran_on.is_none() {
+                    // Found done when the run was resumed: who did it, when and where stays as it was told first.
+                    return;
                 }
+                record.agent = *agent;
+                record.score = *score;
+                record.parameters = *parameters;
+                record.plan_peak = *plan_peak;
+                record.outcome.clone_from(outcome);
+                record.ran_on.clone_from(ran_on);
+                record.done_ms = Some(at);
+                if let Some(tasks) = before.and_then(|before| self.agent_tasks.get_mut(&before)) {
+                    *tasks -= 1;
+                }
+                *self.agent_tasks.entry(*agent).or_default() += 1;
             }
             _ => {}
         }

@@ -70,6 +70,10 @@ pub async fn run(
 ) -> Result<Summary, AgentError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let opened = Opened::open(&request)?;
+    if let Some(summary) = opened.finished()? {
+        // The test rows are scored once.
+        return Ok(summary);
+    }
     let config = opened.config.clone();
     config.validate()?;
     let inputs = Inputs::read(&config, opened.earlier_digest()).await?;
@@ -124,10 +128,22 @@ impl Opened {
         }
         schedule.memory_limit = asked.memory_limit.or(schedule.memory_limit);
         schedule.threads = asked.threads.or(schedule.threads);
+        if let Some(path) = &file.data_path {
+            // The run may be resumed from another folder than it was started in.
+            config.data = path.display().to_string();
+        }
         Ok(Self {
             config,
             earlier: Some((folder, file)),
         })
+    }
+
+    /// The summary of the run, if it is a finished one.
+    fn finished(&self) -> Result<Option<Summary>, AgentError> {
+        let Some((folder, _)) = &self.earlier else {
+            return Ok(None);
+        };
+        finish::finished_summary(folder)
     }
 
     fn earlier_digest(&self) -> Option<(String, String)> {
@@ -286,6 +302,7 @@ impl Running {
                 share: fair_share(schedule.agents),
                 patience: schedule.patience,
                 delays,
+                ran_on: None,
             }
             .spawn())
         };

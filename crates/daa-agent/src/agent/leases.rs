@@ -3,7 +3,7 @@
 use super::{Agent, SAVE_EVERY, TaskEnd};
 use crate::chain::{DEVICE, Signal};
 use crate::error::AgentError;
-use crate::events::{EventKind, LeaseEnd, Work};
+use crate::events::{EventKind, LeaseEnd, RanOn, Work};
 use crate::leg::{Leg, LegEnd, Rein};
 use crate::order::Order;
 use daa_base::Bytes;
@@ -12,7 +12,7 @@ use daa_gpu_core::{ComputeContext, DeviceClass, ErrorClass};
 use daa_learn::train::{Outcome, TrainState};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 /// Something short that is done under a lease. Returns what it reserved at most. Called again, under a new lease, when
@@ -35,6 +35,20 @@ struct Held<T> {
     /// Why the work was asked to leave, if it was.
     why: String,
 }
+
+/// What is known of the end of a lease while its work goes on.
+#[derive(Debug, Default)]
+struct Ending {
+    /// How the ledger ended it, if it did.
+    over: Option<LeaseEnd>,
+    /// Why the rein was pulled, if it was.
+    why: String,
+    /// The renewal that is not answered yet.
+    renewal: Option<u64>,
+}
+
+/// The least time to leave that a holder gets once the ledger has ended its lease.
+const LEAST_GRACE: Duration = Duration::from_secs(1);
 
 impl Agent {
     /// Trains until the work is done or the run stops, under as many leases as it takes.
@@ -233,21 +247,49 @@ impl Agent {
         freed.as_mut().enable();
         let context = device.context();
         let (held, of_job) = (lease.clone(), context.clone());
-        let running = tokio::task::spawn_blocking(move || job(held, of_job));
-        let (LegEnd { outcome, high_water }, over, why) = self.watch(running, &mut lease, rein).await?;
+        let mut running = tokio::task::spawn_blocking(move || job(held, of_job));
+        let mut ending = Ending::default();
+        let watched = self
+            .watch(&mut running, &mut lease, &context, rein, &mut ending)
+            .await;
+        // Whatever went wrong with the ledger, the work is left and its memory given back before anything else.
+        let (joined, fault) = match watched {
+            Ok(joined) => (joined, None),
+            Err(error) => {
+                rein.leave();
+                (running.await, Some(error))
+            }
+        };
         device.memory_freed();
+        let LegEnd { outcome, high_water } = joined.unwrap_or_else(|error| LegEnd {
+            outcome: Err(AgentError::internal("a training thread", error)),
+            high_water: Bytes::ZERO,
+        });
         let is_left = matches!(&outcome, Ok(result) if !is_done(result));
+        let Ending { over, why, .. } = ending;
         let end = over.unwrap_or(if is_left {
             LeaseEnd::Yielded
         } else {
             LeaseEnd::Released
         });
-        self.give_back(&lease, end, high_water).await?;
+        let given_back = self.give_back(&lease, end, high_water).await;
+        context.fence(lease.token);
+        if let Some(error) = fault {
+            return Err(error);
+        }
+        given_back?;
+        let info = context.info();
+        self.ran_on = Some(RanOn {
+            backend: info.backend.to_string(),
+            device: info.name.clone(),
+        });
         let Err(error) = &outcome else {
             return Ok(Some(Held { outcome, why }));
         };
         let is_gpu = context.info().class != DeviceClass::Host;
         match error.gpu() {
+            // It did not leave in time and was shut out; its last saved state counts.
+            _ if over.is_some() && error.is_stale() => Ok(None),
             // The memory of a lease that ran out comes back at its holder's next step boundary.
             Some(ErrorClass::OutOfMemory) if tokio::time::timeout(self.patience, freed).await.is_ok() => {
                 Ok(None)
@@ -266,37 +308,42 @@ impl Agent {
         }
     }
 
-    /// Waits for a job to end; meanwhile prolongs the lease, and pulls the rein when it cannot be prolonged. Returns
-    /// the job's end, how the ledger ended the lease if it did, and why the rein was pulled.
+    /// Waits for a job to end; meanwhile prolongs the lease, and pulls the rein when it cannot be prolonged. A holder
+    /// that the ledger has put out and that does not leave within another lease's time is shut out of the device.
     async fn watch<T>(
         &mut self,
-        mut running: JoinHandle<LegEnd<T>>,
+        running: &mut JoinHandle<T>,
         lease: &mut Lease,
+        context: &ComputeContext,
         rein: &Rein,
-    ) -> Result<(LegEnd<T>, Option<LeaseEnd>, String), AgentError> {
+        ending: &mut Ending,
+    ) -> Result<Result<T, JoinError>, AgentError> {
         let stop = self.stop.clone();
-        let (mut why, mut over, mut renewal) = (String::new(), None, None);
         let mut renew = every(Duration::from_millis((self.hold.get() / 3).max(1)));
         let mut save = every(SAVE_EVERY);
+        let grace = Duration::from(self.hold).max(LEAST_GRACE);
+        let mut shut_out_at = None;
         loop {
             tokio::select! {
-                end = &mut running => {
-                    let end = end.map_err(|error| AgentError::internal("a training thread", error))?;
-                    return Ok((end, over, why));
-                }
-                _ = renew.tick(), if renewal.is_none() && why.is_empty() => {
+                joined = &mut *running => return Ok(joined),
+                _ = renew.tick(), if ending.renewal.is_none() && ending.why.is_empty() => {
                     let (id, token, hold) = (lease.id, lease.token, self.hold);
-                    renewal = Some(self.client.submit(&Command::Renew { lease: id, token, hold })?);
+                    ending.renewal = Some(self.client.submit(&Command::Renew { lease: id, token, hold })?);
                 }
                 _ = save.tick() => rein.save(),
-                reason = stop.stopped(), if why.is_empty() => {
-                    why = reason;
+                () = tokio::time::sleep_until(shut_out_at.unwrap_or_else(Instant::now)), if shut_out_at.is_some() => {
+                    shut_out_at = None;
+                    context.fence(lease.token);
+                }
+                reason = stop.stopped(), if ending.why.is_empty() => {
+                    ending.why = reason;
                     rein.leave();
                 }
                 signals = self.client.turn() => for signal in signals? {
-                    if let Some(reason) = self.lease_signal(signal, lease, &mut renewal, &mut over) {
-                        why = reason;
+                    if let Some(reason) = self.lease_signal(signal, lease, ending) {
+                        ending.why = reason;
                         rein.leave();
+                        shut_out_at = ending.over.map(|_| Instant::now() + grace);
                     }
                 },
             }
@@ -304,16 +351,10 @@ impl Agent {
     }
 
     /// What a signal means for the lease: a reason to leave, or nothing.
-    fn lease_signal(
-        &self,
-        signal: Signal,
-        lease: &mut Lease,
-        renewal: &mut Option<u64>,
-        over: &mut Option<LeaseEnd>,
-    ) -> Option<String> {
+    fn lease_signal(&self, signal: Signal, lease: &mut Lease, ending: &mut Ending) -> Option<String> {
         match signal {
-            Signal::Answered { seq, event } if *renewal == Some(seq) => {
-                *renewal = None;
+            Signal::Answered { seq, event } if ending.renewal == Some(seq) => {
+                ending.renewal = None;
                 match event.as_deref() {
                     Some(LedgerEvent::LeaseRenewed { until, .. }) => {
                         lease.expires = *until;
@@ -324,17 +365,17 @@ impl Agent {
                 }
             }
             Signal::Event(LedgerEvent::LeaseExpired { lease: ended }) if ended.id == lease.id => {
-                *over = Some(LeaseEnd::Expired);
+                ending.over = Some(LeaseEnd::Expired);
                 Some("the lease has run out".to_owned())
             }
             Signal::Event(LedgerEvent::LeaseRevoked {
                 lease: ended, reason, ..
             }) if ended.id == lease.id => {
-                *over = Some(LeaseEnd::Revoked);
+                ending.over = Some(LeaseEnd::Revoked);
                 Some(format!("the lease was revoked: {reason}"))
             }
             Signal::Resynced if self.client.node().view(|ledger| ledger.lease(lease.id).is_none()) => {
-                *over = Some(LeaseEnd::Expired);
+                ending.over = Some(LeaseEnd::Expired);
                 Some("the lease has ended".to_owned())
             }
             _ => None,
@@ -370,3 +411,6 @@ fn every(period: Duration) -> Interval {
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ use crate::error::{AgentError, FolderError};
 use crate::events::{EventKind, Work};
 use crate::folder::{RunFolder, read_json};
 use crate::order::{Order, state_path};
+use crate::record::RunRecord;
 use crate::recorder::{Recorder, iso8601};
 use crate::report;
 use crate::stop::StopHandle;
@@ -53,6 +54,23 @@ pub(super) fn write_run_file(
     };
     Ok(folder.write_json("run.json", &file)?)
 }
+
+/// The summary of a run that is finished, model included; `None` when there is still something to do.
+pub(super) fn finished_summary(folder: &RunFolder) -> Result<Option<Summary>, AgentError> {
+    let root = folder.path();
+    let summary: Option<Summary> = read_json(&root.join("summary.json"))?;
+    let Some(mut summary) = summary.filter(|summary| summary.outcome == FINISHED) else {
+        return Ok(None);
+    };
+    if Model::load(root).is_err() {
+        return Ok(None);
+    }
+    summary.run_dir = root.to_owned();
+    Ok(Some(summary))
+}
+
+/// The outcome of a run that got to its end.
+const FINISHED: &str = "finished";
 
 /// What the end of a run needs.
 #[derive(Debug)]
@@ -185,7 +203,7 @@ impl Finish<'_> {
 
     /// Writes report and summary of a run that is done.
     pub(super) fn finished(&self, best: BestSummary) -> Result<Summary, AgentError> {
-        self.close("finished", Some(best))
+        self.close(FINISHED, Some(best))
     }
 
     /// Writes report and summary of a run that was asked to stop.
@@ -194,6 +212,19 @@ impl Finish<'_> {
             reason: stop.stopped().await,
         });
         self.close("interrupted", None)
+    }
+
+    /// What the final training really ran on; before there was one, the device in use. `unknown` when the process was
+    /// killed in the moment between the training and its record.
+    fn ran_on(&self, record: &RunRecord) -> (String, String) {
+        let Some(work) = record.final_work.as_ref().filter(|work| work.done_ms.is_some()) else {
+            let context = self.device.context();
+            return (context.info().backend.to_string(), context.info().name.clone());
+        };
+        let unknown = || ("unknown".to_owned(), "unknown".to_owned());
+        work.ran_on
+            .clone()
+            .map_or_else(unknown, |ran_on| (ran_on.backend, ran_on.device))
     }
 
     fn close(&self, outcome: &str, best: Option<BestSummary>) -> Result<Summary, AgentError> {
@@ -205,13 +236,13 @@ impl Finish<'_> {
         let record = self.recorder.record();
         let (specs, _) = self.book.contents();
         let candidates: Vec<_> = specs.iter().map(|spec| (spec.id, spec.candidate.0)).collect();
-        let context = self.device.context();
+        let (backend, device) = self.ran_on(&record);
         let input = SummaryInput {
             config: self.config,
             outcome,
             run_dir: self.folder.path().to_owned(),
-            backend: context.info().backend.to_string(),
-            device: context.info().name.clone(),
+            backend,
+            device,
             data: self.inputs.summary.clone(),
             candidates: &candidates,
             best,
