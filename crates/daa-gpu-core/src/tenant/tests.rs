@@ -274,7 +274,15 @@ fn revoked_and_dropped_tenants_are_refused(context: &ComputeContext) {
 
 fn a_dropped_tenant_is_refused(loaded: &mut Loaded, token: u64) {
     let data = words(&[0.0; 64]);
-    for work in [Work::default(), list(0), read(&[A]), upload(&[(A, &data)])] {
+    // The last is no fine read either: that the tenant is gone is told first.
+    let reads = [slice(2, 4)];
+    for work in [
+        Work::default(),
+        list(0),
+        read(&[A]),
+        upload(&[(A, &data)]),
+        read(&reads),
+    ] {
         assert_eq!(loaded.submit(work).expect_err("dropped"), stale(token));
     }
 }
