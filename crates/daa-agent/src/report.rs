@@ -5,7 +5,7 @@ mod plot;
 use crate::events::MemorySample;
 use crate::record::{RunRecord, WorkRecord};
 use crate::summary::Summary;
-use daa_base::Bytes;
+use daa_base::{Bytes, TrialId};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use plot::{Bar, Gantt, Layer, LineChart, Point, Series, StackedArea};
 use std::collections::BTreeMap;
@@ -43,7 +43,7 @@ pub fn render(summary: &Summary, record: &RunRecord) -> String {
                     (notices(record))
                     (section("Learning curves", curves_note(record), curves(summary, record)))
                     (section("Final training", "Loss of the chosen network, trained on training and validation rows.", final_curve(record)))
-                    (section("Trials", "Each row is one step of successive halving: a network trained from one epoch count to the next.", trials(record)))
+                    (section("Trials", "Each row is one step of successive halving: a network trained from one epoch count to the next.", trials(summary, record)))
                     (section("Lease timeline", "Who held the device when. Pale: waiting for the grant.", leases(record)))
                     (section("Memory by tier", "Bytes that leases reserved in the pool over time.", memory(record)))
                     (section("Lease by lease", "What was leased and what was really reserved.", lease_table(record)))
@@ -115,7 +115,7 @@ fn curves(summary: &Summary, record: &RunRecord) -> Markup {
         };
         let entry = joined.entry(trial.candidate).or_insert_with(|| {
             (
-                format!("#{} {}", trial.candidate, work.architecture),
+                format!("candidate {}: {}", trial.candidate, work.architecture),
                 Vec::new(),
                 f64::NEG_INFINITY,
             )
@@ -178,18 +178,24 @@ fn final_curve(record: &RunRecord) -> Markup {
     .render()
 }
 
-fn trials(record: &RunRecord) -> Markup {
+fn trials(summary: &Summary, record: &RunRecord) -> Markup {
     let best = record.chosen.map(|(trial, _)| trial);
+    let candidates: BTreeMap<TrialId, u32> = (summary.trials.iter())
+        .map(|trial| (trial.trial, trial.candidate))
+        .collect();
+    // A trial that was claimed when the run stopped may not be in the summary.
+    let candidate = |id: &TrialId| candidates.get(id).map_or_else(|| "–".to_owned(), u32::to_string);
     html! {
         div.wide { table {
             thead { tr {
-                th { "Trial" } th { "Network" } th { "Agent" } th.n { "Epochs" } th.n { "Score" }
+                th { "Trial" } th { "Candidate" } th { "Network" } th { "Agent" } th.n { "Epochs" } th.n { "Score" }
                 th.n { "Parameters" } th.n { "Peak" } th.n { "Pauses" } th.n { "Seconds" } th { "Outcome" }
             } }
             tbody {
                 @for (id, trial) in &record.trials {
                     tr.chosen[best == Some(*id)] {
                         td { (id.get()) @if best == Some(*id) { " ★" } }
+                        td { (candidate(id)) }
                         (trial_cells(trial))
                     }
                 }
@@ -299,6 +305,10 @@ fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::RunConfig;
+    use crate::events::{EpochMetrics, Event, EventKind, Work};
+    use crate::summary::{DataSummary, SummaryInput};
+    use daa_base::AgentId;
 
     #[test]
     fn numbers_are_grouped_by_thousands() {
@@ -306,5 +316,61 @@ mod tests {
             [0, 999, 1000, 1_234_567].map(grouped),
             ["0", "999", "1,000", "1,234,567"]
         );
+    }
+
+    /// A run in which trial 11 went on with candidate 3.
+    fn trial_eleven() -> (Summary, RunRecord) {
+        let (agent, trial) = (AgentId(1), TrialId(11));
+        let work = Work::Trial(trial);
+        let metrics = EpochMetrics {
+            epoch: 1,
+            train_loss: 0.5,
+            validation_loss: Some(0.4),
+            validation_accuracy: Some(0.9),
+            validation_rmse: None,
+        };
+        let kinds = [
+            EventKind::WorkClaimed {
+                agent,
+                work,
+                architecture: "fc8-3".to_owned(),
+                from_epoch: 0,
+                to_epoch: 1,
+            },
+            EventKind::EpochEnded { agent, work, metrics },
+        ];
+        let events = kinds.map(|kind| Event {
+            at_ms: 0,
+            time: String::new(),
+            message: String::new(),
+            kind,
+        });
+        let record = RunRecord::from_events(&events);
+        let config = RunConfig::default();
+        let input = SummaryInput {
+            config: &config,
+            outcome: "interrupted",
+            run_dir: "run".into(),
+            backend: "host".to_owned(),
+            device: "a processor".to_owned(),
+            data: DataSummary::default(),
+            candidates: &[(trial, 3)],
+            best: None,
+            wall_seconds: 1.0,
+        };
+        (Summary::new(input, &record), record)
+    }
+
+    #[test]
+    fn curves_are_named_for_candidates_and_the_table_has_both_numbers() {
+        let (mut summary, record) = trial_eleven();
+        let page = render(&summary, &record);
+        assert!(page.contains("candidate 3: fc8-3"), "{page}");
+        assert!(!page.contains("candidate 11"), "{page}");
+        assert!(page.contains("<th>Trial</th><th>Candidate</th>"), "{page}");
+        assert!(page.contains("<td>11</td><td>3</td><td>fc8-3</td>"), "{page}");
+        summary.trials.clear();
+        let page = render(&summary, &record);
+        assert!(page.contains("<td>11</td><td>–</td><td>fc8-3</td>"), "{page}");
     }
 }
