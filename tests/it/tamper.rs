@@ -120,3 +120,16 @@ fn the_state_of_another_trial_is_not_believed() {
         "{found:?}"
     );
 }
+
+#[test]
+fn a_score_that_the_state_does_not_have_is_not_believed() {
+    let found = recovered_after(|folder| {
+        edit(&file(folder, 1, "result.json"), |value| {
+            value["result"]["score_micro"] = 2_000_000.into();
+        });
+    });
+    assert!(
+        found.contains(&TrialId(0)) && !found.contains(&TrialId(1)),
+        "{found:?}"
+    );
+}
