@@ -1,6 +1,7 @@
 //! Runs that are stopped, or killed, and go on to the same bytes.
 
 use crate::support::{Place, Running, clouds, models_in, signal};
+use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
 
 const MODEL: &str = "out/model.safetensors";
@@ -77,6 +78,40 @@ fn the_first_signal_saves_and_the_run_goes_on_to_the_same_bytes() {
         );
         assert_eq!(resumed(&place), wanted);
     }
+}
+
+#[test]
+fn what_a_crash_damaged_is_done_again_to_the_same_bytes() {
+    let wanted = undisturbed();
+    let place = clouds();
+    let mut running = Running::start(&place, &MEDIUM);
+    running.until(|line| line.contains("trial-3") && line.contains(" epoch 1: loss"));
+    signal(running.child.id(), "INT");
+    assert_eq!(running.end().code, Some(130));
+    let state = fs::read_dir(place.path("out/state")).expect("there");
+    let folders = state
+        .map(|entry| entry.expect("readable").path())
+        .filter(|path| path.is_dir());
+    let mut damaged = 0;
+    for (number, folder) in folders.enumerate() {
+        // Each in another way: results, states and progress, cut off or filled with zeros.
+        let names = ["result.json", "state.safetensors", "progress.safetensors"];
+        let there = names
+            .iter()
+            .map(|name| folder.join(name))
+            .filter(|path| path.is_file());
+        for path in there.skip(number % 2) {
+            let length = fs::metadata(&path).expect("there").len() as usize;
+            fs::write(&path, vec![0; length / (1 + number % 3)]).expect("written");
+            damaged += 1;
+        }
+    }
+    assert!(damaged > 0, "nothing was there to be damaged");
+    for name in ["out/events.jsonl", "out/metrics.jsonl"] {
+        let lines = place.read(name);
+        place.write(name, [b"\0\0\0\xff\n{\n", lines.as_slice(), &[0; 100]].concat());
+    }
+    assert_eq!(resumed(&place), wanted);
 }
 
 #[test]
