@@ -133,3 +133,42 @@ fn a_score_that_the_state_does_not_have_is_not_believed() {
         "{found:?}"
     );
 }
+
+#[test]
+fn a_result_that_is_no_json_is_done_again() {
+    let found = recovered_after(|folder| {
+        let path = file(folder, 1, "result.json");
+        let text = std::fs::read_to_string(&path).expect("it is there");
+        std::fs::write(&path, &text[..text.len() / 2]).expect("it can be written");
+    });
+    assert!(
+        found.contains(&TrialId(0)) && !found.contains(&TrialId(1)),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn damaged_progress_is_made_again() {
+    let reference = reference();
+    let is_epoch = |kind: &EventKind| matches!(kind, EventKind::EpochEnded { .. });
+    let events = &reference.ran.events;
+    // In the middle of the first trial that has more than one epoch, so that the rest of it is still to be done.
+    let two = |pair: &[daa_agent::events::Event]| pair.iter().all(|event| is_epoch(&event.kind));
+    let at = events.windows(2).position(two).expect("a trial of two epochs") + 1;
+    let folder = Folder::new();
+    let place = Place::New(folder.path().to_owned());
+    let part = try_run(&reference.config, place, Some(at)).expect("it stops in order");
+    assert!(!part.is_finished());
+    let states = std::fs::read_dir(folder.path().join("state")).expect("it is there");
+    let progress = states
+        .map(|entry| entry.expect("it can be read").path().join("progress.safetensors"))
+        .find(|path| path.is_file())
+        .expect("a trial was under way");
+    let mut bytes = std::fs::read(&progress).expect("it is there");
+    *bytes.last_mut().expect("it holds something") ^= 1;
+    std::fs::write(&progress, bytes).expect("it can be written");
+    let place = Place::Resume(folder.path().to_owned());
+    let rest = try_run(&reference.config, place, None).expect("it goes on");
+    assert!(rest.is_finished());
+    assert_eq!(folder.model(), reference.model);
+}
