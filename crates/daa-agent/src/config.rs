@@ -5,6 +5,7 @@ use daa_gpu_core::DeviceChoice;
 use daa_learn::data::TaskKind;
 use daa_learn::search::config::MAX_BUDGET;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -214,8 +215,8 @@ fn shell_word(text: &str) -> String {
 pub struct RunFile {
     /// `daa.run-config/1`.
     pub schema: String,
-    /// Versions of the crates that made the run.
-    pub daa_version: String,
+    /// Versions of what the run depends on: `daa`, and the schemas of its files.
+    pub versions: BTreeMap<String, String>,
     /// When it began, ISO 8601 UTC.
     pub started: String,
     /// The configuration.

@@ -191,35 +191,41 @@ impl RunRecord {
                     record.epochs.push(*metrics);
                 }
             }
-            EventKind::WorkDone {
-                agent,
-                work,
-                score,
-                parameters,
-                plan_peak,
-                outcome,
-                ran_on,
-            } => {
-                let Some(record) = self.work(*work) else { return };
-                let before = record.done_ms.map(|_| record.agent);
-                if before.is_some() && ran_on.is_none() {
-                    // Found done when the run was resumed: who did it, when and where stays as it was told first.
-                    return;
-                }
-                record.agent = *agent;
-                record.score = *score;
-                record.parameters = *parameters;
-                record.plan_peak = *plan_peak;
-                record.outcome.clone_from(outcome);
-                record.ran_on.clone_from(ran_on);
-                record.done_ms = Some(at);
-                if let Some(tasks) = before.and_then(|before| self.agent_tasks.get_mut(&before)) {
-                    *tasks -= 1;
-                }
-                *self.agent_tasks.entry(*agent).or_default() += 1;
-            }
+            EventKind::WorkDone { .. } => self.finish_work(at, kind),
             _ => {}
         }
+    }
+
+    fn finish_work(&mut self, at: u64, kind: &EventKind) {
+        let EventKind::WorkDone {
+            agent,
+            work,
+            score,
+            parameters,
+            plan_peak,
+            outcome,
+            ran_on,
+        } = kind
+        else {
+            return;
+        };
+        let Some(record) = self.work(*work) else { return };
+        let before = record.done_ms.map(|_| record.agent);
+        if before.is_some() && ran_on.is_none() {
+            // Found done when the run was resumed: who did it, when and where stays as it was told first.
+            return;
+        }
+        record.agent = *agent;
+        record.score = *score;
+        record.parameters = *parameters;
+        record.plan_peak = *plan_peak;
+        record.outcome.clone_from(outcome);
+        record.ran_on.clone_from(ran_on);
+        record.done_ms = Some(at);
+        if let Some(tasks) = before.and_then(|before| self.agent_tasks.get_mut(&before)) {
+            *tasks -= 1;
+        }
+        *self.agent_tasks.entry(*agent).or_default() += 1;
     }
 
     fn apply_lease(&mut self, at: u64, kind: &EventKind) {
@@ -301,5 +307,76 @@ impl RunRecord {
             });
         }
         self.memory.push((at, sample));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tell(record: &mut RunRecord, at_ms: u64, kind: EventKind) {
+        record.apply(&Event {
+            at_ms,
+            time: String::new(),
+            message: kind.to_string(),
+            kind,
+        });
+    }
+
+    fn claim(record: &mut RunRecord, at_ms: u64, agent: u32) {
+        let kind = EventKind::WorkClaimed {
+            agent: AgentId(agent),
+            work: Work::Final,
+            architecture: "10".to_owned(),
+            from_epoch: 0,
+            to_epoch: 3,
+        };
+        tell(record, at_ms, kind);
+    }
+
+    fn done(record: &mut RunRecord, at_ms: u64, agent: u32, backend: Option<&str>) {
+        let ran_on = backend.map(|backend| RanOn {
+            backend: backend.to_owned(),
+            device: "a device".to_owned(),
+        });
+        let kind = EventKind::WorkDone {
+            agent: AgentId(agent),
+            work: Work::Final,
+            score: None,
+            parameters: 1,
+            plan_peak: Bytes(1),
+            outcome: "done".to_owned(),
+            ran_on,
+        };
+        tell(record, at_ms, kind);
+    }
+
+    #[test]
+    fn work_that_is_found_done_stays_with_who_did_it_and_counts_once() {
+        let mut record = RunRecord::default();
+        claim(&mut record, 10, 1);
+        done(&mut record, 20, 1, Some("host"));
+        let told = record.final_work.clone();
+        claim(&mut record, 90, 2);
+        done(&mut record, 95, 2, None);
+        assert_eq!(
+            record.final_work, told,
+            "agent, times and backend are the first ones"
+        );
+        assert_eq!(record.agent_tasks.values().sum::<u64>(), 1);
+    }
+
+    #[test]
+    fn work_that_is_done_again_belongs_to_who_did_it_last() {
+        let mut record = RunRecord::default();
+        claim(&mut record, 10, 1);
+        done(&mut record, 20, 1, Some("host"));
+        claim(&mut record, 90, 2);
+        done(&mut record, 95, 2, Some("vulkan"));
+        let work = record.final_work.as_ref().expect("recorded");
+        assert_eq!((work.agent, work.done_ms), (AgentId(2), Some(95)));
+        assert_eq!(work.ran_on.as_ref().map(|on| on.backend.as_str()), Some("vulkan"));
+        let tasks: Vec<_> = record.agent_tasks.into_iter().collect();
+        assert_eq!(tasks, [(AgentId(1), 0), (AgentId(2), 1)]);
     }
 }

@@ -121,6 +121,10 @@ impl Opened {
         };
         let folder = RunFolder::open(path)?;
         let file = finish::read_run_file(&folder)?;
+        file.config.validate().map_err(|source| AgentError::RunFile {
+            path: folder.path().join("run.json"),
+            source,
+        })?;
         let mut config = file.config.clone();
         let (asked, schedule) = (&request.config.schedule, &mut config.schedule);
         if asked.device != DeviceChoice::Auto {

@@ -19,9 +19,11 @@ use daa_base::{Bytes, Timestamp};
 use daa_coord::Lease;
 use daa_gpu_core::{ComputeContext, TenantSpec};
 use daa_learn::data::Target;
-use daa_learn::model::{Model, Predictor, TrainingSummary};
+use daa_learn::model::{MODEL_SCHEMA, Model, Predictor, TrainingSummary};
 use daa_learn::search::{FinalSpec, select_final};
 use daa_learn::train::TrainState;
+use daa_learn::train::checkpoint::CHECKPOINT_SCHEMA;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Reads `run.json`.
@@ -46,13 +48,24 @@ pub(super) fn write_run_file(
 ) -> Result<(), AgentError> {
     let file = RunFile {
         schema: RUN_SCHEMA.to_owned(),
-        daa_version: env!("CARGO_PKG_VERSION").to_owned(),
+        versions: versions(),
         started: iso8601(now),
         config: config.clone(),
         data_digest: inputs.digest.clone(),
         data_path: inputs.path.clone(),
     };
     Ok(folder.write_json("run.json", &file)?)
+}
+
+fn versions() -> BTreeMap<String, String> {
+    [
+        ("daa", env!("CARGO_PKG_VERSION")),
+        ("checkpoint", CHECKPOINT_SCHEMA),
+        ("model", MODEL_SCHEMA),
+        ("summary", crate::summary::SCHEMA),
+    ]
+    .map(|(what, version)| (what.to_owned(), version.to_owned()))
+    .into()
 }
 
 /// The summary of a run that is finished, model included; `None` when there is still something to do.
