@@ -18,6 +18,7 @@ mod lines;
 
 use crate::error::FolderError;
 use crate::events::{Event, Work};
+use daa_learn::files;
 use lines::{open_lines, read_lines};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -259,41 +260,11 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, F
 }
 
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
-    let io = |source| FolderError::Io {
+    files::write_whole(path, bytes).map_err(|source| FolderError::Io {
         path: path.to_owned(),
         doing: "write",
         source,
-    };
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut file = temporary_in(folder).map_err(io)?;
-    file.write_all(bytes).map_err(io)?;
-    file.as_file().sync_all().map_err(io)?;
-    file.persist(path).map_err(|error| io(error.error))?;
-    sync_folder(folder);
-    Ok(())
-}
-
-/// A temporary file in `folder` with the permissions of any other new file: tempfile's own are for its owner alone.
-fn temporary_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".tmp");
-    // The operating system takes the umask off.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
-}
-
-/// Makes a rename in `folder` last through a power cut, where the file system can. The file itself is whole already.
-fn sync_folder(folder: &Path) {
-    #[cfg(unix)]
-    if let Err(error) = File::open(folder).and_then(|folder| folder.sync_all()) {
-        tracing::debug!(%error, folder = %folder.display(), "cannot flush a folder");
-    }
-    #[cfg(not(unix))]
-    let _ = folder;
+    })
 }
 
 /// Whether nothing is in `root` but what [`RunFolder::create`] itself makes, and that is empty too.

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod data;
+pub mod files;
 pub mod model;
 pub mod nn;
 pub mod search;

@@ -2,6 +2,7 @@
 
 use crate::exit::{Exit, Failure};
 use daa_learn::data::{TableTarget, TargetEncoder};
+use daa_learn::files;
 use serde::Serialize;
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -115,11 +116,7 @@ impl Sheet {
             written: None,
         };
         if let Some(out) = out {
-            let folder = out
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty())
-                .unwrap_or(Path::new("."));
-            let file = temporary_in(folder).map_err(|error| unwritable(out, error))?;
+            let file = files::temporary_beside(out).map_err(|error| unwritable(out, error))?;
             let mut writer = BufWriter::new(file);
             writeln!(writer, "{}", sheet.header.join(",")).map_err(|error| unwritable(out, error))?;
             sheet.file = Some((out.to_owned(), writer));
@@ -146,8 +143,7 @@ impl Sheet {
         };
         let failed = |error| unwritable(&path, error);
         let file = writer.into_inner().map_err(|error| failed(error.into_error()))?;
-        file.as_file().sync_all().map_err(failed)?;
-        file.persist(&path).map_err(|error| failed(error.error))?;
+        files::put(file, &path).map_err(failed)?;
         self.written = Some(path);
         Ok(())
     }
@@ -174,16 +170,6 @@ impl Sheet {
     pub(super) fn path(&self) -> Option<&Path> {
         self.written.as_deref()
     }
-}
-
-/// A temporary file in `folder` with the permissions of any other new file: tempfile's own are for its owner alone.
-fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".tmp");
-    // The operating system takes the umask off.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
 }
 
 fn unwritable(path: &Path, error: io::Error) -> Failure {

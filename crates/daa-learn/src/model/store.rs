@@ -3,6 +3,7 @@
 use super::error::ModelError;
 use super::tensors::{self, NamedTensor, TensorRef};
 use crate::data::Preprocess;
+use crate::files;
 use crate::nn::{Architecture, ParameterSpec};
 use daa_base::Seed;
 use serde::{Deserialize, Serialize};
@@ -188,13 +189,13 @@ impl Model {
     pub fn save(&self, folder: &Path) -> Result<(), ModelError> {
         let (tensors, json) = self.to_bytes()?;
         let paths = [folder.join(TENSORS_FILE), folder.join(DESCRIPTION_FILE)];
+        let failed = |path| move |source| tensors::write_error(path, source);
         let staged = [
-            tensors::stage(&paths[0], &tensors)?,
-            tensors::stage(&paths[1], json.as_bytes())?,
+            files::stage(&paths[0], &tensors).map_err(failed(&paths[0]))?,
+            files::stage(&paths[1], json.as_bytes()).map_err(failed(&paths[1]))?,
         ];
         for (file, path) in staged.into_iter().zip(&paths) {
-            file.persist(path)
-                .map_err(|error| tensors::write_error(path, error.error))?;
+            files::put(file, path).map_err(failed(path))?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::error::TensorFileError;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::HashMap;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::Path;
 
 /// Largest file that is read.
@@ -141,64 +141,5 @@ pub(crate) fn write_error(path: &Path, source: std::io::Error) -> TensorFileErro
     TensorFileError::Write {
         path: path.to_owned(),
         source,
-    }
-}
-
-/// Writes `bytes` under a temporary name beside `path`, flushes them to the disk, then renames.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), TensorFileError> {
-    stage(path, bytes)?
-        .persist(path)
-        .map_err(|error| write_error(path, error.error))?;
-    sync_folder(folder_of(path));
-    Ok(())
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
-}
-
-/// A temporary file in `folder` with the permissions of any other new file: tempfile's own are for its owner alone.
-fn temporary_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".tmp");
-    // The operating system takes the umask off.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
-}
-
-/// Makes a rename in `folder` last through a power cut, where the file system can. The file itself is whole already.
-fn sync_folder(folder: &Path) {
-    #[cfg(unix)]
-    let _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
-    #[cfg(not(unix))]
-    let _ = folder;
-}
-
-/// Writes `bytes` under a temporary name beside `path`; renaming is left to the caller.
-pub(crate) fn stage(path: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile, TensorFileError> {
-    let failed = |source| write_error(path, source);
-    let mut file = temporary_in(folder_of(path)).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    Ok(file)
-}
-
-#[cfg(all(test, unix))]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
-
-    #[test]
-    fn others_may_read_what_they_may_read_of_any_new_file() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let (usual, ours) = (dir.path().join("usual"), dir.path().join("ours"));
-        std::fs::write(&usual, "x").expect("written");
-        write_atomically(&ours, b"x").expect("written");
-        let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode();
-        assert_eq!(mode(&ours), mode(&usual));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::error::CheckpointError;
 use super::state::{Cursor, Identity, StateTensor, TrainState};
+use crate::files;
 use crate::model::tensors::{self, TensorFile, TensorRef};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -43,7 +44,7 @@ impl TrainState {
             path: path.to_owned(),
             reason,
         })?;
-        Ok(tensors::write_atomically(path, &bytes)?)
+        Ok(files::write_whole(path, &bytes).map_err(|source| tensors::write_error(path, source))?)
     }
 
     /// Reads a state back, bit by bit the one that was saved.
