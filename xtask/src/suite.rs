@@ -12,6 +12,13 @@ use crate::workspace;
 /// Set for the tests when a software Vulkan driver is there: then a test that needs it fails where it would skip.
 const REQUIRE_SOFTWARE_GPU: &str = "DAA_REQUIRE_SOFTWARE_GPU";
 
+/// Where property tests take their random cases from.
+const PROPTEST_SEED: &str = "PROPTEST_RNG_SEED";
+
+/// The seed of property tests unless the environment or `--explore` says otherwise: a change is judged by the same
+/// cases as the state before it.
+const FIXED_SEED: &str = "20261122";
+
 /// What `cargo xtask test` was asked for.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Request {
@@ -19,6 +26,7 @@ struct Request {
     filters: Vec<String>,
     plain: bool,
     without_software_gpu: bool,
+    explore: bool,
 }
 
 /// Makes the machine ready, then runs unit, property and integration tests, then the examples in the documentation.
@@ -51,6 +59,7 @@ fn parse(args: &[String]) -> Result<Request, Failure> {
         match arg.as_str() {
             "--" => {}
             "--plain" => request.plain = true,
+            "--explore" => request.explore = true,
             "--without-software-gpu" => request.without_software_gpu = true,
             "-p" | "--package" => {
                 let name = args
@@ -60,7 +69,7 @@ fn parse(args: &[String]) -> Result<Request, Failure> {
             }
             flag if flag.starts_with('-') => {
                 return Err(Failure::new(format!("test does not know the flag {flag}")).hint(
-                    "cargo xtask test [-p CRATE].. [--plain] [--without-software-gpu] [FILTER]..; --plain takes cargo test where nextest is installed",
+                    "cargo xtask test [-p CRATE].. [--plain] [--explore] [--without-software-gpu] [FILTER]..; --plain takes cargo test where nextest is installed, --explore gives property tests new random cases",
                 ));
             }
             filter => request.filters.push(filter.to_owned()),
@@ -118,6 +127,9 @@ fn selected(args: &[&str], request: &Request, gpu: SoftwareGpu) -> Command {
     for package in &request.packages {
         command.args(["--package", package]);
     }
+    if !request.explore && env::var_os(PROPTEST_SEED).is_none() {
+        command.env(PROPTEST_SEED, FIXED_SEED);
+    }
     if gpu == SoftwareGpu::Ready {
         command.env(REQUIRE_SOFTWARE_GPU, "1");
     }
@@ -150,10 +162,10 @@ mod tests {
 
     #[test]
     fn flags_and_filters_are_told_apart() {
-        let request = parsed(&["-p", "daa-base", "--plain", "--", "codec", "ids"]).expect("valid arguments");
+        let request = parsed(&["-p", "daa-base", "--plain", "--explore", "--", "codec", "ids"]).expect("valid arguments");
         assert_eq!(request.packages, ["daa-base"]);
         assert_eq!(request.filters, ["codec", "ids"]);
-        assert!(request.plain && !request.without_software_gpu);
+        assert!(request.plain && request.explore && !request.without_software_gpu);
     }
 
     #[test]

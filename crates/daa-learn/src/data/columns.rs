@@ -37,7 +37,7 @@ pub(super) fn infer(
     let present = || fields.fields().filter(|field| !is_missing(field));
     if present().next().is_none() {
         warnings.push(DataWarning::AllMissing {
-            column: name.to_owned(),
+            column: shown(name),
         });
         return Ok(None);
     }
@@ -46,7 +46,7 @@ pub(super) fn infer(
     } else {
         let rows = present().count();
         let words: BTreeSet<&str> = present().collect();
-        let (column, distinct) = (name.to_owned(), words.len());
+        let (column, distinct) = (shown(name), words.len());
         if rows >= NAMES_FROM && distinct * 2 > rows {
             warnings.push(DataWarning::NearlyUnique {
                 column,
@@ -71,7 +71,7 @@ pub(super) fn infer(
 pub(super) fn numeric(file: &str, name: &str, fields: &TextColumn) -> Result<ColumnValues, DataError> {
     let mut values = Vec::new();
     for (at, field) in fields.fields().enumerate() {
-        let (file, row, column) = (file.to_owned(), at as u64 + 1, name.to_owned());
+        let (file, row, column) = (file.to_owned(), at as u64 + 1, shown(name));
         if is_missing(field) {
             values.push(f64::NAN);
             continue;

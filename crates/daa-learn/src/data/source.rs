@@ -360,7 +360,7 @@ fn text_for_training(file: &str, mut text: TextTable, options: &LoadOptions) -> 
     if found.is_empty() {
         return Err(DataError::NoFeatures {
             file: file.to_owned(),
-            target: target_name,
+            target: shown(&target_name),
         });
     }
     Ok(Table {
@@ -394,7 +394,7 @@ fn text_for_model(
     if places.iter().any(Option::is_none) {
         let missing = encoders.iter().zip(&places).filter(|(_, place)| place.is_none());
         let columns = missing
-            .map(|(encoder, _)| format!("\"{}\"", encoder.name))
+            .map(|(encoder, _)| format!("\"{}\"", shown(&encoder.name)))
             .collect();
         return Err(DataError::MissingColumns {
             file: file.to_owned(),

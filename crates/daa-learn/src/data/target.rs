@@ -76,7 +76,7 @@ pub(super) fn choose(
                     .iter()
                     .filter(|name| !name.is_empty())
                     .take(16)
-                    .cloned()
+                    .map(|name| shown(name))
                     .collect(),
             }),
         };
@@ -236,7 +236,7 @@ fn text_target(place: Place<'_>, fields: &TextColumn, task: TaskKind) -> Result<
             return Err(DataError::MissingTarget {
                 file: place.file.to_owned(),
                 row: at as u64 + 1,
-                column: place.column.to_owned(),
+                column: shown(place.column),
                 value: field.to_owned(),
             });
         }
@@ -249,7 +249,7 @@ fn text_target(place: Place<'_>, fields: &TextColumn, task: TaskKind) -> Result<
                 return Err(DataError::TargetNotNumeric {
                     file: place.file.to_owned(),
                     row: at as u64 + 1,
-                    column: place.column.to_owned(),
+                    column: shown(place.column),
                     value: shown(field),
                 });
             }
@@ -261,7 +261,7 @@ fn text_target(place: Place<'_>, fields: &TextColumn, task: TaskKind) -> Result<
 
 fn number_target(place: Place<'_>, values: &[f64], task: TaskKind) -> Result<TableTarget, DataError> {
     if let Some(at) = values.iter().position(|&value| !fits_f32(value)) {
-        let (file, row, column) = (place.file.to_owned(), at as u64 + 1, place.column.to_owned());
+        let (file, row, column) = (place.file.to_owned(), at as u64 + 1, shown(place.column));
         return Err(if values[at].is_nan() {
             DataError::MissingTarget {
                 file,
@@ -341,7 +341,7 @@ fn check_classes(
     limit: usize,
     first: impl Fn() -> String,
 ) -> Result<(), DataError> {
-    let (file, column) = (place.file.to_owned(), place.column.to_owned());
+    let (file, column) = (place.file.to_owned(), shown(place.column));
     if found < 2 {
         return Err(DataError::OneClass {
             file,
@@ -365,7 +365,7 @@ fn measured(place: Place<'_>, values: Vec<f64>) -> Result<TableTarget, DataError
     match values.first() {
         Some(&first) if values.iter().all(|&value| value == first) => Err(DataError::ConstantTarget {
             file: place.file.to_owned(),
-            column: place.column.to_owned(),
+            column: shown(place.column),
             value: first,
         }),
         _ => Ok(TableTarget::Values(values)),

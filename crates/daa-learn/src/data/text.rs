@@ -4,6 +4,7 @@
 //! the semicolon or the tab, whichever that line holds. Quotes follow RFC 4180, lines end with LF or CRLF, a byte
 //! order mark is skipped, and spaces around a field do not count. Empty lines are skipped.
 
+use super::columns::shown;
 use super::table::check_size;
 use super::{DataError, Limits};
 use csv::ByteRecord;
@@ -146,7 +147,7 @@ fn read_header(file: &str, record: &ByteRecord, limits: &Limits) -> Result<Vec<S
         .iter()
         .all(|name| name.is_empty() || name.parse::<f64>().is_ok())
     {
-        let first: String = header.join(",").chars().take(40).collect();
+        let first = shown(&header.join(","));
         return Err(DataError::NoHeader {
             file: file.to_owned(),
             first,
@@ -157,7 +158,7 @@ fn read_header(file: &str, record: &ByteRecord, limits: &Limits) -> Result<Vec<S
         if !seen.insert(name) {
             return Err(DataError::DuplicateColumn {
                 file: file.to_owned(),
-                column: name.clone(),
+                column: shown(name),
             });
         }
     }

@@ -184,7 +184,7 @@ fn matched<'a>(
     let columns: Vec<String> = pairs
         .iter()
         .filter(|(_, column)| column.is_none())
-        .map(|(encoder, _)| format!("\"{}\"", encoder.name))
+        .map(|(encoder, _)| format!("\"{}\"", shown(&encoder.name)))
         .collect();
     if !columns.is_empty() {
         return Err(DataError::MissingColumns {
@@ -292,7 +292,7 @@ fn not_numeric(file: &str, column: &Column) -> DataError {
     DataError::NotNumeric {
         file: file.to_owned(),
         row: row as u64 + 1,
-        column: column.name.clone(),
+        column: shown(&column.name),
         value,
     }
 }

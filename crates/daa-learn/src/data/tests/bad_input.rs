@@ -117,6 +117,9 @@ fn targets_that_cannot_be_learned() {
         let message = format!("data.csv: row 2 has no target: column \"y\" holds \"{missing}\"");
         refused(&text, &default(), &message, fill);
     }
+    // What a file calls its columns reaches nobody's terminal as it is.
+    let message = r#"data.csv: row 1 has no target: column "w\u{7f}\ny" holds """#;
+    refused("a,\"w\u{7f}\ny\"\n1,\n", &default(), message, fill);
     let other = "there is nothing to tell apart: name another column with --target";
     refused(
         "a,y\n1,no\n2,no\n",
