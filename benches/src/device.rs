@@ -1,7 +1,7 @@
 //! The devices that benchmarks run on.
 
 use daa_gpu_core::{
-    Bytes, ComputeContext, ContextConfig, DeviceChoice, DeviceError, FencingToken, Tenant, TenantSpec,
+    Bytes, ComputeContext, ContextConfig, DeviceChoice, DeviceError, FencingToken, Tenant, TenantSpec, Weight,
 };
 
 /// An opened device and the word for it in benchmark names.
@@ -24,6 +24,7 @@ impl Device {
             name: "benchmark".to_owned(),
             budget,
             token: FencingToken(1),
+            weight: Weight::default(),
         };
         self.context
             .tenant(spec)

@@ -1,7 +1,7 @@
 //! Trainings of single networks on the embedded digits.
 
 use daa_base::{FencingToken, Seed};
-use daa_gpu_core::{ComputeContext, Tenant, TenantSpec};
+use daa_gpu_core::{ComputeContext, Tenant, TenantSpec, Weight};
 use daa_kernels::Session;
 use daa_kernels::activation::{Activation, ActivationKind};
 use daa_learn::data::{DataSource, InputShape, LoadOptions, Preprocess, SplitShares, split};
@@ -83,6 +83,7 @@ impl Course {
             name: "test".to_owned(),
             budget,
             token: FencingToken(1),
+            weight: Weight::default(),
         };
         let tenant = context.tenant(spec).expect("the capacity suffices");
         let session =

@@ -6,7 +6,7 @@ use crate::order::Order;
 use crate::recorder::Recorder;
 use daa_base::{AgentId, Bytes};
 use daa_coord::Lease;
-use daa_gpu_core::{ComputeContext, Tenant, TenantSpec};
+use daa_gpu_core::{ComputeContext, Tenant, TenantSpec, Weight};
 use daa_kernels::Session;
 use daa_learn::train::{Control, EpochRecord, Outcome, TrainState, Trainer};
 use std::sync::Arc;
@@ -72,6 +72,7 @@ impl Leg {
             name: format!("{} {}", self.agent, self.order.work),
             budget: self.lease.bytes,
             token: self.lease.token,
+            weight: Weight::of_share(self.lease.share),
         };
         let tenant = match self.context.tenant(spec) {
             Ok(tenant) => tenant,

@@ -9,7 +9,7 @@ use crate::messages::Messages;
 use crate::output;
 use crate::signals::Signals;
 use daa_base::{Bytes, FencingToken};
-use daa_gpu_core::{ComputeContext, ContextConfig, TenantSpec};
+use daa_gpu_core::{ComputeContext, ContextConfig, TenantSpec, Weight};
 use daa_learn::data::{DataSource, LoadOptions, Table, TargetEncoder};
 use daa_learn::model::{Model, PredictError, Predictor};
 use score::{Measured, Score};
@@ -141,6 +141,7 @@ fn predict(
         name: "predict".to_owned(),
         budget,
         token: FencingToken(0),
+        weight: Weight::default(),
     };
     let tenant = context.tenant(spec).map_err(PredictError::from)?;
     let mut predictor = Predictor::load(model, network, &tenant)?;

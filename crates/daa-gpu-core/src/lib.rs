@@ -10,6 +10,7 @@ mod health;
 pub mod image;
 pub mod memory;
 pub mod program;
+pub mod schedule;
 pub mod tenant;
 
 pub use adapter::{
@@ -25,4 +26,5 @@ pub use memory::layout::{Lifetime, Packing, pack};
 pub use memory::pool::{PoolReport, TierReport};
 pub use memory::tier::{Tier, reserved_bytes};
 pub use program::{Access, BindingSpec, HostCall, HostFn, Program, Scratch};
+pub use schedule::{Weight, WeightError};
 pub use tenant::{Loaded, Tenant, TenantSpec, TenantUsage, Ticket, Work};

@@ -11,6 +11,7 @@ use crate::context::Shared;
 use crate::error::{GpuError, MemoryError, WorkError};
 use crate::image::{self, Image, Slice};
 use crate::memory::pool::{BufferUsage, Pooled, TenantKey};
+use crate::schedule::Weight;
 use daa_base::{Bytes, FencingToken};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +28,8 @@ pub struct TenantSpec {
     /// what tenants of a token may do, and no tenant opens under it again. Token 0 is never fenced. Several tenants
     /// may work under one token.
     pub token: FencingToken,
+    /// Its part of the device's time while other tenants are busy too.
+    pub weight: Weight,
 }
 
 /// What a tenant holds.
@@ -57,6 +60,7 @@ pub struct Tenant {
 struct Lease {
     name: String,
     token: FencingToken,
+    weight: Weight,
     key: TenantKey,
     /// Its place among the tenants that fences reach.
     place: u64,
@@ -112,12 +116,18 @@ impl Slot {
 
 impl Tenant {
     pub(crate) fn open(shared: Arc<Shared>, spec: TenantSpec) -> Result<Self, MemoryError> {
-        let TenantSpec { name, budget, token } = spec;
+        let TenantSpec {
+            name,
+            budget,
+            token,
+            weight,
+        } = spec;
         let lease = shared.fences.enter(&name, token, |place| {
             Ok(Lease {
                 key: shared.pool.open_tenant(&name, budget)?,
                 name: name.clone(),
                 token,
+                weight,
                 place,
                 revoked: AtomicBool::new(false),
                 dropped: AtomicBool::new(false),
@@ -140,6 +150,12 @@ impl Tenant {
     #[must_use]
     pub fn token(&self) -> FencingToken {
         self.lease.token
+    }
+
+    /// Its part of the device's time, relative to other busy tenants.
+    #[must_use]
+    pub fn weight(&self) -> Weight {
+        self.lease.weight
     }
 
     /// What it holds now, and the most it ever held.

@@ -19,7 +19,7 @@ use crate::launch::Launch;
 use crate::registry;
 use daa_gpu_core::{
     Bytes, Command, CommandList, ComputeContext, ContextConfig, DeviceChoice, Dispatch, FencingToken, Image,
-    Program, SLICE_ALIGN, Slice, Tenant, TenantSpec, Work,
+    Program, SLICE_ALIGN, Slice, Tenant, TenantSpec, Weight, Work,
 };
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
@@ -153,6 +153,7 @@ fn tenant(device: DeviceChoice) -> Option<Tenant> {
         name: "parity".to_owned(),
         budget: Bytes::mib(512),
         token: FencingToken(1),
+        weight: Weight::default(),
     };
     Some(
         context

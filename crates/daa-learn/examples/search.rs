@@ -4,7 +4,7 @@
 #![expect(clippy::print_stdout, reason = "an example talks to the person who runs it")]
 
 use daa_base::{Clock as _, FencingToken, Seed, SystemClock, TrialId};
-use daa_gpu_core::{ComputeContext, ContextConfig, DeviceChoice, TenantSpec};
+use daa_gpu_core::{ComputeContext, ContextConfig, DeviceChoice, TenantSpec, Weight};
 use daa_kernels::Session;
 use daa_learn::data::{DataSource, Dataset, LoadOptions, Preprocess, SplitShares, Target, split};
 use daa_learn::model::{Model, Predictor, TrainingSummary};
@@ -140,6 +140,7 @@ fn train(
         name: "trial".to_owned(),
         budget,
         token: FencingToken(0),
+        weight: Weight::default(),
     })?;
     let mut session = Session::load(&tenant, Arc::clone(network.plan()))?;
     let mut trainer = Trainer::new(network, Arc::clone(data), config.clone(), seed, resume)?;

@@ -4,7 +4,7 @@ use crate::data::{Dataset, InputShape, Target};
 use crate::nn::Network;
 use crate::train::PreparedData;
 use daa_base::{FencingToken, Seed};
-use daa_gpu_core::{ComputeContext, ContextConfig, DeviceChoice, Tenant, TenantSpec};
+use daa_gpu_core::{ComputeContext, ContextConfig, DeviceChoice, Tenant, TenantSpec, Weight};
 use daa_kernels::session::Session;
 use std::sync::Arc;
 
@@ -24,6 +24,7 @@ pub(crate) fn session(context: &ComputeContext, network: &Network) -> (Tenant, S
         name: "test".to_owned(),
         budget: network.peak_bytes(),
         token: FencingToken(1),
+        weight: Weight::default(),
     };
     let tenant = context.tenant(spec).expect("the capacity suffices");
     let session = Session::load(&tenant, Arc::clone(network.plan())).expect("the budget is the plan's peak");

@@ -17,7 +17,7 @@ use crate::stop::StopHandle;
 use crate::summary::{BestSummary, Summary, SummaryInput};
 use daa_base::{Bytes, Timestamp};
 use daa_coord::Lease;
-use daa_gpu_core::{ComputeContext, TenantSpec};
+use daa_gpu_core::{ComputeContext, TenantSpec, Weight};
 use daa_learn::data::Target;
 use daa_learn::model::{MODEL_SCHEMA, Model, Predictor, TrainingSummary};
 use daa_learn::search::{FinalSpec, select_final};
@@ -181,6 +181,7 @@ impl Finish<'_> {
                 name: "test".to_owned(),
                 budget: lease.bytes,
                 token: lease.token,
+                weight: Weight::of_share(lease.share),
             };
             let tenant = context.tenant(spec)?;
             let mut predictor = Predictor::load(&model, Arc::clone(&network), &tenant)?;

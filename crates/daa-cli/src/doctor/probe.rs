@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use daa_base::FencingToken;
-use daa_gpu_core::{ComputeContext, ContextConfig, DeviceChoice, TenantSpec};
+use daa_gpu_core::{ComputeContext, ContextConfig, DeviceChoice, TenantSpec, Weight};
 use daa_kernels::graph::{DType, Graph};
 use daa_kernels::plan::{Plan, PlanOptions};
 use daa_kernels::session::{Data, Session};
@@ -42,6 +42,7 @@ fn try_run(choice: DeviceChoice) -> Result<String> {
             name: "doctor".to_owned(),
             budget,
             token: FencingToken(1),
+            weight: Weight::default(),
         })
         .context("gives no memory")?;
     let mut session = Session::load(&tenant, plan).context("cannot load a kernel")?;

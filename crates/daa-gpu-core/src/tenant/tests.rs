@@ -8,7 +8,7 @@ mod software;
 use crate::image::{Command, CommandList, Dispatch};
 use crate::{
     Bytes, ComputeContext, ContextConfig, ErrorClass, FencingToken, GpuError, Image, Loaded, MemoryError,
-    Slice, Tenant, TenantSpec, Ticket, Work,
+    Slice, Tenant, TenantSpec, Ticket, Weight, Work,
 };
 use programs::{ADD, SCALE};
 use proptest::prelude::*;
@@ -30,6 +30,7 @@ fn under(context: &ComputeContext, budget: Bytes, token: u64) -> Result<Tenant, 
         name: "test".to_owned(),
         budget,
         token: FencingToken(token),
+        weight: Weight::default(),
     })
 }
 

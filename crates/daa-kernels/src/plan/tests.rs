@@ -5,7 +5,7 @@ use crate::graph::DType;
 use crate::ops::matmul::Transpose;
 use crate::session::{Data, Session};
 use daa_base::FencingToken;
-use daa_gpu_core::{ComputeContext, ContextConfig, DeviceChoice, Tenant, TenantSpec};
+use daa_gpu_core::{ComputeContext, ContextConfig, DeviceChoice, Tenant, TenantSpec, Weight};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ fn tenant(budget: Bytes) -> Tenant {
             name: "test".to_owned(),
             budget,
             token: FencingToken(1),
+            weight: Weight::default(),
         })
         .expect("a tenant")
 }

@@ -5,7 +5,7 @@ use super::store::Model;
 use crate::data::Target;
 use crate::nn::{Network, OutputHead, Purpose, compile};
 use daa_base::{Bytes, FencingToken};
-use daa_gpu_core::{ComputeContext, Tenant, TenantSpec};
+use daa_gpu_core::{ComputeContext, Tenant, TenantSpec, Weight};
 use daa_kernels::graph::TensorId;
 use daa_kernels::session::{Data, Session};
 use std::sync::Arc;
@@ -98,6 +98,7 @@ impl Predictor {
             name: "predict".to_owned(),
             budget,
             token: FencingToken(0),
+            weight: Weight::default(),
         })?;
         let mut this = Self::load(model, network, &tenant)?;
         this._tenant = Some(tenant);

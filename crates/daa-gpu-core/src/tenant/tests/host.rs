@@ -94,7 +94,8 @@ fn fences_forget_tenants_that_are_gone() {
                 .tenant(TenantSpec {
                     name: String::new(),
                     budget: Bytes(1),
-                    token: FencingToken(token)
+                    token: FencingToken(token),
+                    weight: Weight::default(),
                 })
                 .is_err()
         );

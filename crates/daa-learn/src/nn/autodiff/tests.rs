@@ -7,7 +7,7 @@
 use super::*;
 use crate::testing;
 use daa_base::{Bytes, FencingToken, Seed};
-use daa_gpu_core::TenantSpec;
+use daa_gpu_core::{TenantSpec, Weight};
 use daa_kernels::activation::ActivationKind;
 use daa_kernels::graph::DType;
 use daa_kernels::ops::pool2d::PoolKind;
@@ -68,6 +68,7 @@ impl Fixture {
                 name: "check".to_owned(),
                 budget,
                 token: FencingToken(1),
+                weight: Weight::default(),
             })
             .expect("room");
         let mut session = Session::load(&tenant, plan).expect("the budget is the peak");

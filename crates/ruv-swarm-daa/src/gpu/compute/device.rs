@@ -7,7 +7,7 @@ use crate::error::{DAAError, DAAResult};
 use crate::neural::net::{self, Job, Trained};
 use daa_gpu_core::{
     Bytes, ComputeContext, ContextConfig, DeviceChoice, DeviceClass, ErrorClass, FencingToken, GpuError,
-    Image, Loaded, Slice, Tenant, TenantSpec, Work,
+    Image, Loaded, Slice, Tenant, TenantSpec, Weight, Work,
 };
 use daa_learn::nn::Architecture;
 use std::fmt::{Debug, Display};
@@ -64,6 +64,7 @@ pub(super) fn open(choice: DeviceChoice, limit_mb: u64) -> DAAResult<Arc<dyn Ope
         name: "agent".to_owned(),
         budget,
         token: FencingToken(1),
+        weight: Weight::default(),
     };
     let tenant = context.tenant(spec).map_err(refused)?;
     Ok(Arc::new(Device { context, tenant }))

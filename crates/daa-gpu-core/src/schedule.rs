@@ -1,0 +1,5 @@
+//! How tenants share the time of a device.
+
+mod weight;
+
+pub use weight::{Weight, WeightError};
