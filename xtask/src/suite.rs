@@ -162,7 +162,8 @@ mod tests {
 
     #[test]
     fn flags_and_filters_are_told_apart() {
-        let request = parsed(&["-p", "daa-base", "--plain", "--explore", "--", "codec", "ids"]).expect("valid arguments");
+        let request = parsed(&["-p", "daa-base", "--plain", "--explore", "--", "codec", "ids"])
+            .expect("valid arguments");
         assert_eq!(request.packages, ["daa-base"]);
         assert_eq!(request.filters, ["codec", "ids"]);
         assert!(request.plain && request.explore && !request.without_software_gpu);

@@ -21,6 +21,8 @@ pub enum ErrorClass {
     Timeout,
     /// A fault of the driver or of a kernel.
     Internal,
+    /// The device computed something wrong without saying so.
+    Corruption,
 }
 
 impl fmt::Display for ErrorClass {
@@ -31,6 +33,7 @@ impl fmt::Display for ErrorClass {
             Self::DeviceLost => "device lost",
             Self::Timeout => "timeout",
             Self::Internal => "internal",
+            Self::Corruption => "corruption",
         })
     }
 }
@@ -283,6 +286,12 @@ pub enum GpuError {
         /// What happened.
         message: String,
     },
+    /// The device gave a wrong answer.
+    #[error("wrong answer: {message}")]
+    Corruption {
+        /// What was asked, and what came out.
+        message: String,
+    },
 }
 
 impl GpuError {
@@ -298,6 +307,7 @@ impl GpuError {
             Self::OutOfMemory { .. } => ErrorClass::OutOfMemory,
             Self::Timeout { .. } => ErrorClass::Timeout,
             Self::Internal { .. } => ErrorClass::Internal,
+            Self::Corruption { .. } => ErrorClass::Corruption,
         }
     }
 
@@ -306,7 +316,10 @@ impl GpuError {
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::Memory(error) => error.is_retryable(),
-            Self::DeviceLost { .. } | Self::OutOfMemory { .. } | Self::Timeout { .. } => true,
+            Self::DeviceLost { .. }
+            | Self::OutOfMemory { .. }
+            | Self::Timeout { .. }
+            | Self::Corruption { .. } => true,
             _ => false,
         }
     }

@@ -3,6 +3,7 @@
 
 pub mod adapter;
 mod backend;
+pub mod breaker;
 pub mod config;
 pub mod context;
 pub mod error;
@@ -17,6 +18,7 @@ pub use adapter::{
     AdapterReport, BackendKind, DeviceChoice, DeviceClass, DeviceInfo, DeviceLimits, MemorySource, Selection,
     survey,
 };
+pub use breaker::{Breaker, BreakerConfig};
 pub use config::{ConfigError, ContextConfig, MemoryConfig};
 pub use context::{ComputeContext, Counters};
 pub use daa_base::{Bytes, DeviceEpoch, FencingToken};

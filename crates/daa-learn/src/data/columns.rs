@@ -36,9 +36,7 @@ pub(super) fn infer(
 ) -> Result<Option<Column>, DataError> {
     let present = || fields.fields().filter(|field| !is_missing(field));
     if present().next().is_none() {
-        warnings.push(DataWarning::AllMissing {
-            column: shown(name),
-        });
+        warnings.push(DataWarning::AllMissing { column: shown(name) });
         return Ok(None);
     }
     let values = if present().all(|field| field.parse::<f64>().is_ok()) {
