@@ -1,5 +1,7 @@
-//! Device memory: the tiers and size classes, the pool that serves tenants, and the pure lifetime packer.
+//! Device memory: the tiers and size classes, the sub-allocator, the pool that serves tenants, and the pure lifetime
+//! packer.
 
+pub mod heap;
 pub mod layout;
 pub mod pool;
 pub mod tier;

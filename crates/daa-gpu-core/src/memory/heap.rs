@@ -1,0 +1,498 @@
+//! The sub-allocator: which bytes of which page a block takes. Pure: it makes no buffer, holds no lock and reads no clock.
+//!
+//! Small sizes are served from slabs with bitmaps, middle ones from shared pages by two-level segregated fit, large ones
+//! from buffers of their own that are kept and reused. Pages are coloured: a buffer that one dispatch binds both for
+//! reading and for writing is refused by wgpu, so read-only blocks never share a page with others.
+//!
+//! The caller makes the pages that a [`Granted`] names, and frees those that are handed back.
+
+mod bins;
+mod block;
+mod compact;
+mod config;
+mod pages;
+mod report;
+mod shared;
+mod slab;
+
+pub use block::{Block, Colour, Granted, NewPage, PageId, PageKind};
+pub use config::{HeapConfig, TierLimit};
+pub use report::{HeapLimit, HeapRefusal, HeapReport, TierUse};
+
+use super::tier::Tier;
+use crate::config::ConfigError;
+use bins::{Bins, NONE, bin_above, bin_of, least_of};
+use daa_base::Bytes;
+use pages::{Chain, Pages};
+use report::{Books, Served};
+use shared::Shared;
+use slab::Slab;
+
+/// The sub-allocator.
+#[derive(Debug)]
+pub struct Heap {
+    config: HeapConfig,
+    unit_log2: u32,
+    pages: Pages,
+    shared: [Shared; 3],
+    /// Per colour and class: the pages with room, and how many pages there are.
+    slabs: [Vec<Class>; 3],
+    /// Idle dedicated buffers by size.
+    dedicated: [Bins; 3],
+    books: Books,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Class {
+    room: u32,
+    pages: u32,
+}
+
+/// A request in units.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    colour: Colour,
+    wanted: u64,
+    /// `wanted` rounded up to the alignment.
+    bytes: u64,
+    /// What the tier's limit leaves.
+    room: u64,
+}
+
+impl Heap {
+    /// A heap without pages.
+    ///
+    /// # Errors
+    /// As [`HeapConfig::validate`].
+    pub fn new(config: HeapConfig) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let unit_log2 = config.alignment.ilog2();
+        let classes = bin_above(config.slab_below.get() >> unit_log2) + 1;
+        let class = Class { room: NONE, pages: 0 };
+        Ok(Self {
+            unit_log2,
+            pages: Pages::new(),
+            shared: [Shared::new(), Shared::new(), Shared::new()],
+            slabs: [vec![class; classes], vec![class; classes], vec![class; classes]],
+            dedicated: [Bins::new(), Bins::new(), Bins::new()],
+            books: Books::new(),
+            config,
+        })
+    }
+
+    /// What it was made with.
+    #[must_use]
+    pub const fn config(&self) -> &HeapConfig {
+        &self.config
+    }
+
+    /// A block of at least `bytes` bytes; no bytes take as much as one. Where no page has room, the caller has to make
+    /// one.
+    ///
+    /// # Errors
+    /// No page has room, and a new one would exceed the capacity even with all idle pages given up; or the limit of the
+    /// tier is reached. Nothing has changed then but the count of refusals.
+    pub fn allocate(&mut self, colour: Colour, bytes: u64) -> Result<Granted, HeapRefusal> {
+        let tier = Tier::of(Bytes(bytes));
+        let limit = self.config.limit(tier).max_in_use;
+        let room = limit.get().saturating_sub(self.books.in_use_of(tier));
+        if bytes > self.config.capacity.get() {
+            return Err(self.refusal(colour, bytes, HeapLimit::Capacity));
+        }
+        let wish = Wish {
+            colour,
+            wanted: bytes,
+            bytes: bytes.max(1).next_multiple_of(self.config.alignment),
+            room,
+        };
+        if wish.bytes > room {
+            return Err(self.refusal(colour, bytes, HeapLimit::Tier(tier)));
+        }
+        let granted = if bytes < self.config.slab_below.get() {
+            self.small(wish)
+        } else if bytes < self.config.dedicated_from.get() {
+            self.middle(wish)
+        } else {
+            self.large(wish)
+        };
+        granted.ok_or_else(|| self.refusal(colour, bytes, HeapLimit::Capacity))
+    }
+
+    fn small(&mut self, wish: Wish) -> Option<Granted> {
+        let class = bin_above(wish.bytes >> self.unit_log2);
+        let size = least_of(class) << self.unit_log2;
+        if size <= wish.room {
+            let slot = self.slabs[wish.colour.index()][class].room;
+            if slot != NONE {
+                return Some(self.grant(wish, slot, Served::Hit));
+            }
+            let pages = self.slabs[wish.colour.index()][class].pages;
+            let most = (self.config.slab_page.get() / size).clamp(1, slab::MOST_BLOCKS.into());
+            let ahead = self.ahead(wish).div_ceil(size);
+            let target = (64_u64 << pages.min(6)).max(ahead).min(most);
+            if let Some((bytes, evicted)) = self.make_room(size, target * size, size) {
+                let slot = self.pages.add(PageKind::Slab, wish.colour, bytes);
+                self.pages.get_mut(slot).slab = Slab::new(class as u32, (bytes / size) as u32);
+                self.slabs[wish.colour.index()][class] = Class {
+                    room: slot,
+                    pages: pages + 1,
+                };
+                return Some(self.grant_new(wish, slot, evicted));
+            }
+        }
+        self.hole(wish)
+    }
+
+    fn middle(&mut self, wish: Wish) -> Option<Granted> {
+        if let Some(granted) = self.hole(wish) {
+            return Some(granted);
+        }
+        let shared = &self.shared[wish.colour.index()];
+        let grown = shared
+            .reserved
+            .max(self.config.first_page.get())
+            .max(self.ahead(wish));
+        let target = grown.min(self.config.page.get()).max(wish.bytes);
+        let (bytes, evicted) = self.make_room(wish.bytes, target, self.config.alignment)?;
+        let slot = self.pages.add(PageKind::Shared, wish.colour, bytes);
+        let shared = &mut self.shared[wish.colour.index()];
+        shared.reserved += bytes;
+        self.pages.get_mut(slot).mark = shared.add_page(slot, (bytes >> self.unit_log2) as u32);
+        let node = shared.take(wish.units(self.unit_log2)?, wish.slack(), |page| page == slot)?;
+        Some(self.grant_node(wish, node, Some(slot), evicted))
+    }
+
+    fn large(&mut self, wish: Wish) -> Option<Granted> {
+        let bins = &self.dedicated[wish.colour.index()];
+        let units = wish.bytes >> self.unit_log2;
+        // The bin of the size itself and the next hold what is at most a quarter larger; an eighth is accepted.
+        let mut bin = bin_of(units);
+        let (mut best, mut least) = (NONE, wish.room.min(wish.bytes + wish.bytes / 8) + 1);
+        while let Some(found) = bins.first_from(bin).filter(|&found| found <= bin_of(units) + 1) {
+            let mut slot = bins.head(found);
+            while slot != NONE {
+                let bytes = self.pages.get(slot).bytes;
+                if bytes >= wish.bytes && bytes < least {
+                    (best, least) = (slot, bytes);
+                }
+                slot = self.pages.next_in(Chain::Room, slot);
+            }
+            bin = found + 1;
+        }
+        if best != NONE {
+            return Some(self.grant(wish, best, Served::Hit));
+        }
+        if let Some((bytes, evicted)) = self.make_room(wish.bytes, wish.bytes, self.config.alignment) {
+            let slot = self.pages.add(PageKind::Dedicated, wish.colour, bytes);
+            return Some(self.grant_new(wish, slot, evicted));
+        }
+        self.hole(wish)
+    }
+
+    /// A block in a hole of a shared page.
+    fn hole(&mut self, wish: Wish) -> Option<Granted> {
+        let units = wish.units(self.unit_log2)?;
+        let node = self.shared[wish.colour.index()].take(units, wish.slack(), |_| true)?;
+        Some(self.grant_node(wish, node, None, Vec::new()))
+    }
+
+    /// How much a tier wants to have made ahead.
+    fn ahead(&self, wish: Wish) -> u64 {
+        let tier = Tier::of(Bytes(wish.wanted));
+        self.config.limit(tier).preallocate.get()
+    }
+
+    /// How large a new page may be, `least` to `target` and a multiple of `step`, once the pages returned are given up.
+    fn make_room(&mut self, least: u64, target: u64, step: u64) -> Option<(u64, Vec<PageId>)> {
+        let firm = self.pages.reserved - self.pages.idle;
+        let bytes = target.min(self.config.capacity.get() - firm);
+        let bytes = bytes - bytes % step;
+        if bytes < least {
+            return None;
+        }
+        let evicted = self.trim(self.config.capacity.get() - bytes);
+        Some((bytes, evicted))
+    }
+
+    fn grant_new(&mut self, wish: Wish, slot: u32, evicted: Vec<PageId>) -> Granted {
+        let mut granted = self.grant(wish, slot, Served::Miss);
+        granted.new_page = Some(self.new_page(slot));
+        granted.evicted = evicted;
+        granted
+    }
+
+    fn new_page(&self, slot: u32) -> NewPage {
+        let page = self.pages.get(slot);
+        NewPage {
+            id: self.pages.id(slot),
+            colour: page.colour,
+            kind: page.kind.unwrap_or(PageKind::Shared),
+            bytes: page.bytes,
+        }
+    }
+
+    /// A block in a slab page with room, or all of an idle dedicated buffer.
+    fn grant(&mut self, wish: Wish, slot: u32, served: Served) -> Granted {
+        let fresh = served == Served::Miss;
+        let page = self.pages.get_mut(slot);
+        let was_idle = page.in_use == 0 && !fresh;
+        let bytes;
+        let (offset, node) = if page.kind == Some(PageKind::Slab) {
+            bytes = least_of(page.slab.class as usize) << self.unit_log2;
+            let node = page.slab.take((bytes - wish.wanted) as u32);
+            if page.slab.is_full() {
+                let class = &mut self.slabs[wish.colour.index()][page.slab.class as usize];
+                class.room = self.pages.unlink(Chain::Room, class.room, slot);
+            }
+            (u64::from(node) * bytes, node)
+        } else {
+            bytes = page.bytes;
+            page.mark = (bytes - wish.wanted) as u32;
+            if was_idle {
+                self.unfile_dedicated(slot);
+            }
+            (0, 0)
+        };
+        self.pages.get_mut(slot).in_use += bytes;
+        if was_idle {
+            self.pages.unset_idle(slot);
+        }
+        self.books.enter(wish.wanted, bytes, served);
+        let block = Block {
+            page: self.pages.id(slot),
+            offset,
+            bytes,
+            node,
+            slack: (bytes - wish.wanted) as u32,
+        };
+        Granted {
+            block,
+            new_page: None,
+            evicted: Vec::new(),
+        }
+    }
+
+    fn grant_node(&mut self, wish: Wish, node: u32, fresh: Option<u32>, evicted: Vec<PageId>) -> Granted {
+        let found = self.shared[wish.colour.index()].node(node);
+        let (slot, offset) = (found.page, u64::from(found.offset) << self.unit_log2);
+        let page = self.pages.get_mut(slot);
+        let was_idle = page.in_use == 0 && fresh.is_none();
+        page.in_use += wish.bytes;
+        if was_idle {
+            self.pages.unset_idle(slot);
+        }
+        let served = if fresh.is_some() {
+            Served::Miss
+        } else {
+            Served::Hit
+        };
+        self.books.enter(wish.wanted, wish.bytes, served);
+        self.books.highest_end = self.books.highest_end.max(offset + wish.bytes);
+        let block = Block {
+            page: self.pages.id(slot),
+            offset,
+            bytes: wish.bytes,
+            node,
+            slack: wish.slack(),
+        };
+        Granted {
+            block,
+            new_page: fresh.map(|slot| self.new_page(slot)),
+            evicted,
+        }
+    }
+
+    fn unfile_dedicated(&mut self, slot: u32) {
+        let page = self.pages.get(slot);
+        let bins = &mut self.dedicated[page.colour.index()];
+        let bin = bin_of(page.bytes >> self.unit_log2);
+        bins.set_head(bin, self.pages.unlink(Chain::Room, bins.head(bin), slot));
+    }
+
+    /// Gives a block back. Returns the pages that the caller has to free: idle ones beyond what is kept.
+    ///
+    /// A block that is not in use, say because it was given back before, changes nothing and is counted.
+    pub fn free(&mut self, block: Block) -> Vec<PageId> {
+        if !self.release(block) {
+            self.books.strays += 1;
+            return Vec::new();
+        }
+        if self.pages.idle <= self.config.keep.get() {
+            return Vec::new();
+        }
+        let over = self.pages.idle - self.config.keep.get();
+        self.trim(self.pages.reserved - over)
+    }
+
+    /// Whether the block was one.
+    fn release(&mut self, block: Block) -> bool {
+        let Some((page, kind)) = self.pages.named(block.page) else {
+            return false;
+        };
+        let (slot, colour) = (block.page.slot, page.colour.index());
+        match kind {
+            PageKind::Slab => {
+                if page.slab.slack(block.node) != Some(block.slack) {
+                    return false;
+                }
+                let page = self.pages.get_mut(slot);
+                let (was_full, class) = (page.slab.is_full(), page.slab.class as usize);
+                page.slab.give(block.node);
+                if was_full {
+                    let class = &mut self.slabs[colour][class];
+                    self.pages.link(Chain::Room, class.room, slot);
+                    class.room = slot;
+                }
+            }
+            PageKind::Shared => {
+                if !self.shared[colour].is_block(block.node, slot, block.offset >> self.unit_log2) {
+                    return false;
+                }
+                self.shared[colour].give(block.node);
+            }
+            PageKind::Dedicated => {
+                if page.in_use == 0 {
+                    return false;
+                }
+                let bins = &mut self.dedicated[colour];
+                let bin = bin_of(block.bytes >> self.unit_log2);
+                self.pages.link(Chain::Room, bins.head(bin), slot);
+                bins.set_head(bin, slot);
+            }
+        }
+        self.books.leave(block.wanted(), block.bytes);
+        let page = self.pages.get_mut(slot);
+        page.in_use -= block.bytes;
+        if page.in_use == 0 {
+            self.pages.set_idle(slot);
+        }
+        true
+    }
+
+    /// Gives up idle pages, the least recently used first, until at most `target_reserved` bytes are reserved or none is
+    /// left. The caller has to free them.
+    pub fn trim(&mut self, target_reserved: u64) -> Vec<PageId> {
+        let mut given_up = Vec::new();
+        while self.pages.reserved > target_reserved && self.pages.oldest_idle() != NONE {
+            let slot = self.pages.oldest_idle();
+            given_up.push(self.pages.id(slot));
+            self.drop_idle(slot);
+        }
+        given_up
+    }
+
+    fn drop_idle(&mut self, slot: u32) {
+        self.pages.unset_idle(slot);
+        let page = self.pages.get(slot);
+        let (colour, class) = (page.colour.index(), page.slab.class as usize);
+        match page.kind {
+            Some(PageKind::Slab) => {
+                let class = &mut self.slabs[colour][class];
+                class.pages -= 1;
+                class.room = self.pages.unlink(Chain::Room, class.room, slot);
+            }
+            Some(PageKind::Shared) => {
+                self.shared[colour].reserved -= page.bytes;
+                self.shared[colour].remove_page(page.mark);
+            }
+            Some(PageKind::Dedicated) => self.unfile_dedicated(slot),
+            None => return,
+        }
+        self.pages.remove(slot);
+    }
+
+    /// Forgets a page that the caller could not make, with every block in it; those are returned and must not be used
+    /// or given back. A page that does not exist changes nothing.
+    pub fn abandon_page(&mut self, id: PageId) -> Vec<Block> {
+        let blocks = self.blocks_in(id);
+        for &block in &blocks {
+            self.release(block);
+        }
+        if self.pages.named(id).is_some() {
+            self.drop_idle(id.slot);
+        }
+        blocks
+    }
+
+    /// The books.
+    #[must_use]
+    pub fn report(&self) -> HeapReport {
+        let largest = Colour::ALL.map(|colour| self.largest_free(colour));
+        HeapReport {
+            capacity: self.config.capacity,
+            live: Bytes(self.books.live),
+            in_use: Bytes(self.books.in_use),
+            reserved: Bytes(self.pages.reserved),
+            idle: Bytes(self.pages.idle),
+            peak_live: Bytes(self.books.peak_live),
+            peak_in_use: Bytes(self.books.peak_in_use),
+            peak_reserved: Bytes(self.pages.peak_reserved),
+            largest_free: Bytes(largest.into_iter().max().unwrap_or(0)),
+            highest_end: Bytes(self.books.highest_end),
+            pages: self.pages.count() as u64,
+            creations: self.pages.creations,
+            destructions: self.pages.destructions,
+            strays: self.books.strays,
+            tiers: self.books.tiers(),
+        }
+    }
+
+    /// What pages and dedicated buffers take.
+    #[must_use]
+    pub const fn reserved(&self) -> u64 {
+        self.pages.reserved
+    }
+
+    /// What the blocks were asked for.
+    #[must_use]
+    pub const fn live(&self) -> u64 {
+        self.books.live
+    }
+
+    fn largest_free(&self, colour: Colour) -> u64 {
+        let hole = u64::from(self.shared[colour.index()].largest()) << self.unit_log2;
+        let whole = self.pages.iter().filter(|(_, page, kind)| {
+            *kind == PageKind::Dedicated && page.in_use == 0 && page.colour == colour
+        });
+        let slab = self.slabs[colour.index()]
+            .iter()
+            .rposition(|class| class.room != NONE);
+        let slab = slab.map_or(0, |class| least_of(class) << self.unit_log2);
+        whole
+            .map(|(_, page, _)| page.bytes)
+            .fold(hole.max(slab), u64::max)
+    }
+
+    fn refusal(&mut self, colour: Colour, wanted: u64, limit: HeapLimit) -> HeapRefusal {
+        self.books.refuse(wanted);
+        let allowed = match limit {
+            HeapLimit::Tier(tier) => self.config.limit(tier).max_in_use,
+            HeapLimit::Capacity => self.config.capacity,
+        };
+        HeapRefusal {
+            wanted: Bytes(wanted),
+            colour,
+            limit,
+            allowed,
+            in_use: Bytes(self.books.in_use),
+            reserved: Bytes(self.pages.reserved),
+            capacity: self.config.capacity,
+            largest_free: Bytes(self.largest_free(colour)),
+        }
+    }
+}
+
+impl Wish {
+    /// In units, if a shared page can hold as much.
+    fn units(&self, unit_log2: u32) -> Option<u32> {
+        u32::try_from(self.bytes >> unit_log2).ok()
+    }
+
+    /// What the block was not asked for, if it takes `bytes`. Less than the alignment but for an empty one.
+    const fn slack(&self) -> u32 {
+        (self.bytes - self.wanted) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! What compaction needs: which page to empty, what is in it, and where that fits.
+
+use super::bins::{NONE, bin_above, least_of};
+use super::pages::{Chain, Page};
+use super::report::Served;
+use super::{Block, Colour, Heap, PageId, PageKind, Wish};
+
+impl Heap {
+    /// The blocks in a page, by address.
+    #[must_use]
+    pub fn blocks_in(&self, id: PageId) -> Vec<Block> {
+        let Some((page, kind)) = self.pages.named(id) else {
+            return Vec::new();
+        };
+        let block = |offset, bytes, node, slack| Block {
+            page: id,
+            offset,
+            bytes,
+            node,
+            slack,
+        };
+        match kind {
+            PageKind::Slab => {
+                let size = least_of(page.slab.class as usize) << self.unit_log2;
+                let blocks = page.slab.blocks();
+                blocks
+                    .map(|(node, slack)| block(u64::from(node) * size, size, node, slack))
+                    .collect()
+            }
+            PageKind::Shared => {
+                let bytes = |units: u32| u64::from(units) << self.unit_log2;
+                let blocks = self.shared[page.colour.index()].blocks(page.mark);
+                blocks
+                    .map(|(index, node)| block(bytes(node.offset), bytes(node.units), index, node.slack))
+                    .collect()
+            }
+            PageKind::Dedicated if page.in_use == 0 => Vec::new(),
+            PageKind::Dedicated => vec![block(0, page.bytes, 0, page.mark)],
+        }
+    }
+
+    /// The page that is worth emptying: of the slab and shared pages with blocks the one with the smallest part in use,
+    /// if the other pages like it have as many free bytes as it has in use.
+    #[must_use]
+    pub fn sparsest(&self) -> Option<PageId> {
+        self.sparse_pages().into_iter().next()
+    }
+
+    /// As [`Heap::sparsest`], all of them, sparsest first.
+    #[must_use]
+    pub fn sparse_pages(&self) -> Vec<PageId> {
+        let like = |page: &Page, kind| (page.colour.index(), kind, page.slab.class);
+        let used = || {
+            self.pages
+                .iter()
+                .filter(|(_, page, kind)| page.in_use > 0 && *kind != PageKind::Dedicated)
+        };
+        let mut free = std::collections::BTreeMap::new();
+        for (_, page, kind) in used() {
+            *free.entry(like(page, kind)).or_insert(0) += page.bytes - page.in_use;
+        }
+        let mut sparse: Vec<_> = used()
+            .filter(|(_, page, kind)| {
+                let others = free
+                    .get(&like(page, *kind))
+                    .map_or(0, |free| free - (page.bytes - page.in_use));
+                others >= page.in_use
+            })
+            .map(|(slot, page, _)| (u128::from(page.in_use) * (1 << 64) / u128::from(page.bytes), slot))
+            .collect();
+        sparse.sort_unstable();
+        sparse.into_iter().map(|(_, slot)| self.pages.id(slot)).collect()
+    }
+
+    /// A block for what lies in page `not` and has to leave it: in another page that has blocks already. Never needs a
+    /// new page; `None` where no such page has room.
+    pub fn allocate_elsewhere(&mut self, colour: Colour, bytes: u64, not: PageId) -> Option<Block> {
+        let wish = Wish {
+            colour,
+            wanted: bytes,
+            bytes: bytes.max(1).checked_next_multiple_of(self.config.alignment)?,
+            room: u64::MAX,
+        };
+        if bytes < self.config.slab_below.get() {
+            let class = bin_above(wish.bytes >> self.unit_log2);
+            let mut slot = self.slabs[colour.index()][class].room;
+            while slot != NONE {
+                if self.pages.id(slot) != not && self.pages.get(slot).in_use > 0 {
+                    return Some(self.grant(wish, slot, Served::Uncounted).block);
+                }
+                slot = self.pages.next_in(Chain::Room, slot);
+            }
+        }
+        let units = wish.units(self.unit_log2)?;
+        let pages = &self.pages;
+        let may = |slot| pages.id(slot) != not && pages.get(slot).in_use > 0;
+        let node = self.shared[colour.index()].take(units, wish.slack(), may)?;
+        Some(self.grant_node(wish, node, None, Vec::new()).block)
+    }
+}
