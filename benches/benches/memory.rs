@@ -1,14 +1,17 @@
 //! The pool, the layout packer, transfers, and what a submission and a dispatch cost.
 
 use criterion::{BatchSize, Criterion, Throughput};
-use daa_base::Seed;
+use daa_base::{Clock, Seed, SystemClock};
 use daa_benches::device::{self, Device};
 use daa_benches::networks::{cnn, mlp};
 use daa_benches::op::Recorded;
 use daa_benches::steps::compiled;
-use daa_gpu_core::{Bytes, Image, Lifetime, Slice, Work, pack};
+use daa_gpu_core::{Bytes, Colour, Image, Lifetime, Slice, Tenant, Work, pack};
 use daa_kernels::{Plan, PlanOptions};
 use daa_learn::nn::{OptimizerKind, Purpose, compile};
+use std::hint::black_box;
+use std::sync::Barrier;
+use std::time::Duration;
 
 /// An image of one arena and nothing else: loading it takes one buffer from the pool and fills it with zeros.
 const fn arena(bytes: u64) -> Image {
@@ -30,6 +33,45 @@ fn pool(criterion: &mut Criterion, host: &Device) {
         group.bench_function(format!("bytes={bytes}"), |bencher| {
             let tenant = host.tenant(image.footprint());
             bencher.iter(|| drop(tenant.load(&image).expect("the budget is the footprint")));
+        });
+    }
+    group.finish();
+}
+
+/// The time in which threads with a tenant each acquire and release `pairs` times, all of them together.
+fn together(tenants: &[Tenant], pairs: u64) -> Duration {
+    let each = pairs.div_ceil(tenants.len() as u64);
+    let start = Barrier::new(tenants.len() + 1);
+    let clock = SystemClock::new();
+    let began = std::thread::scope(|scope| {
+        for tenant in tenants {
+            let start = &start;
+            scope.spawn(move || {
+                let pair = || {
+                    tenant
+                        .allocate(Bytes(65_536), Colour::ReadWrite)
+                        .expect("it fits")
+                };
+                drop(pair());
+                start.wait();
+                (0..each).for_each(|_| drop(black_box(pair())));
+            });
+        }
+        start.wait();
+        clock.monotonic()
+    });
+    clock.monotonic() - began
+}
+
+/// What a tenant gave back before, of one size: the hit path of the pool, on one thread and on several that each have
+/// a tenant of their own. Times are per pair of an acquire and a release, over all threads together.
+fn hits(criterion: &mut Criterion, host: &Device) {
+    let mut group = criterion.benchmark_group("pool::hit");
+    for threads in [1_u32, 2, 8] {
+        group.throughput(Throughput::Elements(1));
+        group.bench_function(format!("threads={threads}"), |bencher| {
+            let tenants: Vec<Tenant> = (0..threads).map(|_| host.tenant(Bytes::MIB)).collect();
+            bencher.iter_custom(|pairs| together(&tenants, pairs));
         });
     }
     group.finish();
@@ -131,6 +173,7 @@ fn main() {
     let mut criterion = daa_benches::criterion();
     let devices = device::all();
     pool(&mut criterion, &devices[0]);
+    hits(&mut criterion, &devices[0]);
     transfers(&mut criterion, &devices);
     dispatches(&mut criterion, &devices);
     layout(&mut criterion);

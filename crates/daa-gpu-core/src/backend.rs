@@ -19,7 +19,22 @@ pub(crate) enum Buffer {
     Host(Vec<u32>),
     /// A wgpu buffer.
     #[cfg(feature = "gpu")]
-    Device(::wgpu::Buffer),
+    Device(Box<dyn RawBuffer>),
+}
+
+/// A wgpu buffer behind a pointer: loans are moved about on the hit path. And behind a trait: that wgpu's types are
+/// `Send` takes the compiler more steps to see than it allows by default, which every crate above would have to raise.
+#[cfg(feature = "gpu")]
+pub(crate) trait RawBuffer: Debug + Send + Sync {
+    /// The buffer.
+    fn raw(&self) -> &::wgpu::Buffer;
+}
+
+#[cfg(feature = "gpu")]
+impl RawBuffer for ::wgpu::Buffer {
+    fn raw(&self) -> &::wgpu::Buffer {
+        self
+    }
 }
 
 /// The buffers of one loaded image, each at its reserved size.
@@ -46,6 +61,15 @@ pub(crate) trait Backend: Debug + Send + Sync {
 
     /// Makes a checked image ready to run in `parts`, its arena all zeros.
     fn load(&self, image: &Image, parts: Parts) -> Result<Box<dyn Resident>, GpuError>;
+
+    /// Fills memory with zero bytes, before anything that is submitted later.
+    fn clear(&self, memory: &mut Pooled<Buffer>) -> Result<(), GpuError>;
+
+    /// The device and its queue, for work of the caller's own.
+    #[cfg(feature = "gpu")]
+    fn raw(&self) -> Option<(::wgpu::Device, ::wgpu::Queue)> {
+        None
+    }
 
     /// Ends the device as if the driver had lost it.
     #[cfg(any(test, feature = "testing"))]

@@ -108,7 +108,7 @@ impl ComputeContext {
             .memory
             .capacity
             .unwrap_or_else(|| default_capacity(&opened.selection.chosen));
-        let pool = Arc::new(Pool::new(capacity, &config.memory));
+        let pool = Pool::new(capacity, &config.memory, &health);
         for report in &opened.selection.reports {
             tracing::info!(adapter = %report, "adapter");
         }
@@ -177,6 +177,14 @@ impl ComputeContext {
     /// more than 4096 later ones were fenced: it keeps its open tenants, and must be granted anew to open more.
     pub fn fence(&self, token: FencingToken) {
         self.shared.fences.fence(token);
+    }
+
+    /// The wgpu device and its queue, for work of the caller's own on [`crate::Allocation`]s; `None` on the host
+    /// backend. The context polls the device on a thread of its own.
+    #[cfg(feature = "gpu")]
+    #[must_use]
+    pub fn wgpu(&self) -> Option<(wgpu::Device, wgpu::Queue)> {
+        self.shared.backend.raw()
     }
 
     /// The pool at this moment.

@@ -30,4 +30,9 @@ pub use memory::pool::{PoolReport, TierReport};
 pub use memory::tier::{Tier, reserved_bytes};
 pub use program::{Access, BindingSpec, HostCall, HostFn, Program, Scratch};
 pub use schedule::{Weight, WeightError};
-pub use tenant::{Loaded, Tenant, TenantSpec, TenantUsage, Ticket, Work};
+#[cfg(feature = "gpu")]
+pub use tenant::RawSlice;
+pub use tenant::{Allocation, Loaded, Tenant, TenantSpec, TenantUsage, Ticket, Work};
+/// The version of wgpu that [`ComputeContext::wgpu`] and [`Allocation::raw`] speak.
+#[cfg(feature = "gpu")]
+pub use wgpu;

@@ -1,8 +1,12 @@
 //! Tenants of a device, the images they load, and the work they submit.
 
+mod allocation;
 mod fences;
 mod ticket;
 
+pub use allocation::Allocation;
+#[cfg(feature = "gpu")]
+pub use allocation::RawSlice;
 pub(crate) use fences::Fences;
 pub use ticket::Ticket;
 
@@ -10,7 +14,8 @@ use crate::backend::{Buffer, Checked, Parts, Resident};
 use crate::context::Shared;
 use crate::error::{GpuError, MemoryError, WorkError};
 use crate::image::{self, Image, Slice};
-use crate::memory::pool::{BufferUsage, Pooled, TenantKey};
+use crate::memory::heap::Colour;
+use crate::memory::pool::{Account, BufferUsage, Origin, Pooled};
 use crate::schedule::Weight;
 use daa_base::{Bytes, FencingToken};
 use serde::{Deserialize, Serialize};
@@ -61,7 +66,7 @@ struct Lease {
     name: String,
     token: FencingToken,
     weight: Weight,
-    key: TenantKey,
+    account: Arc<Account<Buffer>>,
     /// Its place among the tenants that fences reach.
     place: u64,
     /// Only reads are left.
@@ -124,7 +129,7 @@ impl Tenant {
         } = spec;
         let lease = shared.fences.enter(&name, token, |place| {
             Ok(Lease {
-                key: shared.pool.open_tenant(&name, budget)?,
+                account: shared.pool.open_tenant(&name, budget)?,
                 name: name.clone(),
                 token,
                 weight,
@@ -161,7 +166,7 @@ impl Tenant {
     /// What it holds now, and the most it ever held.
     #[must_use]
     pub fn usage(&self) -> TenantUsage {
-        self.shared.pool.usage(self.lease.key)
+        self.lease.account.usage()
     }
 
     /// Ends the right to load, upload and run, of this tenant alone; for leases that were revoked or ran out.
@@ -188,7 +193,7 @@ impl Tenant {
         self.shared.health.check()?;
         image::check(image, &self.shared.selection.chosen.limits)?;
         // Refused as a whole, so that the error names all of what is missing; the parts are checked again below.
-        self.shared.pool.check(self.lease.key, image.footprint())?;
+        self.lease.account.check(image.footprint())?;
         let parts = self.parts(image)?;
         let resident = self.shared.backend.load(image, parts)?;
         self.shared.health.check()?;
@@ -235,7 +240,27 @@ impl Tenant {
 
     fn acquire(&self, usage: BufferUsage, size: Bytes) -> Result<Pooled<Buffer>, GpuError> {
         let create = |usage, size| self.shared.backend.create(usage, size);
-        self.shared.pool.acquire(self.lease.key, usage, size, create)
+        self.lease.account.acquire(usage, size, create)
+    }
+
+    /// Device memory for uses without an image: at least `bytes` (rounded to their size class, [`crate::reserved_bytes`];
+    /// at least the smallest class), charged to this tenant until the allocation is dropped. It holds zeros or what
+    /// this tenant itself left there, never what another tenant did.
+    ///
+    /// The common case, a block of the same colour and class that this tenant gave back before, costs two short locks
+    /// that no other tenant takes, here and at the drop together.
+    ///
+    /// # Errors
+    /// [`GpuError::Memory`] when the budget or the capacity is too small, [`GpuError::StaleToken`] once the tenant was
+    /// revoked or its token fenced, [`GpuError::DeviceLost`], and whatever the driver refuses.
+    pub fn allocate(&self, bytes: Bytes, colour: Colour) -> Result<Allocation, GpuError> {
+        self.lease.check()?;
+        self.shared.health.check()?;
+        let mut memory = self.acquire(colour.into(), bytes.max(Bytes(1)))?;
+        if memory.origin() == Origin::Foreign {
+            self.shared.backend.clear(&mut memory)?;
+        }
+        Ok(Allocation::new(memory))
     }
 }
 
@@ -249,7 +274,7 @@ impl Drop for Tenant {
         for slot in residents.iter().filter_map(Weak::upgrade) {
             slot.clear();
         }
-        self.shared.pool.close_tenant(self.lease.key);
+        self.shared.pool.close_tenant(&self.lease.account);
     }
 }
 
@@ -308,7 +333,7 @@ impl Loaded {
     /// What the tenant of this image holds, all its images together.
     #[must_use]
     pub fn tenant_usage(&self) -> TenantUsage {
-        self.shared.pool.usage(self.lease.key)
+        self.lease.account.usage()
     }
 
     fn check(&self, work: &Work<'_>) -> Result<(), WorkError> {

@@ -146,6 +146,11 @@ impl Backend for HostBackend {
         }))
     }
 
+    fn clear(&self, memory: &mut Pooled<Buffer>) -> Result<(), GpuError> {
+        host_words(memory).fill(0);
+        Ok(())
+    }
+
     #[cfg(any(test, feature = "testing"))]
     fn destroy(&self) {
         self.health.lose("destroyed by a test".to_owned());

@@ -93,11 +93,26 @@ impl Backend for WgpuBackend {
             self.gpu.create_buffer(usage, size)
         })?;
         count(&self.gpu.tally.buffers_created, 1);
-        Ok(Buffer::Device(created))
+        Ok(Buffer::Device(Box::new(created)))
     }
 
     fn load(&self, image: &Image, parts: Parts) -> Result<Box<dyn Resident>, GpuError> {
         Ok(Box::new(WgpuResident::load(&self.gpu, image, parts)?))
+    }
+
+    fn clear(&self, memory: &mut Pooled<Buffer>) -> Result<(), GpuError> {
+        self.gpu.scoped(|| {
+            let mut encoder = self
+                .gpu
+                .device
+                .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            encoder.clear_buffer(raw(memory), 0, None);
+            self.gpu.submit(encoder.finish())
+        })?
+    }
+
+    fn raw(&self) -> Option<(wgpu::Device, wgpu::Queue)> {
+        Some((self.gpu.device.clone(), self.gpu.queue.clone()))
     }
 
     #[cfg(any(test, feature = "testing"))]
@@ -121,7 +136,7 @@ impl Backend for WgpuBackend {
 /// The wgpu buffer of a loan.
 fn raw(buffer: &Pooled<Buffer>) -> &wgpu::Buffer {
     match buffer.get() {
-        Buffer::Device(buffer) => buffer,
+        Buffer::Device(buffer) => buffer.raw(),
         Buffer::Host(_) => unreachable!("a pool serves one backend, and this is wgpu's"),
     }
 }

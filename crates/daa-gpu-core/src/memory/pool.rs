@@ -1,182 +1,151 @@
-//! The buffer pool: reuses buffers by usage and size class, and holds every tenant to its budget.
+//! The pool: reuses device memory by usage and size class, and holds every tenant to its budget.
 //!
-//! Budgets and the capacity are counted in reserved bytes, that is size classes ([`super::tier::reserved_bytes`]), so
-//! what a tenant is charged never depends on what happens to be cached. The lock is never held while a buffer is
-//! made or freed.
+//! Each tenant has an account with its books and a small magazine of what it gave back last ([`Account`]); the centre
+//! knows the sum of what all took, and keeps what the magazines do not hold. Budgets and the capacity are counted in
+//! reserved bytes, that is size classes ([`super::tier::reserved_bytes`]), so what a tenant is charged never depends on
+//! what happens to be kept. What lies in magazines makes way before anybody is refused.
+//!
+//! Locks are taken in the order centre, account, and none is held while memory is made or freed.
 
+mod account;
+mod centre;
+mod chunk;
+mod kind;
+mod loan;
+mod magazine;
+mod marks;
 mod report;
-mod state;
+mod shelf;
 
+pub(crate) use account::Account;
+pub(crate) use kind::BufferUsage;
+pub(crate) use loan::{Origin, Pooled};
 pub use report::{PoolReport, TierReport};
-pub(crate) use state::TenantKey;
 
-use super::tier::reserved_bytes;
 use crate::config::MemoryConfig;
-use crate::error::{ErrorClass, GpuError, MemoryError};
-use crate::tenant::TenantUsage;
+use crate::error::MemoryError;
+use crate::health::Health;
+use centre::Centre;
+use chunk::{Chunk, Spare};
 use daa_base::Bytes;
-use state::{Found, State};
-use std::fmt::Debug;
+use kind::Kind;
+use marks::Marks;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What a buffer is for; buffers are reused only for the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum BufferUsage {
-    /// An image's arena: storage, copied from and to.
-    Arena,
-    /// An image's parameter slots.
-    Params,
-    /// Staging that the host writes. At rest it is mapped, where the backend maps.
-    Upload,
-    /// Staging that the host reads. At rest it is not mapped.
-    Readback,
-}
+/// Longest name of a tenant, in bytes.
+const MAX_NAME: usize = 256;
+
+/// Most tenants at once.
+const MAX_TENANTS: usize = 65_536;
 
 /// A pool of buffers of type `B`.
 #[derive(Debug)]
 pub(crate) struct Pool<B> {
-    state: Mutex<State<B>>,
-}
-
-/// A buffer on loan to a tenant. Dropping it gives it back.
-#[derive(Debug)]
-pub(crate) struct Pooled<B> {
-    /// `None` only while dropping.
-    buffer: Option<B>,
-    usage: BufferUsage,
-    reserved: Bytes,
-    tenant: TenantKey,
-    fresh: bool,
-    pool: Arc<Pool<B>>,
+    centre: Mutex<Centre<B>>,
+    marks: Arc<Marks>,
+    health: Arc<Health>,
+    capacity: Bytes,
 }
 
 impl<B> Pool<B> {
-    pub(crate) fn new(capacity: Bytes, config: &MemoryConfig) -> Self {
-        Self {
-            state: Mutex::new(State::new(capacity, config.max_cached.min(capacity))),
+    pub(crate) fn new(capacity: Bytes, config: &MemoryConfig, health: &Arc<Health>) -> Arc<Self> {
+        Arc::new(Self {
+            centre: Mutex::new(Centre::new(capacity, config.max_cached.min(capacity))),
+            marks: Arc::default(),
+            health: Arc::clone(health),
+            capacity,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Centre<B>> {
+        self.centre.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does `what` with the centre and frees what that takes out, without the lock.
+    fn with_centre<T>(&self, what: impl FnOnce(&mut Centre<B>, &mut Vec<Chunk<B>>) -> T) -> T {
+        let mut freed = Vec::new();
+        let result = what(&mut self.lock(), &mut freed);
+        drop(freed);
+        result
+    }
+
+    pub(crate) const fn capacity(&self) -> Bytes {
+        self.capacity
+    }
+
+    pub(crate) fn open_tenant(
+        self: &Arc<Self>,
+        name: &str,
+        budget: Bytes,
+    ) -> Result<Arc<Account<B>>, MemoryError> {
+        if name.is_empty() || name.len() > MAX_NAME {
+            return Err(MemoryError::Name {
+                length: name.len(),
+                limit: MAX_NAME,
+            });
         }
+        self.with_centre(|centre, freed| {
+            if centre.tenants.len() >= MAX_TENANTS {
+                return Err(MemoryError::TooManyTenants {
+                    count: centre.tenants.len(),
+                    limit: MAX_TENANTS,
+                });
+            }
+            let keeps = !centre.closed;
+            let open = |key, allowance| {
+                let (pool, books) = (Arc::downgrade(self), (allowance, keeps));
+                let (health, marks) = (Arc::clone(&self.health), Arc::clone(&self.marks));
+                Arc::new(Account::new(key, name, budget, pool, health, marks, books))
+            };
+            Ok(centre.enter(open, freed))
+        })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<B>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn capacity(&self) -> Bytes {
-        self.lock().capacity()
-    }
-
-    pub(crate) fn open_tenant(&self, name: &str, budget: Bytes) -> Result<TenantKey, MemoryError> {
-        self.lock().open_tenant(name, budget)
-    }
-
-    /// Forgets the tenant as soon as its last buffer is back.
-    pub(crate) fn close_tenant(&self, tenant: TenantKey) {
-        self.lock().close_tenant(tenant);
-    }
-
-    pub(crate) fn usage(&self, tenant: TenantKey) -> TenantUsage {
-        self.lock().usage(tenant)
+    /// Gives the tenant nothing more, takes back its magazine, and forgets it as soon as its last buffer is back.
+    pub(crate) fn close_tenant(&self, account: &Account<B>) {
+        self.with_centre(|centre, freed| {
+            centre.retire(account.key, freed);
+            centre.settle(account, &self.marks);
+        });
     }
 
     pub(crate) fn report(&self) -> PoolReport {
-        self.lock().report()
-    }
-
-    /// Whether `tenant` could reserve `wanted` (already rounded) more; the refusal names the whole of it.
-    pub(crate) fn check(&self, tenant: TenantKey, wanted: Bytes) -> Result<(), MemoryError> {
-        self.lock().check(tenant, wanted)
+        self.lock().report(&self.marks)
     }
 
     /// Keeps nothing from now on: what comes back is freed. For a device that is gone.
     pub(crate) fn close(&self) {
-        let freed = self.lock().close();
-        drop(freed);
+        self.with_centre(Centre::close);
     }
 
     /// Frees everything that is kept for reuse.
     fn trim(&self) {
-        let freed = self.lock().trim_to(Bytes::ZERO);
-        drop(freed);
+        self.with_centre(Centre::trim);
     }
 
-    /// A buffer of at least `size` bytes, charged to `tenant`: a kept one, or one that `create` makes with the size
-    /// it gets. When the driver is out of memory, everything kept is freed and `create` is asked once more.
-    pub(crate) fn acquire(
-        self: &Arc<Self>,
-        tenant: TenantKey,
-        usage: BufferUsage,
-        size: Bytes,
-        create: impl Fn(BufferUsage, Bytes) -> Result<B, GpuError>,
-    ) -> Result<Pooled<B>, GpuError> {
-        let reserved = reserved_bytes(size);
-        let (found, evicted) = self.lock().reserve(tenant, usage, reserved)?;
-        drop(evicted);
-        let loan = |buffer, fresh| Pooled {
-            buffer: Some(buffer),
-            usage,
-            reserved,
-            tenant,
-            fresh,
-            pool: Arc::clone(self),
-        };
-        if let Found::Kept(buffer) = found {
-            return Ok(loan(buffer, false));
+    fn check_capacity(&self, wanted: Bytes) -> Result<(), Bytes> {
+        self.with_centre(|centre, freed| centre.check(wanted, freed))
+    }
+
+    fn grant(&self, kind: Kind, reserved: Bytes) -> Result<Option<Chunk<B>>, Bytes> {
+        self.with_centre(|centre, freed| centre.grant(kind, reserved, freed))
+    }
+
+    fn ungrant(&self, reserved: Bytes) {
+        self.lock().ungrant(reserved);
+    }
+
+    fn take_back(&self, spares: Vec<Spare<B>>) {
+        if self.health.is_lost() {
+            self.close();
         }
-        let made = create(usage, reserved).or_else(|error| {
-            if error.class() != ErrorClass::OutOfMemory {
-                return Err(error);
-            }
-            self.trim();
-            create(usage, reserved)
-        });
-        match made {
-            Ok(buffer) => {
-                self.lock().created(tenant, reserved);
-                Ok(loan(buffer, true))
-            }
-            Err(error) => {
-                self.lock().abandon(tenant, reserved);
-                Err(error)
-            }
+        if !spares.is_empty() {
+            self.with_centre(|centre, freed| centre.take_back(spares, freed));
         }
     }
-}
 
-impl<B> Pooled<B> {
-    /// Whether the buffer was made for this loan, and so holds nothing of anybody else.
-    pub(crate) const fn is_fresh(&self) -> bool {
-        self.fresh
-    }
-
-    /// What it is charged at, and how large it is.
-    #[cfg(feature = "gpu")]
-    pub(crate) const fn reserved(&self) -> Bytes {
-        self.reserved
-    }
-
-    #[cfg(any(feature = "gpu", test))]
-    pub(crate) fn get(&self) -> &B {
-        self.buffer
-            .as_ref()
-            .expect("a buffer leaves its loan only when that is dropped")
-    }
-
-    pub(crate) fn get_mut(&mut self) -> &mut B {
-        self.buffer
-            .as_mut()
-            .expect("a buffer leaves its loan only when that is dropped")
-    }
-}
-
-impl<B> Drop for Pooled<B> {
-    fn drop(&mut self) {
-        if let Some(buffer) = self.buffer.take() {
-            let freed = self
-                .pool
-                .lock()
-                .release(self.tenant, self.usage, self.reserved, buffer);
-            drop(freed);
-        }
+    fn settle(&self, account: &Account<B>) {
+        self.lock().settle(account, &self.marks);
     }
 }
 

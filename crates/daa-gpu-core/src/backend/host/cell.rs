@@ -6,6 +6,7 @@ use crate::backend::{Buffer, Tally, count};
 use crate::error::GpuError;
 use crate::health::Health;
 use crate::image::{Command, Image, Slice, params_slot};
+use crate::memory::pool::Origin;
 use crate::program::{HostCall, Program, Scratch};
 use crossbeam::channel::{Sender, TrySendError};
 use std::collections::VecDeque;
@@ -74,7 +75,7 @@ pub(super) struct Memory {
 impl Memory {
     /// Zeroes the arena, writes the parameter slots and prepares the lists of a checked image.
     pub(super) fn new(image: &Image, mut arena: Pooled<Buffer>, mut params: Option<Pooled<Buffer>>) -> Self {
-        if !arena.is_fresh() {
+        if arena.origin() != Origin::Fresh {
             host_words(&mut arena).fill(0);
         }
         let words = params.as_mut().map_or_else(Default::default, host_words);

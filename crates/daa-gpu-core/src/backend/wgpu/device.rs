@@ -17,7 +17,7 @@ use wgpu::BufferUsages;
 #[derive(Debug)]
 pub(super) struct Gpu {
     pub(super) device: wgpu::Device,
-    queue: wgpu::Queue,
+    pub(super) queue: wgpu::Queue,
     pub(super) pipelines: Pipelines,
     pub(super) health: Arc<Health>,
     pub(super) tally: Arc<Tally>,
@@ -78,6 +78,11 @@ impl Gpu {
         let (label, usage, mapped_at_creation) = match usage {
             BufferUsage::Arena => (
                 "arena",
+                BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST,
+                false,
+            ),
+            BufferUsage::Constants => (
+                "constants",
                 BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST,
                 false,
             ),

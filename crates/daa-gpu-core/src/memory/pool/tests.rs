@@ -1,4 +1,8 @@
 use super::*;
+use crate::error::{ErrorClass, GpuError};
+use crate::memory::tier::reserved_bytes;
+use crate::tenant::TenantUsage;
+use daa_base::DeviceEpoch;
 use proptest::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,8 +29,9 @@ fn pool(capacity: u64, max_cached: u64) -> (Arc<Pool<Counted>>, Arc<AtomicU64>) 
         capacity: None,
         max_cached: Bytes(max_cached),
     };
+    let health = Arc::new(Health::new(DeviceEpoch(1)));
     (
-        Arc::new(Pool::new(Bytes(capacity), &config)),
+        Pool::new(Bytes(capacity), &config, &health),
         Arc::new(AtomicU64::new(0)),
     )
 }
@@ -35,17 +40,20 @@ fn pool(capacity: u64, max_cached: u64) -> (Arc<Pool<Counted>>, Arc<AtomicU64>) 
 fn a_released_buffer_is_reused_for_the_same_class_and_usage_only() {
     let (pool, live) = pool(1 << 20, 1 << 20);
     let tenant = pool.open_tenant("a", Bytes(1 << 20)).expect("a fine name");
-    let get = |usage, size| {
-        pool.acquire(tenant, usage, Bytes(size), maker(&live))
-            .expect("room")
-    };
-    assert!(get(BufferUsage::Arena, 1000).is_fresh());
+    let get = |usage, size| tenant.acquire(usage, Bytes(size), maker(&live)).expect("room");
+    assert!(get(BufferUsage::Arena, 1000).origin() == Origin::Fresh);
     assert!(
-        !get(BufferUsage::Arena, 1020).is_fresh(),
+        get(BufferUsage::Arena, 1020).origin() != Origin::Fresh,
         "1000 and 1020 are of the class 1024"
     );
-    assert!(get(BufferUsage::Upload, 1000).is_fresh(), "another usage");
-    assert!(get(BufferUsage::Arena, 1025).is_fresh(), "another class");
+    assert!(
+        get(BufferUsage::Upload, 1000).origin() == Origin::Fresh,
+        "another usage"
+    );
+    assert!(
+        get(BufferUsage::Arena, 1025).origin() == Origin::Fresh,
+        "another class"
+    );
     let report = pool.report();
     let small = report.tiers[1];
     assert_eq!((small.hits, small.misses, small.creations), (1, 3, 3));
@@ -58,11 +66,11 @@ fn refusals_name_tenant_wanted_in_use_and_limit() {
     let (pool, live) = pool(4096, 4096);
     let greedy = pool.open_tenant("greedy", Bytes(1024)).expect("a fine name");
     let other = pool.open_tenant("other", Bytes(1 << 20)).expect("a fine name");
-    let held = pool
-        .acquire(greedy, BufferUsage::Arena, Bytes(512), maker(&live))
+    let held = greedy
+        .acquire(BufferUsage::Arena, Bytes(512), maker(&live))
         .expect("room");
-    let error = pool
-        .acquire(greedy, BufferUsage::Arena, Bytes(1000), maker(&live))
+    let error = greedy
+        .acquire(BufferUsage::Arena, Bytes(1000), maker(&live))
         .expect_err("over budget");
     let want = MemoryError::Budget {
         tenant: "greedy".to_owned(),
@@ -75,8 +83,8 @@ fn refusals_name_tenant_wanted_in_use_and_limit() {
         (error.class(), error.is_retryable()),
         (ErrorClass::OutOfMemory, false)
     );
-    let error = pool
-        .acquire(other, BufferUsage::Arena, Bytes(4096), maker(&live))
+    let error = other
+        .acquire(BufferUsage::Arena, Bytes(4096), maker(&live))
         .expect_err("over capacity");
     let want = MemoryError::Capacity {
         tenant: "other".to_owned(),
@@ -87,7 +95,7 @@ fn refusals_name_tenant_wanted_in_use_and_limit() {
     assert_eq!(error, GpuError::Memory(want));
     assert!(error.is_retryable());
     assert_eq!(pool.report().refusals, 2);
-    assert_eq!(pool.usage(greedy).in_use, Bytes(512));
+    assert_eq!(greedy.usage().in_use, Bytes(512));
     drop(held);
 }
 
@@ -99,13 +107,14 @@ fn what_is_kept_makes_room_the_oldest_first() {
     let held: Vec<_> = sizes
         .iter()
         .map(|&size| {
-            pool.acquire(tenant, BufferUsage::Arena, Bytes(size), maker(&live))
+            tenant
+                .acquire(BufferUsage::Arena, Bytes(size), maker(&live))
                 .expect("room")
         })
         .collect();
     held.into_iter().for_each(drop);
-    let big = pool
-        .acquire(tenant, BufferUsage::Params, Bytes(1024), maker(&live))
+    let big = tenant
+        .acquire(BufferUsage::Params, Bytes(1024), maker(&live))
         .expect("room is made");
     assert_eq!(
         pool.report().cached,
@@ -126,7 +135,8 @@ fn a_driver_without_memory_is_asked_again_after_a_trim_and_its_failure_costs_not
     let (pool, live) = pool(1 << 20, 1 << 20);
     let tenant = pool.open_tenant("a", Bytes(1 << 20)).expect("a fine name");
     drop(
-        pool.acquire(tenant, BufferUsage::Arena, Bytes(1024), maker(&live))
+        tenant
+            .acquire(BufferUsage::Arena, Bytes(1024), maker(&live))
             .expect("room"),
     );
     let make = maker(&live);
@@ -139,15 +149,15 @@ fn a_driver_without_memory_is_asked_again_after_a_trim_and_its_failure_costs_not
         }
         make(usage, size)
     };
-    let held = pool
-        .acquire(tenant, BufferUsage::Arena, Bytes(2048), &full_until_trimmed)
+    let held = tenant
+        .acquire(BufferUsage::Arena, Bytes(2048), &full_until_trimmed)
         .expect("trimmed");
     assert_eq!(pool.report().cached, Bytes::ZERO);
-    let error = pool
-        .acquire(tenant, BufferUsage::Arena, Bytes(4096), &full_until_trimmed)
+    let error = tenant
+        .acquire(BufferUsage::Arena, Bytes(4096), &full_until_trimmed)
         .expect_err("full");
     assert_eq!(error.class(), ErrorClass::OutOfMemory);
-    let usage = pool.usage(tenant);
+    let usage = tenant.usage();
     assert_eq!(
         (usage.in_use, usage.high_water),
         (Bytes(2048), Bytes(2048)),
@@ -160,12 +170,12 @@ fn a_driver_without_memory_is_asked_again_after_a_trim_and_its_failure_costs_not
 fn a_closed_tenant_gets_nothing_more_and_is_forgotten_with_its_last_buffer() {
     let (pool, live) = pool(1 << 20, 0);
     let tenant = pool.open_tenant("a", Bytes(4096)).expect("a fine name");
-    let held = pool
-        .acquire(tenant, BufferUsage::Arena, Bytes(256), maker(&live))
+    let held = tenant
+        .acquire(BufferUsage::Arena, Bytes(256), maker(&live))
         .expect("room");
-    pool.close_tenant(tenant);
-    let error = pool
-        .acquire(tenant, BufferUsage::Arena, Bytes(256), maker(&live))
+    pool.close_tenant(&tenant);
+    let error = tenant
+        .acquire(BufferUsage::Arena, Bytes(256), maker(&live))
         .expect_err("closed");
     assert_eq!(error, GpuError::Memory(MemoryError::Gone));
     assert_eq!(pool.report().tenants, 1);
@@ -187,7 +197,8 @@ fn a_closed_pool_keeps_nothing_that_comes_back() {
     let (pool, live) = pool(1 << 20, 1 << 20);
     let tenant = pool.open_tenant("a", Bytes(1 << 20)).expect("a fine name");
     let get = || {
-        pool.acquire(tenant, BufferUsage::Arena, Bytes(1024), maker(&live))
+        tenant
+            .acquire(BufferUsage::Arena, Bytes(1024), maker(&live))
             .expect("room")
     };
     let held = get();
@@ -199,12 +210,108 @@ fn a_closed_pool_keeps_nothing_that_comes_back() {
         "on loan while the pool was closed"
     );
     let late = get();
-    assert!(late.is_fresh());
+    assert!(late.origin() == Origin::Fresh);
     drop(late);
     assert_eq!(
         (pool.report().cached, live.load(Ordering::Relaxed)),
         (Bytes::ZERO, 0)
     );
+}
+
+#[test]
+fn a_tenant_gets_its_own_back_and_another_what_is_kept_for_all() {
+    let (pool, live) = pool(1 << 20, 1 << 20);
+    let [mine, other] =
+        ["mine", "other"].map(|name| pool.open_tenant(name, Bytes(1 << 20)).expect("a fine name"));
+    let get = |tenant: &Arc<Account<Counted>>| {
+        tenant
+            .acquire(BufferUsage::Arena, Bytes(1024), maker(&live))
+            .expect("room")
+    };
+    let first = get(&mine);
+    assert_eq!(first.origin(), Origin::Fresh);
+    drop(first);
+    assert_eq!(
+        get(&other).origin(),
+        Origin::Fresh,
+        "a magazine is its tenant's own"
+    );
+    assert_eq!(get(&mine).origin(), Origin::Own);
+    pool.close_tenant(&mine);
+    let held = [get(&other), get(&other)];
+    assert_eq!(
+        held.each_ref().map(Pooled::origin),
+        [Origin::Own, Origin::Foreign]
+    );
+    assert_eq!(pool.report().tiers[1].creations, 2);
+}
+
+#[test]
+fn magazines_of_others_make_way_before_a_refusal() {
+    let (pool, live) = pool(8192, 8192);
+    let tenants: Vec<_> = (0..4)
+        .map(|_| pool.open_tenant("a", Bytes(8192)).expect("a fine name"))
+        .collect();
+    for tenant in &tenants {
+        let get = || tenant.acquire(BufferUsage::Arena, Bytes(512), maker(&live));
+        drop((get().expect("room"), get()));
+    }
+    assert!(pool.report().cached > Bytes::ZERO);
+    let all = tenants[0]
+        .acquire(BufferUsage::Params, Bytes(8192), maker(&live))
+        .expect("nobody holds anything");
+    assert_eq!(
+        (pool.report().cached, live.load(Ordering::Relaxed)),
+        (Bytes::ZERO, 8192)
+    );
+    assert!(tenants[1].check(Bytes(256)).is_err());
+    drop(all);
+    assert!(tenants[1].check(Bytes(8192)).is_ok());
+}
+
+/// Every thread works for its own tenant, and all for one more; the capacity is exactly what they need at most.
+#[test]
+fn threads_lose_no_byte_and_are_not_refused_within_the_capacity() {
+    const THREADS: u64 = 4;
+    let sizes = [256_u64, 1024, 4096];
+    let need: u64 = sizes.iter().sum();
+    let (pool, live) = pool(2 * THREADS * need, THREADS * need);
+    let shared = pool
+        .open_tenant("shared", Bytes(THREADS * need))
+        .expect("a fine name");
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (pool, live, shared) = (&pool, &live, &shared);
+            scope.spawn(move || {
+                let own = pool.open_tenant("own", Bytes(need)).expect("a fine name");
+                for round in 0..500_u64 {
+                    let mut held = Vec::new();
+                    for (at, &size) in sizes.iter().enumerate() {
+                        let usage = if (round + thread) % 3 == at as u64 {
+                            BufferUsage::Upload
+                        } else {
+                            BufferUsage::Arena
+                        };
+                        for tenant in [&own, shared] {
+                            held.push(tenant.acquire(usage, Bytes(size), maker(live)).expect("it fits"));
+                        }
+                    }
+                    if round % 7 == thread {
+                        pool.trim();
+                    }
+                }
+                assert_eq!(own.usage().high_water, Bytes(need));
+                pool.close_tenant(&own);
+            });
+        }
+    });
+    pool.close_tenant(&shared);
+    let report = pool.report();
+    assert_eq!((report.in_use, report.tenants), (Bytes::ZERO, 0));
+    assert_eq!(live.load(Ordering::Relaxed), report.cached.get());
+    assert!(report.high_water <= report.capacity);
+    let loans: u64 = report.tiers.iter().map(|tier| tier.hits + tier.misses).sum();
+    assert_eq!(loans, THREADS * 500 * 6);
 }
 
 #[derive(Debug, Clone)]
@@ -225,13 +332,13 @@ fn action() -> impl Strategy<Value = Action> {
 
 /// One tenant as the model knows it.
 struct Model {
-    key: TenantKey,
+    key: Arc<Account<Counted>>,
     in_use: u64,
     high_water: u64,
 }
 
 /// A buffer, the index of the tenant that opened it with the generation of that tenant, and its reserved size.
-type Held = (Pooled<Counted>, usize, TenantKey, u64);
+type Held = (Pooled<Counted>, usize, Arc<Account<Counted>>, u64);
 
 const BUDGETS: [u64; 3] = [20_000, 200_000, 1 << 30];
 const CAPACITY: u64 = 1_000_000;
@@ -256,7 +363,7 @@ fn check_books(pool: &Pool<Counted>, live: &AtomicU64, tenants: &[Model], held: 
             in_use: Bytes(model.in_use),
             high_water: Bytes(model.high_water),
         };
-        assert_eq!(pool.usage(model.key), want);
+        assert_eq!(model.key.usage(), want);
     }
 }
 
@@ -280,25 +387,25 @@ proptest! {
                     let total: u64 = held.iter().map(|(_, _, _, size)| size).sum();
                     let model = &mut tenants[tenant];
                     let fits = model.in_use + reserved <= BUDGETS[tenant] && total + reserved <= CAPACITY;
-                    let got = pool.acquire(model.key, USAGES[usize::from(usage)], Bytes(size), maker(&live));
+                    let got = model.key.acquire(USAGES[usize::from(usage)], Bytes(size), maker(&live));
                     prop_assert_eq!(got.is_ok(), fits, "refused exactly when a limit would be passed");
                     if let Ok(buffer) = got {
                         prop_assert_eq!(buffer.get().1, reserved);
                         model.in_use += reserved;
                         model.high_water = model.high_water.max(model.in_use);
-                        held.push((buffer, tenant, model.key, reserved));
+                        held.push((buffer, tenant, Arc::clone(&model.key), reserved));
                     }
                 }
                 Action::Release { which } if !held.is_empty() => {
                     let (buffer, tenant, key, reserved) = held.swap_remove(which % held.len());
                     drop(buffer);
-                    if tenants[tenant].key == key {
+                    if Arc::ptr_eq(&tenants[tenant].key, &key) {
                         tenants[tenant].in_use -= reserved;
                     }
                 }
                 Action::Release { .. } => {}
                 Action::Reopen { tenant } => {
-                    pool.close_tenant(tenants[tenant].key);
+                    pool.close_tenant(&tenants[tenant].key);
                     tenants[tenant] = open(BUDGETS[tenant]);
                 }
             }

@@ -1,0 +1,335 @@
+//! One tenant's books and its magazine, behind one short lock.
+//!
+//! A hit, the common case, takes this lock once to acquire and once to release, and nothing else that another tenant
+//! could hold. Whoever holds it never waits for the centre; the centre may take it.
+
+use super::chunk::{Chunk, Spare};
+use super::kind::{BufferUsage, Kind};
+use super::loan::{Origin, Pooled};
+use super::magazine::Magazine;
+use super::marks::Marks;
+use super::{Pool, TierReport};
+use crate::error::{ErrorClass, GpuError, MemoryError};
+use crate::health::Health;
+use crate::memory::tier::{Tier, reserved_bytes};
+use crate::tenant::TenantUsage;
+use daa_base::Bytes;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// A tenant's place in the pool's books.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct TenantKey(pub(super) u64);
+
+/// One tenant. Aligned so that no two share a cache line, or the pair that processors fetch at once.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Account<B> {
+    pub(super) key: TenantKey,
+    name: String,
+    budget: Bytes,
+    pool: Weak<Pool<B>>,
+    health: Arc<Health>,
+    marks: Arc<Marks>,
+    books: Mutex<Books<B>>,
+}
+
+/// What the lock protects.
+#[derive(Debug)]
+pub(super) struct Books<B> {
+    /// On loan. The sum over the tiers.
+    pub(super) in_use: Bytes,
+    /// Charged for loans that do not exist yet, and may never.
+    pending: Bytes,
+    pub(super) high_water: Bytes,
+    pub(super) refusals: u64,
+    pub(super) tiers: [TierReport; 5],
+    pub(super) magazine: Magazine<B>,
+    /// Gets nothing more.
+    pub(super) closed: bool,
+    /// Whether what comes back goes into the magazine.
+    pub(super) keeps: bool,
+}
+
+impl<B> Books<B> {
+    fn new(allowance: u64, keeps: bool) -> Self {
+        Self {
+            in_use: Bytes::ZERO,
+            pending: Bytes::ZERO,
+            high_water: Bytes::ZERO,
+            refusals: 0,
+            tiers: Tier::ALL.map(TierReport::new),
+            magazine: Magazine::new(allowance),
+            closed: false,
+            keeps,
+        }
+    }
+
+    /// Whether nothing is on loan, and nothing about to be.
+    pub(super) fn is_idle(&self) -> bool {
+        self.in_use == Bytes::ZERO && self.pending == Bytes::ZERO
+    }
+
+    fn take(&mut self, kind: Kind, reserved: Bytes) -> Option<Chunk<B>> {
+        let spare = self.magazine.take(kind)?;
+        let tier = &mut self.tiers[Tier::of(reserved).index()];
+        tier.cached = tier.cached - reserved;
+        Some(spare.chunk)
+    }
+
+    fn put(&mut self, spare: Spare<B>) -> Vec<Spare<B>> {
+        let tier = &mut self.tiers[Tier::of(spare.reserved).index()];
+        tier.cached = tier.cached + spare.reserved;
+        let out = self.magazine.put(spare);
+        self.uncache(&out);
+        out
+    }
+
+    fn uncache(&mut self, out: &[Spare<B>]) {
+        for spare in out {
+            let tier = &mut self.tiers[Tier::of(spare.reserved).index()];
+            tier.cached = tier.cached - spare.reserved;
+        }
+    }
+
+    /// Empties the magazine.
+    pub(super) fn flush(&mut self) -> Vec<Spare<B>> {
+        let out = self.magazine.empty();
+        self.uncache(&out);
+        out
+    }
+
+    /// What a loan changes; high-water marks move only for what exists.
+    fn lend(&mut self, reserved: Bytes, marks: &Marks) -> &mut TierReport {
+        self.in_use = self.in_use + reserved;
+        if self.in_use > self.high_water {
+            marks.raise(None, self.in_use - self.high_water);
+            self.high_water = self.in_use;
+        }
+        let tier = Tier::of(reserved);
+        let report = &mut self.tiers[tier.index()];
+        report.in_use = report.in_use + reserved;
+        if report.in_use > report.high_water {
+            marks.raise(Some(tier), report.in_use - report.high_water);
+            report.high_water = report.in_use;
+        }
+        report
+    }
+
+    fn give_back(&mut self, reserved: Bytes) {
+        self.in_use = self.in_use - reserved;
+        let tier = &mut self.tiers[Tier::of(reserved).index()];
+        tier.in_use = tier.in_use - reserved;
+    }
+}
+
+/// What a look at the magazine comes to.
+enum Look<B> {
+    Hit(Chunk<B>),
+    /// The loan is charged as pending; these must leave the magazine for it.
+    Miss(Vec<Spare<B>>),
+}
+
+impl<B> Account<B> {
+    pub(super) fn new(
+        key: TenantKey,
+        name: &str,
+        budget: Bytes,
+        pool: Weak<Pool<B>>,
+        health: Arc<Health>,
+        marks: Arc<Marks>,
+        books: (u64, bool),
+    ) -> Self {
+        Self {
+            key,
+            name: name.to_owned(),
+            budget,
+            pool,
+            health,
+            marks,
+            books: Mutex::new(Books::new(books.0, books.1)),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Books<B>> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn usage(&self) -> TenantUsage {
+        let books = self.lock();
+        TenantUsage {
+            budget: self.budget,
+            in_use: books.in_use,
+            high_water: books.high_water,
+        }
+    }
+
+    /// Whether the budget and the capacity hold `wanted` (already rounded) more; the refusal names the whole of it.
+    pub(crate) fn check(&self, wanted: Bytes) -> Result<(), MemoryError> {
+        self.check_budget(&mut self.lock(), wanted)?;
+        let pool = self.pool.upgrade().ok_or(MemoryError::Gone)?;
+        pool.check_capacity(wanted).map_err(|in_use| {
+            self.lock().refusals += 1;
+            self.over_capacity(&pool, wanted, in_use)
+        })
+    }
+
+    fn check_budget(&self, books: &mut Books<B>, wanted: Bytes) -> Result<(), MemoryError> {
+        if books.closed {
+            return Err(MemoryError::Gone);
+        }
+        let held = books.in_use + books.pending;
+        if held.checked_add(wanted).is_some_and(|sum| sum <= self.budget) {
+            return Ok(());
+        }
+        books.refusals += 1;
+        Err(MemoryError::Budget {
+            tenant: self.name.clone(),
+            wanted,
+            in_use: held,
+            budget: self.budget,
+        })
+    }
+
+    fn over_capacity(&self, pool: &Pool<B>, wanted: Bytes, in_use: Bytes) -> MemoryError {
+        MemoryError::Capacity {
+            tenant: self.name.clone(),
+            wanted,
+            in_use,
+            capacity: pool.capacity(),
+        }
+    }
+
+    /// A buffer of at least `size` bytes, charged to the tenant: a kept one, or one that `create` makes with the size
+    /// it gets. When the driver is out of memory, everything kept is freed and `create` is asked once more.
+    pub(crate) fn acquire(
+        self: &Arc<Self>,
+        usage: BufferUsage,
+        size: Bytes,
+        create: impl Fn(BufferUsage, Bytes) -> Result<B, GpuError>,
+    ) -> Result<Pooled<B>, GpuError> {
+        let reserved = reserved_bytes(size);
+        let kind = Kind::new(usage, reserved);
+        let (chunk, origin) = match self.look(kind, reserved)? {
+            Look::Hit(chunk) => (chunk, Origin::Own),
+            Look::Miss(spares) => self.miss(usage, kind, reserved, spares, create)?,
+        };
+        Ok(Pooled::new(
+            Spare {
+                kind,
+                reserved,
+                chunk,
+            },
+            origin,
+            Arc::clone(self),
+        ))
+    }
+
+    fn look(&self, kind: Kind, reserved: Bytes) -> Result<Look<B>, MemoryError> {
+        let mut books = self.lock();
+        self.check_budget(&mut books, reserved)?;
+        if let Some(chunk) = books.take(kind, reserved) {
+            books.lend(reserved, &self.marks).hits += 1;
+            return Ok(Look::Hit(chunk));
+        }
+        books.pending = books.pending + reserved;
+        // Together with what is kept ready for it, a tenant takes no more than its budget from the others.
+        let room = self.budget - books.in_use - books.pending;
+        let mut out = Vec::new();
+        books.magazine.shrink_to(room.get(), &mut out);
+        books.uncache(&out);
+        Ok(Look::Miss(out))
+    }
+
+    #[cold]
+    fn miss(
+        self: &Arc<Self>,
+        usage: BufferUsage,
+        kind: Kind,
+        reserved: Bytes,
+        spares: Vec<Spare<B>>,
+        create: impl Fn(BufferUsage, Bytes) -> Result<B, GpuError>,
+    ) -> Result<(Chunk<B>, Origin), GpuError> {
+        let made = self.obtain(usage, kind, reserved, spares, create);
+        let mut books = self.lock();
+        books.pending = books.pending - reserved;
+        match &made {
+            Ok((_, origin)) => {
+                let tier = books.lend(reserved, &self.marks);
+                if *origin == Origin::Fresh {
+                    tier.misses += 1;
+                    tier.creations += 1;
+                } else {
+                    tier.hits += 1;
+                }
+            }
+            Err(GpuError::Memory(_)) => books.refusals += 1,
+            Err(_) => books.tiers[Tier::of(reserved).index()].misses += 1,
+        }
+        let ended = made.is_err() && books.closed && books.is_idle();
+        drop(books);
+        if ended && let Some(pool) = self.pool.upgrade() {
+            pool.settle(self);
+        }
+        made
+    }
+
+    /// From the centre, or made.
+    fn obtain(
+        &self,
+        usage: BufferUsage,
+        kind: Kind,
+        reserved: Bytes,
+        spares: Vec<Spare<B>>,
+        create: impl Fn(BufferUsage, Bytes) -> Result<B, GpuError>,
+    ) -> Result<(Chunk<B>, Origin), GpuError> {
+        let pool = self.pool.upgrade().ok_or(MemoryError::Gone)?;
+        pool.take_back(spares);
+        let kept = pool
+            .grant(kind, reserved)
+            .map_err(|in_use| self.over_capacity(&pool, reserved, in_use))?;
+        if let Some(chunk) = kept {
+            return Ok((chunk, Origin::Foreign));
+        }
+        let made = create(usage, reserved).or_else(|error| {
+            if error.class() != ErrorClass::OutOfMemory {
+                return Err(error);
+            }
+            pool.trim();
+            create(usage, reserved)
+        });
+        match made {
+            Ok(buffer) => Ok((Chunk::Whole(buffer), Origin::Fresh)),
+            Err(error) => {
+                pool.ungrant(reserved);
+                Err(error)
+            }
+        }
+    }
+
+    /// A loan comes back.
+    pub(super) fn release(self: &Arc<Self>, spare: Spare<B>) {
+        let mut books = self.lock();
+        books.give_back(spare.reserved);
+        let out = if books.keeps && !self.health.is_lost() {
+            books.put(spare)
+        } else {
+            vec![spare]
+        };
+        let ended = books.closed && books.is_idle();
+        drop(books);
+        if !out.is_empty() {
+            self.overflow(out, ended);
+        }
+    }
+
+    #[cold]
+    fn overflow(self: &Arc<Self>, out: Vec<Spare<B>>, ended: bool) {
+        // Without its pool there are no books left to keep.
+        if let Some(pool) = self.pool.upgrade() {
+            pool.take_back(out);
+            if ended {
+                pool.settle(self);
+            }
+        }
+    }
+}
