@@ -38,14 +38,6 @@ impl<B> Magazine<B> {
         }
     }
 
-    pub(super) const fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
-    }
-
     /// Takes a block of this kind out. Looks from the end, where the last returned mostly are: those are the likeliest
     /// to be still in a cache of the hardware.
     pub(super) fn take(&mut self, kind: Kind) -> Option<Spare<B>> {
@@ -151,9 +143,9 @@ mod tests {
         );
         let taken = magazine.take(spare(1024, 9).kind).expect("there are two");
         assert!([2, 3].contains(taken.chunk.get()), "one of the right size");
-        assert_eq!(magazine.bytes(), 1024 + 2048);
+        assert_eq!(magazine.bytes, 1024 + 2048);
         assert_eq!(magazine.empty().len(), 2);
-        assert_eq!((magazine.bytes(), magazine.is_empty()), (0, true));
+        assert_eq!((magazine.bytes, magazine.slots.len()), (0, 0));
         let mut magazine = Magazine::new(1 << 20);
         let out: Vec<_> = (0..=SLOTS as u32)
             .map(|number| magazine.put(spare(256, number)))

@@ -6,13 +6,15 @@ use crate::memory::tier::Tier;
 use daa_base::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 
+type Sort = (Kind, Bytes);
+
 /// Kept buffers by kind and by age.
 #[derive(Debug)]
 pub(super) struct Shelf<B> {
     /// Of each kind with the time of their return, oldest first.
-    kept: BTreeMap<(Kind, Bytes), VecDeque<(u64, Chunk<B>)>>,
+    kept: BTreeMap<Sort, VecDeque<(u64, Chunk<B>)>>,
     /// The same by time of return.
-    by_age: BTreeMap<u64, (Kind, Bytes)>,
+    by_age: BTreeMap<u64, Sort>,
     returns: u64,
     bytes: Bytes,
     /// Bytes by tier.
