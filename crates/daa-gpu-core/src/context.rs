@@ -26,7 +26,7 @@ pub(crate) struct Shared {
     pub(crate) pool: Arc<Pool<Buffer>>,
     pub(crate) health: Arc<Health>,
     pub(crate) selection: Selection,
-    pub(crate) fences: Arc<Fences>,
+    pub(crate) lineage: Lineage,
     tally: Arc<Tally>,
     config: ContextConfig,
 }
@@ -37,6 +37,41 @@ impl Shared {
         if self.health.is_lost() {
             self.pool.close();
         }
+    }
+}
+
+/// What all epochs of a device have in common.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lineage {
+    pub(crate) fences: Arc<Fences>,
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) injection: Arc<crate::injection::Injection>,
+}
+
+/// How a device is opened again when no context of it is left.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    config: ContextConfig,
+    lineage: Lineage,
+}
+
+impl Origin {
+    /// Opens the device as `epoch`.
+    pub(crate) fn open(&self, epoch: DeviceEpoch) -> Result<ComputeContext, DeviceError> {
+        ComputeContext::open_epoch(&self.config, epoch, self.lineage.clone())
+    }
+
+    /// Opens another device with the same limits. Leases that ended have ended there too.
+    pub(crate) fn open_beside(&self, device: DeviceChoice) -> Result<ComputeContext, DeviceError> {
+        let config = ContextConfig {
+            device,
+            ..self.config.clone()
+        };
+        let lineage = Lineage {
+            fences: Arc::clone(&self.lineage.fences),
+            ..Lineage::default()
+        };
+        ComputeContext::open_epoch(&config, DeviceEpoch(1), lineage)
     }
 }
 
@@ -68,7 +103,7 @@ impl ComputeContext {
     /// # Errors
     /// When a field is out of range, no adapter matches the choice, or the driver or operating system refuses.
     pub fn open(config: &ContextConfig) -> Result<Self, DeviceError> {
-        Self::open_epoch(config, DeviceEpoch(1), Arc::new(Fences::new()))
+        Self::open_epoch(config, DeviceEpoch(1), Lineage::default())
     }
 
     /// Opens the host CPU, whatever the configuration chooses.
@@ -91,16 +126,14 @@ impl ComputeContext {
         Self::open_epoch(
             &self.shared.config,
             DeviceEpoch(self.epoch().get().saturating_add(1)),
-            Arc::clone(&self.shared.fences),
+            self.shared.lineage.clone(),
         )
     }
 
-    fn open_epoch(
-        config: &ContextConfig,
-        epoch: DeviceEpoch,
-        fences: Arc<Fences>,
-    ) -> Result<Self, DeviceError> {
+    fn open_epoch(config: &ContextConfig, epoch: DeviceEpoch, lineage: Lineage) -> Result<Self, DeviceError> {
         config.validate()?;
+        #[cfg(any(test, feature = "testing"))]
+        lineage.injection.open(epoch)?;
         let health = Arc::new(Health::new(epoch));
         let tally = Arc::new(Tally::default());
         let opened = open_device(config, &health, &tally)?;
@@ -118,7 +151,7 @@ impl ComputeContext {
             pool,
             health,
             selection,
-            fences,
+            lineage,
             tally,
             config: config.clone(),
         };
@@ -176,7 +209,7 @@ impl ComputeContext {
     /// with every lease, so those below belong to leases that ended long ago. The one exception is a lease held while
     /// more than 4096 later ones were fenced: it keeps its open tenants, and must be granted anew to open more.
     pub fn fence(&self, token: FencingToken) {
-        self.shared.fences.fence(token);
+        self.shared.lineage.fences.fence(token);
     }
 
     /// The wgpu device and its queue, for work of the caller's own on [`crate::Allocation`]s; `None` on the host
@@ -210,6 +243,43 @@ impl ComputeContext {
         }
     }
 
+    /// Whether this is a clone of `other`.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// How to open this device again.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin {
+            config: self.shared.config.clone(),
+            lineage: self.shared.lineage.clone(),
+        }
+    }
+
+    /// Ends the epoch: nothing that was computed in it is handed out any more.
+    pub(crate) fn condemn(&self, reason: &str) {
+        self.shared.health.lose(reason.to_owned());
+    }
+
+    /// Plans faults for this device and its later epochs, in place of those planned before. Counting starts over.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn inject_for_test(&self, faults: &[crate::injection::Planned]) {
+        self.shared.lineage.injection.plan(faults);
+    }
+
+    /// The faults that struck this device or its later epochs since they were planned, in order.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn struck_for_test(&self) -> Vec<crate::injection::Planned> {
+        self.shared.lineage.injection.struck()
+    }
+
+    /// Passes a place where a fault may strike.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn pass_for_test(&self, site: crate::injection::Site) -> Option<crate::injection::Fault> {
+        self.shared.lineage.injection.pass(site)
+    }
+
     /// What the driver's own books say of buffers, bind groups and pipelines; `None` on the host.
     #[cfg(test)]
     pub(crate) fn driver_counts(&self) -> Option<[isize; 3]> {
@@ -219,7 +289,7 @@ impl ComputeContext {
     /// Tenants that fences reach.
     #[cfg(test)]
     pub(crate) fn open_tenants(&self) -> usize {
-        self.shared.fences.open_tenants()
+        self.shared.lineage.fences.open_tenants()
     }
 
     /// Ends the device as if the driver had lost it: the honest way to test what happens then.

@@ -7,9 +7,13 @@ pub mod breaker;
 pub mod config;
 pub mod context;
 pub mod error;
+pub mod failover;
 mod health;
 pub mod image;
+#[cfg(any(test, feature = "testing"))]
+pub mod injection;
 pub mod memory;
+pub mod probe;
 pub mod program;
 pub mod schedule;
 pub mod tenant;
@@ -23,11 +27,13 @@ pub use config::{ConfigError, ContextConfig, MemoryConfig};
 pub use context::{ComputeContext, Counters};
 pub use daa_base::{Bytes, DeviceEpoch, FencingToken};
 pub use error::{DeviceError, ErrorClass, GpuError, MemoryError, WorkError};
+pub use failover::{Acquired, Failover, FailoverCounts, Role, Switch, Why};
 pub use image::{Command, CommandList, Dispatch, Image, ImageError, SLICE_ALIGN, Slice};
 pub use memory::heap::{Block, Colour, Granted, Heap, HeapConfig, HeapRefusal, HeapReport, PageId};
 pub use memory::layout::{Lifetime, Packing, pack};
 pub use memory::pool::{PoolReport, TierReport};
 pub use memory::tier::{Tier, reserved_bytes};
+pub use probe::{Expected, Probe};
 pub use program::{Access, BindingSpec, HostCall, HostFn, Program, Scratch};
 pub use schedule::{Weight, WeightError};
 #[cfg(feature = "gpu")]

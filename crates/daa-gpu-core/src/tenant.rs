@@ -2,6 +2,8 @@
 
 mod allocation;
 mod fences;
+#[cfg(any(test, feature = "testing"))]
+mod injected;
 mod ticket;
 
 pub use allocation::Allocation;
@@ -127,7 +129,7 @@ impl Tenant {
             token,
             weight,
         } = spec;
-        let lease = shared.fences.enter(&name, token, |place| {
+        let lease = shared.lineage.fences.enter(&name, token, |place| {
             Ok(Lease {
                 account: shared.pool.open_tenant(&name, budget)?,
                 name: name.clone(),
@@ -191,12 +193,15 @@ impl Tenant {
     pub fn load(&self, image: &Image) -> Result<Loaded, GpuError> {
         self.lease.check()?;
         self.shared.health.check()?;
+        #[cfg(any(test, feature = "testing"))]
+        self.shared.lineage.injection.load()?;
         image::check(image, &self.shared.selection.chosen.limits)?;
         // Refused as a whole, so that the error names all of what is missing; the parts are checked again below.
         self.lease.account.check(image.footprint())?;
         let parts = self.parts(image)?;
-        let resident = self.shared.backend.load(image, parts)?;
+        let loaded = self.shared.backend.load(image, parts);
         self.shared.health.check()?;
+        let resident = loaded?;
         let slot = Arc::new(Slot {
             resident: Mutex::new(Some(resident)),
         });
@@ -268,7 +273,7 @@ impl Drop for Tenant {
     fn drop(&mut self) {
         self.revoke();
         self.lease.dropped.store(true, Ordering::Release);
-        self.shared.fences.leave(&self.lease);
+        self.shared.lineage.fences.leave(&self.lease);
         self.shared.keep_nothing_of_a_lost_device();
         let residents = std::mem::take(self.residents.get_mut().unwrap_or_else(PoisonError::into_inner));
         for slot in residents.iter().filter_map(Weak::upgrade) {
@@ -318,6 +323,15 @@ impl Loaded {
         self.lease.check_work(&work)?;
         self.shared.health.check()?;
         self.check(&work)?;
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(fault) = self.shared.lineage.injection.pass(crate::injection::Site::Submit) {
+            return self.submit_struck(work, fault);
+        }
+        self.hand_over(work)
+    }
+
+    /// Hands checked work to the device.
+    fn hand_over(&self, work: Work<'_>) -> Result<Ticket, GpuError> {
         let work = Checked {
             list: work.list,
             uploads: work.uploads,
@@ -325,7 +339,10 @@ impl Loaded {
         };
         let mut slot = self.slot.resident.lock().unwrap_or_else(PoisonError::into_inner);
         match slot.as_mut() {
-            Some(resident) => resident.submit(work),
+            // A device that goes away meanwhile fails in many ways; that it is gone is what counts.
+            Some(resident) => resident
+                .submit(work)
+                .map_err(|error| self.shared.health.check().err().unwrap_or(error)),
             None => Err(self.lease.stale()),
         }
     }

@@ -27,8 +27,8 @@ struct Books {
     next: u64,
 }
 
-impl Fences {
-    pub(crate) const fn new() -> Self {
+impl Default for Fences {
+    fn default() -> Self {
         Self {
             books: Mutex::new(Books {
                 fenced: Fenced::new(MAX_FENCED),
@@ -37,7 +37,9 @@ impl Fences {
             }),
         }
     }
+}
 
+impl Fences {
     fn lock(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -38,9 +38,18 @@ impl Ticket {
     /// What went wrong on the device; [`GpuError::Timeout`] after the context's step deadline (per piece of a read
     /// that went in pieces); [`GpuError::DeviceLost`] when the epoch has ended, even if the bytes had arrived.
     pub fn wait(self) -> Result<Vec<u8>, GpuError> {
+        let deadline = self.deadline;
+        self.wait_within(deadline)
+    }
+
+    /// As [`Self::wait`], with another deadline per piece.
+    ///
+    /// # Errors
+    /// As [`Self::wait`].
+    pub fn wait_within(self, deadline: Duration) -> Result<Vec<u8>, GpuError> {
         let mut bytes = Vec::new();
         for _ in 0..self.pieces {
-            let piece = self.health.recv(&self.replies, "a submission", self.deadline)??;
+            let piece = self.health.recv(&self.replies, "a submission", deadline)??;
             if bytes.is_empty() {
                 bytes = piece;
             } else {
