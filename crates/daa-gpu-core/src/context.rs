@@ -67,9 +67,11 @@ impl Origin {
             device,
             ..self.config.clone()
         };
+        let fences = Arc::clone(&self.lineage.fences);
         let lineage = Lineage {
-            fences: Arc::clone(&self.lineage.fences),
-            ..Lineage::default()
+            fences,
+            #[cfg(any(test, feature = "testing"))]
+            injection: Arc::default(),
         };
         ComputeContext::open_epoch(&config, DeviceEpoch(1), lineage)
     }
@@ -243,8 +245,9 @@ impl ComputeContext {
         }
     }
 
-    /// Whether this is a clone of `other`.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
+    /// Whether this is a clone of `other`: the same epoch of the same device.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 

@@ -1,7 +1,7 @@
 //! Errors of launches, graphs, plans and sessions.
 
 use crate::graph::DType;
-use daa_gpu_core::GpuError;
+use daa_gpu_core::{DeviceError, GpuError};
 
 /// A kernel cannot be launched on these sizes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -184,4 +184,7 @@ pub enum RunError {
     /// The device refused or failed.
     #[error(transparent)]
     Gpu(#[from] GpuError),
+    /// No device can be opened to run on.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }

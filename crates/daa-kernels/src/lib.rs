@@ -11,10 +11,13 @@ pub mod ops;
 #[cfg(test)]
 mod parity;
 pub mod plan;
+pub mod probe;
 pub mod registry;
+pub mod run;
 pub mod session;
 
 pub use graph::{DType, Graph, PhaseId, TensorId};
 pub use launch::Launch;
 pub use plan::{Plan, PlanOptions};
+pub use run::Runner;
 pub use session::{Data, Session};

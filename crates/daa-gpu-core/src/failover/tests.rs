@@ -395,7 +395,7 @@ fn spin(mut call: HostCall<'_>) {
     call.writes[0].fill(0);
 }
 
-/// Computes for a second or so on a software device: no invocation loops longer than its driver lets it.
+/// Computes for a good while on a software device: no invocation loops longer than its driver lets it.
 static SPIN: Program = Program {
     name: "spin",
     wgsl: "@group(0) @binding(0) var<storage, read_write> out: array<u32>;
@@ -417,20 +417,13 @@ static SPIN: Program = Program {
 /// A real dispatch that takes longer than the deadline, three times in a row.
 #[test]
 fn dispatches_beyond_their_deadline_open_the_breaker_on_software() {
-    if software().is_none() {
-        return;
-    }
-    let context = ComputeContext::open(&ContextConfig {
-        step_deadline: ms(40),
-        ..config(DeviceChoice::Software)
-    })
-    .expect("it is there");
+    let Some(context) = software() else { return };
     let world = world_on(context.clone(), probe_expecting(0));
     let dispatch = Dispatch {
         program: &SPIN,
         params: vec![],
         bindings: vec![VALUES],
-        groups: [2_000, 1, 1],
+        groups: [300, 1, 1],
     };
     let mut long = image();
     long.lists[0].commands = vec![Command::Dispatch(dispatch)];
@@ -450,7 +443,7 @@ fn dispatches_beyond_their_deadline_open_the_breaker_on_software() {
     for round in 1..=3 {
         let error = loaded
             .submit(run)
-            .and_then(crate::Ticket::wait)
+            .and_then(|ticket| ticket.wait_within(ms(5)))
             .expect_err("it takes longer than its deadline");
         assert_eq!(error.class(), ErrorClass::Timeout, "{error}");
         let switch = world.failover.report(&context, Err(&error));
