@@ -4,4 +4,6 @@
 pub mod heap;
 pub mod layout;
 pub mod pool;
+pub mod replay;
 pub mod tier;
+pub mod trace;
