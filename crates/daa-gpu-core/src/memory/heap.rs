@@ -159,7 +159,7 @@ impl Heap {
         shared.reserved += bytes;
         self.pages.get_mut(slot).mark = shared.add_page(slot, (bytes >> self.unit_log2) as u32);
         let node = shared.take(wish.units(self.unit_log2)?, wish.slack(), |page| page == slot)?;
-        Some(self.grant_node(wish, node, Some(slot), evicted))
+        Some(self.grant_node(wish, node, Served::Miss, evicted))
     }
 
     fn large(&mut self, wish: Wish) -> Option<Granted> {
@@ -193,7 +193,7 @@ impl Heap {
     fn hole(&mut self, wish: Wish) -> Option<Granted> {
         let units = wish.units(self.unit_log2)?;
         let node = self.shared[wish.colour.index()].take(units, wish.slack(), |_| true)?;
-        Some(self.grant_node(wish, node, None, Vec::new()))
+        Some(self.grant_node(wish, node, Served::Hit, Vec::new()))
     }
 
     /// How much a tier wants to have made ahead.
@@ -272,20 +272,16 @@ impl Heap {
         }
     }
 
-    fn grant_node(&mut self, wish: Wish, node: u32, fresh: Option<u32>, evicted: Vec<PageId>) -> Granted {
+    fn grant_node(&mut self, wish: Wish, node: u32, served: Served, evicted: Vec<PageId>) -> Granted {
+        let fresh = served == Served::Miss;
         let found = self.shared[wish.colour.index()].node(node);
         let (slot, offset) = (found.page, u64::from(found.offset) << self.unit_log2);
         let page = self.pages.get_mut(slot);
-        let was_idle = page.in_use == 0 && fresh.is_none();
+        let was_idle = page.in_use == 0 && !fresh;
         page.in_use += wish.bytes;
         if was_idle {
             self.pages.unset_idle(slot);
         }
-        let served = if fresh.is_some() {
-            Served::Miss
-        } else {
-            Served::Hit
-        };
         self.books.enter(wish.wanted, wish.bytes, served);
         self.books.highest_end = self.books.highest_end.max(offset + wish.bytes);
         let block = Block {
@@ -297,7 +293,7 @@ impl Heap {
         };
         Granted {
             block,
-            new_page: fresh.map(|slot| self.new_page(slot)),
+            new_page: fresh.then(|| self.new_page(slot)),
             evicted,
         }
     }

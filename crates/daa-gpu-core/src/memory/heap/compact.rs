@@ -95,6 +95,6 @@ impl Heap {
         let pages = &self.pages;
         let may = |slot| pages.id(slot) != not && pages.get(slot).in_use > 0;
         let node = self.shared[colour.index()].take(units, wish.slack(), may)?;
-        Some(self.grant_node(wish, node, None, Vec::new()).block)
+        Some(self.grant_node(wish, node, Served::Uncounted, Vec::new()).block)
     }
 }
