@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Applies a trained model to data
     Predict(PredictArgs),
+    /// Looks into traces of device memory, without a device
+    Memory(MemoryArgs),
     /// Lists the compute devices, and why one is chosen
     Devices(DevicesArgs),
     /// Checks what a run needs, and says how to get what is missing
@@ -153,6 +155,51 @@ pub(crate) struct PredictArgs {
     pub(crate) place: DeviceArgs,
 }
 
+/// `daa memory`.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true, subcommand_required = true)]
+pub(crate) struct MemoryArgs {
+    #[command(subcommand)]
+    pub(crate) command: MemoryCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MemoryCommand {
+    /// Runs a trace against a pool configuration
+    Replay(MemoryReplayArgs),
+    /// Lays out a trace in as little memory as it can find a plan for
+    Plan(MemoryPlanArgs),
+}
+
+/// `daa memory replay`.
+#[derive(Debug, Args)]
+pub(crate) struct MemoryReplayArgs {
+    /// What `daa run` recorded, or lifetimes as CSV with the columns id, lower, upper and size
+    pub(crate) trace: PathBuf,
+    /// What pages and buffers may take together [default: 4GiB; with --one-page what one page can have]
+    #[arg(long, value_parser = memory, value_name = "SIZE")]
+    pub(crate) capacity: Option<Bytes>,
+    /// Offsets and sizes of blocks are multiples of this power of two [default: 256]
+    #[arg(long, value_parser = alignment, value_name = "BYTES")]
+    pub(crate) align: Option<u64>,
+    /// Puts everything into one page, to compare with a plan and with other allocators
+    #[arg(long)]
+    pub(crate) one_page: bool,
+    /// Moves blocks together where an allocation would be refused
+    #[arg(long)]
+    pub(crate) compact: bool,
+}
+
+/// `daa memory plan`.
+#[derive(Debug, Args)]
+pub(crate) struct MemoryPlanArgs {
+    /// What `daa run` recorded, or lifetimes as CSV with the columns id, lower, upper and size
+    pub(crate) trace: PathBuf,
+    /// Offsets and sizes are multiples of this power of two [default: 1]
+    #[arg(long, value_parser = alignment, value_name = "BYTES")]
+    pub(crate) align: Option<u64>,
+}
+
 /// `daa devices`.
 #[derive(Debug, Args)]
 pub(crate) struct DevicesArgs {
@@ -182,6 +229,13 @@ impl From<Task> for TaskKind {
 
 fn devices() -> impl clap::builder::TypedValueParser<Value = DeviceChoice> {
     PossibleValuesParser::new(["auto", "cpu", "software", "gpu"]).try_map(|text| text.parse::<DeviceChoice>())
+}
+
+fn alignment(text: &str) -> Result<u64, String> {
+    let number = text.trim().parse::<u64>().ok();
+    number
+        .filter(|number| number.is_power_of_two() && *number <= 65_536)
+        .ok_or_else(|| "allowed are the powers of two from 1 to 65536".to_owned())
 }
 
 fn agents(text: &str) -> Result<usize, String> {

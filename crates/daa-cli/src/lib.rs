@@ -6,6 +6,7 @@ mod devices;
 mod doctor;
 mod exit;
 mod logging;
+mod memory;
 mod messages;
 mod output;
 mod predict;
@@ -50,6 +51,7 @@ fn dispatch(cli: &Cli, matches: &ArgMatches, messages: &Messages) -> Result<Exit
             run::command(&cli.global, args, given, messages)
         }
         Command::Predict(args) => predict::command(&cli.global, args, messages),
+        Command::Memory(args) => memory::command(&cli.global, args, messages),
         Command::Devices(args) => devices::command(&cli.global, args),
         Command::Doctor => doctor::command(&cli.global),
     }

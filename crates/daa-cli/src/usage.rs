@@ -54,18 +54,20 @@ fn told(text: &str, verb: Option<&str>) -> String {
     format!("{}\n{hints}", printable(&error))
 }
 
-/// The verb on the command line, if there is a known one.
+/// The verb on the command line with its sub-verb, as far as they are known.
 fn verb(args: &[OsString]) -> Option<String> {
-    let definition = Cli::command();
-    let is_verb = |arg: &&OsString| {
-        definition
+    let mut definition = Cli::command();
+    let mut words: Vec<String> = Vec::new();
+    for arg in args.iter().skip(1) {
+        let known = definition
             .get_subcommands()
-            .any(|verb| arg.as_os_str() == verb.get_name())
-    };
-    args.iter()
-        .skip(1)
-        .find(is_verb)
-        .map(|arg| arg.to_string_lossy().into_owned())
+            .find(|verb| arg.as_os_str() == verb.get_name());
+        if let Some(verb) = known.cloned() {
+            words.push(verb.get_name().to_owned());
+            definition = verb;
+        }
+    }
+    (!words.is_empty()).then(|| words.join(" "))
 }
 
 #[cfg(test)]
@@ -101,5 +103,14 @@ mod tests {
             "{text}"
         );
         assert!(text.lines().count() == 2, "{text}");
+    }
+
+    #[test]
+    fn hints_name_the_sub_verb() {
+        let text = error_of(&["daa", "-q", "memory", "replay", "t.csv", "--align", "3"]);
+        assert!(
+            text.contains("`daa help memory replay` lists all flags"),
+            "{text}"
+        );
     }
 }

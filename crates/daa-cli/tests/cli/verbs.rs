@@ -5,7 +5,10 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::process::Stdio;
 
-const VERBS: [&str; 4] = ["run", "predict", "devices", "doctor"];
+const VERBS: [&str; 5] = ["run", "predict", "memory", "devices", "doctor"];
+
+/// Verbs of the verb `memory`.
+const MEMORY_VERBS: [&str; 2] = ["replay", "plan"];
 
 /// The long flags that a text names.
 fn flags(text: &str) -> BTreeSet<String> {
@@ -45,6 +48,16 @@ fn help_lists_the_verbs_and_each_verb_its_flags() {
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
         assert!(ended.stdout.contains(&format!("Usage: daa {verb} ")), "{ended:?}");
     }
+    for verb in MEMORY_VERBS {
+        let listed = place.run(&["help", "memory"]).stdout;
+        assert!(listed.contains(&format!("\n  {verb} ")), "{verb}: {listed}");
+        let ended = place.run(&["help", "memory", verb]);
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+        assert!(
+            ended.stdout.contains(&format!("Usage: daa memory {verb} ")),
+            "{ended:?}"
+        );
+    }
     let run = flags(&place.run(&["help", "run"]).stdout);
     for flag in [
         "--data",
@@ -79,10 +92,13 @@ fn no_verb_is_a_wrong_command_line_that_gets_the_help() {
 fn the_reference_and_the_program_agree() {
     let reference = include_str!("../../../../docs/CLI.md");
     let place = Place::new();
-    let help: String = VERBS
+    let mut help: String = VERBS
         .iter()
         .map(|verb| place.run(&["help", verb]).stdout)
         .collect();
+    for verb in MEMORY_VERBS {
+        help.push_str(&place.run(&["help", "memory", verb]).stdout);
+    }
     let known: BTreeSet<String> = flags(&help)
         .into_iter()
         .filter(|flag| flag != "--help" && flag != "--version")

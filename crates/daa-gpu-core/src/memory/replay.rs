@@ -53,6 +53,15 @@ pub struct ReplayConfig {
 }
 
 impl ReplayConfig {
+    /// Capacity where none is known, as for a device that does not tell.
+    pub const DEFAULT_CAPACITY: Bytes = MemoryConfig::UNKNOWN_CAPACITY;
+
+    /// The largest page for an alignment: 2³¹ times that.
+    #[must_use]
+    pub const fn largest_page(alignment: u64) -> Bytes {
+        Bytes(alignment.saturating_mul(1 << 31))
+    }
+
     /// The pool's default for a device of `capacity` that wants offsets in multiples of `alignment`.
     #[must_use]
     pub fn pool(capacity: Bytes, alignment: u64) -> Self {

@@ -1,0 +1,38 @@
+//! `daa memory`: looks into traces of device memory, without a device.
+
+mod plan;
+mod replay;
+
+use crate::args::{Global, MemoryArgs, MemoryCommand};
+use crate::exit::{Exit, Failure};
+use crate::messages::Messages;
+use daa_gpu_core::memory::trace::{TraceFile, TraceFileError};
+use std::fs::File;
+use std::path::Path;
+
+/// Largest trace that is read.
+const MAX_FILE: u64 = 1 << 30;
+
+pub(crate) fn command(global: &Global, args: &MemoryArgs, messages: &Messages) -> Result<Exit, Failure> {
+    match &args.command {
+        MemoryCommand::Replay(args) => replay::command(global, args, messages),
+        MemoryCommand::Plan(args) => plan::command(global, args, messages),
+    }
+}
+
+fn open(path: &Path) -> Result<TraceFile, Failure> {
+    let named = |error: anyhow::Error| error.context(path.display().to_string());
+    let input = |error| Failure::new(Exit::Input, named(error));
+    let hint = "a trace is what a recorder wrote, or CSV with the columns id, lower, upper and size";
+    let file = File::open(path).map_err(|error| input(error.into()).with_hint(hint))?;
+    let is_folder = file.metadata().is_ok_and(|metadata| metadata.is_dir());
+    if is_folder {
+        return Err(input(anyhow::anyhow!("is a folder")).with_hint(hint));
+    }
+    TraceFile::read(file, MAX_FILE).map_err(|error: TraceFileError| input(error.into()).with_hint(hint))
+}
+
+/// A part as per cent.
+fn per_cent(part: f64) -> String {
+    format!("{:.2} %", part * 100.0)
+}

@@ -1,0 +1,202 @@
+//! `daa memory`: traces from files.
+
+use crate::support::Place;
+use daa_gpu_core::memory::trace::{TraceBuilder, Usage};
+use serde_json::Value;
+use std::fs;
+use std::path::PathBuf;
+
+/// Two blocks that overlap and one that comes after both.
+const ROWS: &str = "size,id,lower,upper\n1000,a,0,10\n3000,b,5,20\n500,c,20,30\n";
+
+fn replay(place: &Place, more: &[&str]) -> Value {
+    place.json(&[&["memory", "replay", "trace", "-o", "json"], more].concat())
+}
+
+/// The six published lifetimes whose best plan is known, where this machine has them.
+fn published() -> Vec<(String, PathBuf)> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/minimalloc");
+    ["A", "B", "C", "D", "F", "H"]
+        .map(|name| (name.to_owned(), root.join(format!("{name}.1048576.csv"))))
+        .into_iter()
+        .filter(|(_, path)| path.exists())
+        .collect()
+}
+
+#[test]
+fn a_table_is_replayed_and_planned() {
+    let place = Place::new();
+    place.write("trace", ROWS);
+    let report = replay(&place, &["--one-page", "--align", "1"]);
+    assert_eq!(report["schema"], "daa.memory.replay/1");
+    for (key, value) in [
+        ("operations", 6),
+        ("allocations", 3),
+        ("lost", 0),
+        ("refusals", 0),
+        ("tenants", 1),
+        ("alignment", 1),
+        ("capacity_bytes", 1_u64 << 31),
+        ("peak_live_bytes", 4000),
+        ("peak_charged_bytes", 4096),
+        ("peak_reserved_bytes", 4000),
+        ("pages_created", 1),
+        ("moved_blocks", 0),
+    ] {
+        assert_eq!(report[key], value, "{key} in {report}");
+    }
+    assert_eq!(report["one_page"], true);
+    assert_eq!(report["fragmentation"]["internal"], 0.0);
+    assert!(
+        report["ns_per_operation"].as_f64().is_some_and(|ns| ns > 0.0),
+        "{report}"
+    );
+    assert!(
+        report["timed_operations"]
+            .as_u64()
+            .is_some_and(|count| count >= 1 << 20)
+    );
+    let tiers = report["tiers"].as_array().expect("a list");
+    let names: Vec<&str> = tiers.iter().filter_map(|tier| tier["tier"].as_str()).collect();
+    assert_eq!(names, ["micro", "small", "medium", "large", "xlarge"]);
+    assert_eq!(
+        (&tiers[4]["hit_rate"], &tiers[1]["misses"]),
+        (&Value::Null, &0.into())
+    );
+    let plan = place.json(&["memory", "plan", "trace", "-o", "json"]);
+    assert_eq!(plan["schema"], "daa.memory.plan/1");
+    assert_eq!(
+        (&plan["peak_bytes"], &plan["lower_bound_bytes"]),
+        (&4000.into(), &4000.into())
+    );
+    assert_eq!(plan["allocations"], 3);
+    assert!(plan["seconds"].as_f64().is_some_and(|seconds| seconds >= 0.0));
+    let aligned = place.json(&["memory", "plan", "trace", "--align", "1024", "-o", "json"]);
+    assert_eq!(aligned["peak_bytes"], 4096);
+    let text = place.run(&["memory", "replay", "trace"]);
+    assert_eq!((text.code, text.stderr.as_str()), (Some(0), ""));
+    assert!(
+        text.stdout.contains("peak live") && text.stdout.contains("(4000 B)"),
+        "{text:?}"
+    );
+    let text = place.run(&["memory", "plan", "trace"]);
+    assert!(
+        text.stdout.contains("lower bound") && text.stdout.contains("(4000 B)"),
+        "{text:?}"
+    );
+}
+
+#[test]
+fn a_recorded_trace_is_read_and_a_cut_one_says_so() {
+    let place = Place::new();
+    let mut builder = TraceBuilder::new();
+    let tenant = builder.tenant("a").expect("valid");
+    for tick in 0..40 {
+        builder
+            .allocate(tick, tenant, Usage::ReadWrite, 2 << 20)
+            .expect("valid");
+    }
+    builder.lost(3);
+    place.write("trace", builder.finish().encode());
+    let report = replay(&place, &["--capacity", "64MiB"]);
+    assert_eq!(
+        (&report["lost"], &report["peak_live_bytes"]),
+        (&3.into(), &(64_u64 << 20).into())
+    );
+    assert_eq!(report["refusals"], 8);
+    let ended = place.run(&["memory", "replay", "trace"]);
+    assert!(
+        ended
+            .stderr
+            .starts_with("warning: the trace is cut: 3 allocations"),
+        "{ended:?}"
+    );
+    let plan = place.json(&["memory", "plan", "trace", "-o", "json"]);
+    assert_eq!(plan["peak_bytes"], 80_u64 << 20);
+}
+
+#[test]
+fn compaction_moves_what_is_in_the_way() {
+    let place = Place::new();
+    let mut builder = TraceBuilder::new();
+    let tenant = builder.tenant("a").expect("valid");
+    let blocks: Vec<u32> = (0..64)
+        .map(|_| {
+            builder
+                .allocate(0, tenant, Usage::ReadWrite, 1 << 20)
+                .expect("valid")
+        })
+        .collect();
+    for &id in blocks.iter().step_by(2) {
+        builder.free(1, id).expect("live");
+    }
+    builder
+        .allocate(2, tenant, Usage::ReadWrite, 24 << 20)
+        .expect("valid");
+    place.write("trace", builder.finish().encode());
+    let refused = replay(&place, &["--capacity", "64MiB"]);
+    let served = replay(&place, &["--capacity", "64MiB", "--compact"]);
+    assert_eq!(
+        (&refused["refusals"], &refused["moved_blocks"]),
+        (&1.into(), &0.into())
+    );
+    assert_eq!(served["refusals"], 0, "{served}");
+    assert!(
+        served["moved_blocks"].as_u64().is_some_and(|moved| moved > 0),
+        "{served}"
+    );
+}
+
+#[test]
+fn what_is_no_trace_is_told_with_its_place() {
+    let place = Place::new();
+    place.write("bad.csv", "id,lower,upper,size\na,0,1,1\nb,5,5,1\n");
+    place.write("cut.trace", &b"\x89DAATR\r\n\x01"[..]);
+    fs::create_dir(place.path("folder")).expect("made");
+    for (file, words) in [
+        (
+            "bad.csv",
+            "error: bad.csv: line 3: `upper` is 5, it must be more than `lower`, 5",
+        ),
+        (
+            "cut.trace",
+            "error: cut.trace: byte 9: the trace ends within the number of lost allocations",
+        ),
+        ("none.csv", "error: none.csv: "),
+        ("folder", "error: folder: is a folder"),
+    ] {
+        for verb in ["replay", "plan"] {
+            let ended = place.run(&["memory", verb, file, "-o", "json"]);
+            assert_eq!((ended.code, ended.stdout.as_str()), (Some(3), ""), "{ended:?}");
+            assert!(ended.stderr.starts_with(words), "{ended:?}");
+            assert!(ended.stderr.contains("\nhint: "), "{ended:?}");
+        }
+    }
+    for (flag, value) in [("--align", "3"), ("--align", "131072"), ("--capacity", "7")] {
+        let ended = place.run(&["memory", "replay", "bad.csv", flag, value]);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.stderr.contains("`daa help memory replay`"), "{ended:?}");
+    }
+}
+
+/// Their capacity is 1,048,576 bytes: the planner reaches it on every file, and goes below where the lifetimes allow.
+#[test]
+fn published_lifetimes_are_planned_into_their_capacity() {
+    for (name, path) in published() {
+        let path = path.to_str().expect("UTF-8");
+        let plan = Place::new().json(&["memory", "plan", path, "-o", "json"]);
+        let peak = plan["peak_bytes"].as_u64().expect("a count");
+        let expected = match name.as_str() {
+            "C" => 1_039_360,
+            "D" => 1_031_168,
+            _ => 1_048_576,
+        };
+        assert_eq!(peak, expected, "{name}");
+        assert!(
+            plan["lower_bound_bytes"]
+                .as_u64()
+                .is_some_and(|bound| bound <= peak),
+            "{plan}"
+        );
+    }
+}
