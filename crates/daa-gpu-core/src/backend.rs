@@ -6,7 +6,7 @@ pub(crate) mod wgpu;
 
 use crate::error::GpuError;
 use crate::image::{Image, Slice};
-use crate::memory::pool::{BufferUsage, Pooled};
+use crate::memory::pool::{BufferUsage, PageLimits, Pooled};
 use crate::tenant::Ticket;
 use daa_base::Bytes;
 use std::fmt::Debug;
@@ -56,6 +56,11 @@ pub(crate) struct Checked<'a> {
 
 /// A device that images can be loaded on. Dropping it ends its threads.
 pub(crate) trait Backend: Debug + Send + Sync {
+    /// What pages may be like; `None` where buffers are lent out whole.
+    fn pages(&self) -> Option<PageLimits> {
+        None
+    }
+
     /// Makes a buffer of exactly `size` bytes, ready at rest.
     fn create(&self, usage: BufferUsage, size: Bytes) -> Result<Buffer, GpuError>;
 

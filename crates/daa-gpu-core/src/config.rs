@@ -1,6 +1,7 @@
 //! What a compute context is opened with.
 
 use crate::adapter::DeviceChoice;
+use crate::memory::heap::TierLimit;
 use daa_base::Bytes;
 use std::time::Duration;
 
@@ -22,8 +23,11 @@ pub struct MemoryConfig {
     /// What all tenants together may reserve; `None`: three quarters of the device's memory where that is known, else
     /// [`MemoryConfig::UNKNOWN_CAPACITY`].
     pub capacity: Option<Bytes>,
-    /// Released buffers kept for reuse, at most; the least recently used go first.
+    /// Released memory kept for reuse, at most, and as much again in pages that hold nothing; the least recently used
+    /// goes first.
     pub max_cached: Bytes,
+    /// Limits per tier, smallest first. What a tier makes ahead counts where memory comes in pages, which is on a GPU.
+    pub tiers: [TierLimit; 5],
 }
 
 impl MemoryConfig {
@@ -36,6 +40,7 @@ impl Default for MemoryConfig {
         Self {
             capacity: None,
             max_cached: Bytes::mib(512),
+            tiers: [TierLimit::default(); 5],
         }
     }
 }

@@ -143,7 +143,7 @@ impl ComputeContext {
             .memory
             .capacity
             .unwrap_or_else(|| default_capacity(&opened.selection.chosen));
-        let pool = Pool::new(capacity, &config.memory, &health);
+        let pool = Pool::new(capacity, &config.memory, opened.backend.pages(), &health)?;
         for report in &opened.selection.reports {
             tracing::info!(adapter = %report, "adapter");
         }

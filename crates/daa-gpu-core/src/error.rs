@@ -3,6 +3,7 @@
 use crate::adapter::{AdapterReport, DeviceChoice};
 use crate::config::ConfigError;
 use crate::image::ImageError;
+use crate::memory::tier::Tier;
 use daa_base::{Bytes, DeviceEpoch, FencingToken};
 use std::fmt;
 use std::time::Duration;
@@ -127,6 +128,22 @@ pub enum MemoryError {
         /// What they may hold.
         capacity: Bytes,
     },
+    /// The configured limit of a tier is reached by all tenants together.
+    #[error(
+        "tenant `{tenant}` wants {wanted} more of tier {tier}, of which {in_use} of {limit} are in use by all tenants"
+    )]
+    Tier {
+        /// The tenant's name.
+        tenant: String,
+        /// Which tier.
+        tier: Tier,
+        /// What it asked for, rounded to its size class.
+        wanted: Bytes,
+        /// What all tenants hold of the tier.
+        in_use: Bytes,
+        /// What they may hold.
+        limit: Bytes,
+    },
     /// A tenant needs a name, for errors and reports.
     #[error("a tenant's name has {length} bytes, allowed are 1 to {limit}")]
     Name {
@@ -161,7 +178,7 @@ impl MemoryError {
     #[must_use]
     pub const fn class(&self) -> ErrorClass {
         match self {
-            Self::Budget { .. } | Self::Capacity { .. } => ErrorClass::OutOfMemory,
+            Self::Budget { .. } | Self::Capacity { .. } | Self::Tier { .. } => ErrorClass::OutOfMemory,
             Self::Name { .. } | Self::TooManyTenants { .. } | Self::Fenced { .. } | Self::Gone => {
                 ErrorClass::Validation
             }
@@ -171,7 +188,10 @@ impl MemoryError {
     /// Whether the same request may succeed once others release memory. A budget is the tenant's own affair.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Capacity { .. } | Self::TooManyTenants { .. })
+        matches!(
+            self,
+            Self::Capacity { .. } | Self::Tier { .. } | Self::TooManyTenants { .. }
+        )
     }
 }
 

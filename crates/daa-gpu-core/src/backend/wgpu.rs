@@ -9,8 +9,8 @@ use super::{Backend, Buffer, Parts, Resident, Tally, count};
 use crate::config::ContextConfig;
 use crate::error::{DeviceError, ErrorClass, GpuError};
 use crate::health::Health;
-use crate::image::Image;
-use crate::memory::pool::{BufferUsage, Pooled};
+use crate::image::{Image, SLICE_ALIGN};
+use crate::memory::pool::{BufferUsage, PageLimits, Pooled};
 use daa_base::Bytes;
 use device::Gpu;
 use poller::Poller;
@@ -83,6 +83,18 @@ fn watch(device: &wgpu::Device, health: &Arc<Health>) {
 }
 
 impl Backend for WgpuBackend {
+    fn pages(&self) -> Option<PageLimits> {
+        let limits = self.gpu.device.limits();
+        let alignment = limits
+            .min_storage_buffer_offset_alignment
+            .max(limits.min_uniform_buffer_offset_alignment);
+        Some(PageLimits {
+            // No more than what images are laid out for, which is what WebGPU allows to ask for.
+            alignment: u64::from(alignment).next_power_of_two().min(SLICE_ALIGN),
+            max_buffer: Bytes(limits.max_buffer_size),
+        })
+    }
+
     fn create(&self, usage: BufferUsage, size: Bytes) -> Result<Buffer, GpuError> {
         let created = self.gpu.create_buffer(usage, size).or_else(|error| {
             if error.class() != ErrorClass::OutOfMemory {
@@ -106,7 +118,8 @@ impl Backend for WgpuBackend {
                 .gpu
                 .device
                 .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            encoder.clear_buffer(raw(memory), 0, None);
+            let (buffer, offset) = place(memory);
+            encoder.clear_buffer(buffer, offset, Some(memory.reserved().get()));
             self.gpu.submit(encoder.finish())
         })?
     }
@@ -131,6 +144,11 @@ impl Backend for WgpuBackend {
             hal.compute_pipelines.read(),
         ])
     }
+}
+
+/// Where a loan lies: its buffer, and its first byte there.
+fn place(memory: &Pooled<Buffer>) -> (&wgpu::Buffer, u64) {
+    (raw(memory), memory.offset())
 }
 
 /// The wgpu buffer of a loan.

@@ -14,22 +14,25 @@ mod kind;
 mod loan;
 mod magazine;
 mod marks;
+mod paging;
 mod report;
 mod shelf;
 
 pub(crate) use account::Account;
 pub(crate) use kind::BufferUsage;
 pub(crate) use loan::{Origin, Pooled};
+pub(crate) use paging::PageLimits;
 pub use report::{PoolReport, TierReport};
 
-use crate::config::MemoryConfig;
+use crate::config::{ConfigError, MemoryConfig};
 use crate::error::MemoryError;
 use crate::health::Health;
-use centre::Centre;
+use centre::{Centre, Grant, Refused};
 use chunk::{Chunk, Spare};
 use daa_base::Bytes;
 use kind::Kind;
 use marks::Marks;
+use paging::{Freed, Missing, Paging};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Longest name of a tenant, in bytes.
@@ -48,13 +51,26 @@ pub(crate) struct Pool<B> {
 }
 
 impl<B> Pool<B> {
-    pub(crate) fn new(capacity: Bytes, config: &MemoryConfig, health: &Arc<Health>) -> Arc<Self> {
-        Arc::new(Self {
-            centre: Mutex::new(Centre::new(capacity, config.max_cached.min(capacity))),
+    /// A pool of pages where there are limits for them, and of whole buffers where there are none.
+    ///
+    /// # Errors
+    /// When no heap can be made within these limits.
+    pub(crate) fn new(
+        capacity: Bytes,
+        config: &MemoryConfig,
+        pages: Option<PageLimits>,
+        health: &Arc<Health>,
+    ) -> Result<Arc<Self>, ConfigError> {
+        let keep = config.max_cached.min(capacity);
+        let paging = pages
+            .map(|limits| Paging::new(capacity, keep, limits, &config.tiers))
+            .transpose()?;
+        Ok(Arc::new(Self {
+            centre: Mutex::new(Centre::new(capacity, config, paging)),
             marks: Arc::default(),
             health: Arc::clone(health),
             capacity,
-        })
+        }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Centre<B>> {
@@ -62,7 +78,7 @@ impl<B> Pool<B> {
     }
 
     /// Does `what` with the centre and frees what that takes out, without the lock.
-    fn with_centre<T>(&self, what: impl FnOnce(&mut Centre<B>, &mut Vec<Chunk<B>>) -> T) -> T {
+    fn with_centre<T>(&self, what: impl FnOnce(&mut Centre<B>, &mut Vec<Freed<B>>) -> T) -> T {
         let mut freed = Vec::new();
         let result = what(&mut self.lock(), &mut freed);
         drop(freed);
@@ -123,12 +139,21 @@ impl<B> Pool<B> {
         self.with_centre(Centre::trim);
     }
 
-    fn check_capacity(&self, wanted: Bytes) -> Result<(), Bytes> {
+    fn check(&self, wanted: Bytes) -> Result<(), Refused> {
         self.with_centre(|centre, freed| centre.check(wanted, freed))
     }
 
-    fn grant(&self, kind: Kind, reserved: Bytes) -> Result<Option<Chunk<B>>, Bytes> {
+    fn grant(&self, kind: Kind, reserved: Bytes) -> Result<Grant<B>, Refused> {
         self.with_centre(|centre, freed| centre.grant(kind, reserved, freed))
+    }
+
+    fn made(&self, missing: Missing, page: B) -> Result<Chunk<B>, MemoryError> {
+        self.with_centre(|centre, freed| centre.made(missing, page, freed))
+            .ok_or(MemoryError::Gone)
+    }
+
+    fn failed(&self, missing: Missing, reserved: Bytes) -> Option<Chunk<B>> {
+        self.lock().failed(missing, reserved)
     }
 
     fn ungrant(&self, reserved: Bytes) {

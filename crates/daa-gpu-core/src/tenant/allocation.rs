@@ -52,7 +52,7 @@ impl Allocation {
         match self.memory.get() {
             Buffer::Device(buffer) => Some(RawSlice {
                 buffer: buffer.raw(),
-                offset: 0,
+                offset: self.memory.offset(),
                 bytes: self.memory.reserved().get(),
             }),
             Buffer::Host(_) => None,

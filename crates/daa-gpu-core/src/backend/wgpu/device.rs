@@ -100,8 +100,8 @@ impl Gpu {
     }
 
     /// Fills a buffer before anything that is submitted later uses it.
-    pub(super) fn write(&self, buffer: &wgpu::Buffer, data: &[u8]) {
-        self.queue.write_buffer(buffer, 0, data);
+    pub(super) fn write(&self, buffer: &wgpu::Buffer, offset: u64, data: &[u8]) {
+        self.queue.write_buffer(buffer, offset, data);
     }
 
     /// Hands one command buffer to the device and tells the poller to see it through.

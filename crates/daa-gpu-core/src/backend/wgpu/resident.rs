@@ -1,7 +1,7 @@
 //! A loaded image on a wgpu device: bind groups made once, commands encoded anew for each submission.
 
 use super::device::Gpu;
-use super::{Buffer, Parts, Pooled, raw};
+use super::{Buffer, Parts, Pooled, place, raw};
 use crate::backend::{Checked, Resident, count};
 use crate::error::GpuError;
 use crate::health::Health;
@@ -100,7 +100,7 @@ impl WgpuResident {
                         words.extend_from_slice(bytemuck::cast_slice(&dispatch.params));
                         let padded = slot + params_slot(dispatch.params.len());
                         words.resize(usize::try_from(padded).unwrap_or(usize::MAX), 0);
-                        run(gpu, dispatch, raw(&arena), params.as_ref().map(raw), slot)?
+                        run(gpu, dispatch, &arena, params.as_ref(), slot)?
                     }
                 });
             }
@@ -108,12 +108,14 @@ impl WgpuResident {
         }
         gpu.scoped(|| {
             if let Some(params) = &params {
-                gpu.write(raw(params), &words);
+                let (buffer, base) = place(params);
+                gpu.write(buffer, base, &words);
             }
             let mut encoder = gpu
                 .device
                 .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            encoder.clear_buffer(raw(&arena), 0, None);
+            let (buffer, base) = place(&arena);
+            encoder.clear_buffer(buffer, base, Some(arena.reserved().get()));
             gpu.submit(encoder.finish())
         })??;
         let readback = Ring::new(readback.into_iter().collect());
@@ -176,8 +178,9 @@ impl WgpuResident {
         let staging = raw(&buffer).clone();
         staging.unmap();
         let mut from = 0;
+        let (arena, base) = place(&self.arena);
         for Slice { offset, bytes } in copies {
-            encoder.copy_buffer_to_buffer(&staging, from, raw(&self.arena), offset, bytes);
+            encoder.copy_buffer_to_buffer(&staging, from, arena, base + offset, bytes);
             from += bytes;
         }
         let (home, health) = (self.uploads.home.clone(), Arc::clone(&self.gpu.health));
@@ -188,10 +191,11 @@ impl WgpuResident {
 
     fn encode(&self, list: usize, encoder: &mut wgpu::CommandEncoder) {
         let mut dispatches = 0;
+        let (arena, base) = place(&self.arena);
         let steps = &self.lists[list];
         for chunk in steps.chunk_by(|a, b| matches!((a, b), (Step::Run { .. }, Step::Run { .. }))) {
             if let [Step::Zero(slice)] = chunk {
-                encoder.clear_buffer(raw(&self.arena), slice.offset, Some(slice.bytes));
+                encoder.clear_buffer(arena, base + slice.offset, Some(slice.bytes));
                 continue;
             }
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
@@ -283,8 +287,9 @@ impl WgpuResident {
                 None => self.readback.take(&self.gpu, "the readback area")?,
             };
             let mut from = 0;
+            let (arena, base) = place(&self.arena);
             for Slice { offset, bytes } in piece {
-                encoder.copy_buffer_to_buffer(raw(&self.arena), *offset, raw(&area), from, *bytes);
+                encoder.copy_buffer_to_buffer(arena, base + offset, raw(&area), from, *bytes);
                 from += bytes;
             }
             self.read(piece, &encoder, area, reply.clone());
@@ -369,15 +374,16 @@ fn at_rest(
 fn run(
     gpu: &Gpu,
     dispatch: &Dispatch,
-    arena: &wgpu::Buffer,
-    params: Option<&wgpu::Buffer>,
+    arena: &Pooled<Buffer>,
+    params: Option<&Pooled<Buffer>>,
     slot: u64,
 ) -> Result<Step, GpuError> {
     let made = gpu.pipelines.get(gpu, dispatch.program)?;
-    let bind = |buffer, offset, bytes| {
+    let bind = |memory, offset, bytes| {
+        let (buffer, base) = place(memory);
         wgpu::BindingResource::Buffer(wgpu::BufferBinding {
             buffer,
-            offset,
+            offset: base + offset,
             size: NonZeroU64::new(bytes),
         })
     };

@@ -3,6 +3,7 @@
 //! A hit, the common case, takes this lock once to acquire and once to release, and nothing else that another tenant
 //! could hold. Whoever holds it never waits for the centre; the centre may take it.
 
+use super::centre::{Grant, Refused};
 use super::chunk::{Chunk, Spare};
 use super::kind::{BufferUsage, Kind};
 use super::loan::{Origin, Pooled};
@@ -167,9 +168,9 @@ impl<B> Account<B> {
     pub(crate) fn check(&self, wanted: Bytes) -> Result<(), MemoryError> {
         self.check_budget(&mut self.lock(), wanted)?;
         let pool = self.pool.upgrade().ok_or(MemoryError::Gone)?;
-        pool.check_capacity(wanted).map_err(|in_use| {
+        pool.check(wanted).map_err(|refused| {
             self.lock().refusals += 1;
-            self.over_capacity(&pool, wanted, in_use)
+            self.refusal(wanted, refused)
         })
     }
 
@@ -190,12 +191,23 @@ impl<B> Account<B> {
         })
     }
 
-    fn over_capacity(&self, pool: &Pool<B>, wanted: Bytes, in_use: Bytes) -> MemoryError {
-        MemoryError::Capacity {
-            tenant: self.name.clone(),
-            wanted,
-            in_use,
-            capacity: pool.capacity(),
+    fn refusal(&self, wanted: Bytes, refused: Refused) -> MemoryError {
+        let Refused { tier, in_use, limit } = refused;
+        let tenant = self.name.clone();
+        match tier {
+            Some(tier) => MemoryError::Tier {
+                tenant,
+                tier,
+                wanted,
+                in_use,
+                limit,
+            },
+            None => MemoryError::Capacity {
+                tenant,
+                wanted,
+                in_use,
+                capacity: limit,
+            },
         }
     }
 
@@ -284,19 +296,35 @@ impl<B> Account<B> {
     ) -> Result<(Chunk<B>, Origin), GpuError> {
         let pool = self.pool.upgrade().ok_or(MemoryError::Gone)?;
         pool.take_back(spares);
-        let kept = pool
+        let create = |bytes| {
+            create(usage, bytes).or_else(|error| {
+                if error.class() != ErrorClass::OutOfMemory {
+                    return Err(error);
+                }
+                pool.trim();
+                create(usage, bytes)
+            })
+        };
+        let missing = match pool
             .grant(kind, reserved)
-            .map_err(|in_use| self.over_capacity(&pool, reserved, in_use))?;
-        if let Some(chunk) = kept {
-            return Ok((chunk, Origin::Foreign));
-        }
-        let made = create(usage, reserved).or_else(|error| {
-            if error.class() != ErrorClass::OutOfMemory {
-                return Err(error);
-            }
-            pool.trim();
-            create(usage, reserved)
-        });
+            .map_err(|refused| self.refusal(reserved, refused))?
+        {
+            Grant::Kept(chunk) => return Ok((chunk, Origin::Foreign)),
+            Grant::Page(missing) => Some(missing),
+            Grant::Whole => None,
+        };
+        let made = match missing {
+            None => create(reserved),
+            Some(missing) => match create(missing.bytes) {
+                Ok(page) => return Ok((pool.made(missing, page)?, Origin::Fresh)),
+                Err(error) => match pool.failed(missing, reserved) {
+                    Some(chunk) => return Ok((chunk, Origin::Fresh)),
+                    // Without room for a page there may be room for what is needed of it.
+                    None if error.class() == ErrorClass::OutOfMemory => create(reserved),
+                    None => Err(error),
+                },
+            },
+        };
         match made {
             Ok(buffer) => Ok((Chunk::Whole(buffer), Origin::Fresh)),
             Err(error) => {

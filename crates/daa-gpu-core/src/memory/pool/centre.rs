@@ -4,8 +4,11 @@ use super::account::{Account, TenantKey};
 use super::chunk::{Chunk, Spare};
 use super::kind::Kind;
 use super::marks::Marks;
+use super::paging::{Freed, Missing, Paging, Placed};
 use super::shelf::Shelf;
 use super::{PoolReport, TierReport};
+use crate::config::MemoryConfig;
+use crate::memory::heap::TierLimit;
 use crate::memory::tier::Tier;
 use daa_base::Bytes;
 use std::collections::BTreeMap;
@@ -23,13 +26,41 @@ pub(super) struct Centre<B> {
     next_tenant: u64,
     /// What tenants hold and what is in their magazines.
     granted: Bytes,
+    granted_of: [Bytes; 5],
+    limits: [TierLimit; 5],
+    /// Of `granted`, what lies in pages.
+    parts: Bytes,
     /// What all magazines may hold.
     allowances: Bytes,
+    paging: Option<Paging<B>>,
     shelf: Shelf<B>,
     /// Sums over the tenants that are gone; only the counts.
     past: [TierReport; 5],
     past_refusals: u64,
     pub(super) closed: bool,
+}
+
+/// Why nothing more is granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// Whose limit is reached; `None` for the capacity.
+    pub(super) tier: Option<Tier>,
+    pub(super) in_use: Bytes,
+    pub(super) limit: Bytes,
+}
+
+/// Where granted bytes come from.
+#[derive(Debug)]
+pub(super) enum Grant<B> {
+    Kept(Chunk<B>),
+    /// A page has to be made first.
+    Page(Missing),
+    /// A buffer of its own has to be made.
+    Whole,
+}
+
+fn fits(in_use: Bytes, wanted: Bytes, limit: Bytes) -> bool {
+    in_use.checked_add(wanted).is_some_and(|sum| sum <= limit)
 }
 
 /// A tenant as the centre knows it.
@@ -40,13 +71,17 @@ pub(super) struct Member<B> {
 }
 
 impl<B> Centre<B> {
-    pub(super) fn new(capacity: Bytes, max_cached: Bytes) -> Self {
+    pub(super) fn new(capacity: Bytes, config: &MemoryConfig, paging: Option<Paging<B>>) -> Self {
         Self {
             capacity,
-            max_cached,
+            max_cached: config.max_cached.min(capacity),
             tenants: BTreeMap::new(),
             next_tenant: 0,
             granted: Bytes::ZERO,
+            granted_of: [Bytes::ZERO; 5],
+            limits: config.tiers,
+            parts: Bytes::ZERO,
+            paging,
             allowances: Bytes::ZERO,
             shelf: Shelf::new(),
             past: Tier::ALL.map(TierReport::new),
@@ -59,7 +94,7 @@ impl<B> Centre<B> {
     pub(super) fn enter(
         &mut self,
         open: impl FnOnce(TenantKey, u64) -> Arc<Account<B>>,
-        freed: &mut Vec<Chunk<B>>,
+        freed: &mut Vec<Freed<B>>,
     ) -> Arc<Account<B>> {
         let key = TenantKey(self.next_tenant);
         self.next_tenant += 1;
@@ -76,7 +111,7 @@ impl<B> Centre<B> {
     }
 
     /// Takes back the magazine of a tenant that gets nothing more.
-    pub(super) fn retire(&mut self, key: TenantKey, freed: &mut Vec<Chunk<B>>) {
+    pub(super) fn retire(&mut self, key: TenantKey, freed: &mut Vec<Freed<B>>) {
         let Some(member) = self.tenants.get_mut(&key) else {
             return;
         };
@@ -115,21 +150,50 @@ impl<B> Centre<B> {
     }
 
     /// What leaves the books of a tenant, to be kept for any of them or freed.
-    pub(super) fn take_back(&mut self, spares: Vec<Spare<B>>, freed: &mut Vec<Chunk<B>>) {
+    pub(super) fn take_back(&mut self, spares: Vec<Spare<B>>, freed: &mut Vec<Freed<B>>) {
         let limit = self.shelf_limit();
-        for spare in spares {
-            self.granted = self.granted - spare.reserved;
-            if spare.reserved > limit {
-                freed.push(spare.chunk);
-            } else {
-                self.shelf.put(spare);
+        for Spare {
+            kind,
+            reserved,
+            chunk,
+        } in spares
+        {
+            self.ungrant(reserved);
+            match (chunk, &mut self.paging) {
+                (Chunk::Part { page, block }, Some(paging)) => {
+                    self.parts = self.parts - reserved;
+                    paging.free(block, freed);
+                    freed.push(Freed::Page(page));
+                }
+                (chunk, None) if reserved <= limit => self.shelf.put(Spare {
+                    kind,
+                    reserved,
+                    chunk,
+                }),
+                (chunk, Some(_)) if reserved <= limit && kind.colour().is_none() => {
+                    self.shelf.put(Spare {
+                        kind,
+                        reserved,
+                        chunk,
+                    });
+                }
+                (chunk, _) => freed.push(Freed::Chunk(chunk)),
             }
         }
         self.shelf.trim_to(limit, freed);
+        if self.closed {
+            self.trim_pages(freed);
+        }
+    }
+
+    fn trim_pages(&mut self, freed: &mut Vec<Freed<B>>) {
+        if let Some(paging) = &mut self.paging {
+            paging.trim(freed);
+        }
     }
 
     /// Takes back what is in all magazines. All of them are held at once: nothing slips into one behind this.
-    pub(super) fn flush(&mut self, freed: &mut Vec<Chunk<B>>) {
+    pub(super) fn flush(&mut self, freed: &mut Vec<Freed<B>>) {
         let accounts: Vec<_> = self
             .tenants
             .values()
@@ -141,50 +205,110 @@ impl<B> Centre<B> {
         self.take_back(spares, freed);
     }
 
-    /// Whether `wanted` more fits; otherwise what is in use.
-    pub(super) fn check(&mut self, wanted: Bytes, freed: &mut Vec<Chunk<B>>) -> Result<(), Bytes> {
-        let fits =
-            |granted: Bytes, capacity: Bytes| granted.checked_add(wanted).is_some_and(|sum| sum <= capacity);
-        if fits(self.granted, self.capacity) {
+    /// Whether `wanted` more fits.
+    pub(super) fn check(&mut self, wanted: Bytes, freed: &mut Vec<Freed<B>>) -> Result<(), Refused> {
+        if !fits(self.granted, wanted, self.capacity) {
+            self.flush(freed);
+        }
+        if fits(self.granted, wanted, self.capacity) {
             return Ok(());
         }
-        self.flush(freed);
-        if fits(self.granted, self.capacity) {
-            Ok(())
-        } else {
-            Err(self.granted)
-        }
+        Err(Refused {
+            tier: None,
+            in_use: self.granted,
+            limit: self.capacity,
+        })
     }
 
-    /// Books `reserved` bytes. A kept buffer if there is one; else there is room for a new one.
+    fn check_tier(&mut self, reserved: Bytes, freed: &mut Vec<Freed<B>>) -> Result<(), Refused> {
+        let tier = Tier::of(reserved);
+        let limit = self.limits[tier.index()].max_in_use;
+        if !fits(self.granted_of[tier.index()], reserved, limit) {
+            self.flush(freed);
+        }
+        let in_use = self.granted_of[tier.index()];
+        if fits(in_use, reserved, limit) {
+            return Ok(());
+        }
+        Err(Refused {
+            tier: Some(tier),
+            in_use,
+            limit,
+        })
+    }
+
+    /// Books `reserved` bytes, and says where they come from.
     pub(super) fn grant(
         &mut self,
         kind: Kind,
         reserved: Bytes,
-        freed: &mut Vec<Chunk<B>>,
-    ) -> Result<Option<Chunk<B>>, Bytes> {
+        freed: &mut Vec<Freed<B>>,
+    ) -> Result<Grant<B>, Refused> {
         self.check(reserved, freed)?;
-        let kept = self.shelf.take(kind, reserved);
+        self.check_tier(reserved, freed)?;
+        let tier = &mut self.granted_of[Tier::of(reserved).index()];
+        *tier = *tier + reserved;
         self.granted = self.granted + reserved;
+        let placed = match (&mut self.paging, kind.colour()) {
+            (Some(paging), Some(colour)) => {
+                let placed = paging.place(colour, reserved, freed);
+                if placed.is_some() {
+                    self.parts = self.parts + reserved;
+                }
+                placed.map(|placed| match placed {
+                    Placed::Ready(chunk) => Grant::Kept(chunk),
+                    Placed::Missing(missing) => Grant::Page(missing),
+                })
+            }
+            _ => self.shelf.take(kind, reserved).map(Grant::Kept),
+        };
         // The check above made sure that this is no less than zero.
         self.shelf
             .trim_to(self.capacity.saturating_sub(self.granted), freed);
-        Ok(kept)
+        Ok(placed.unwrap_or(Grant::Whole))
     }
 
     /// A grant that came to nothing.
     pub(super) fn ungrant(&mut self, reserved: Bytes) {
         self.granted = self.granted - reserved;
+        let tier = &mut self.granted_of[Tier::of(reserved).index()];
+        *tier = *tier - reserved;
+    }
+
+    /// The page of a grant was made.
+    pub(super) fn made(
+        &mut self,
+        missing: Missing,
+        buffer: B,
+        freed: &mut Vec<Freed<B>>,
+    ) -> Option<Chunk<B>> {
+        self.paging.as_mut()?.made(missing, buffer, freed)
+    }
+
+    /// The page of a grant could not be made. What is left is the grant, for a buffer of its own.
+    pub(super) fn failed(&mut self, missing: Missing, reserved: Bytes) -> Option<Chunk<B>> {
+        let chunk = self.paging.as_mut()?.failed(missing);
+        if chunk.is_none() {
+            self.parts = self.parts - reserved;
+        }
+        chunk
+    }
+
+    /// What pages and buffers take, on loan or not.
+    fn reserved(&self) -> Bytes {
+        let pages = self.paging.as_ref().map_or(Bytes::ZERO, Paging::reserved);
+        pages + (self.granted - self.parts) + self.shelf.bytes()
     }
 
     /// Takes out everything that is kept.
-    pub(super) fn trim(&mut self, freed: &mut Vec<Chunk<B>>) {
+    pub(super) fn trim(&mut self, freed: &mut Vec<Freed<B>>) {
         self.flush(freed);
         self.shelf.trim_to(Bytes::ZERO, freed);
+        self.trim_pages(freed);
     }
 
     /// Keeps nothing from now on.
-    pub(super) fn close(&mut self, freed: &mut Vec<Chunk<B>>) {
+    pub(super) fn close(&mut self, freed: &mut Vec<Freed<B>>) {
         self.closed = true;
         for member in self.tenants.values() {
             member.account.lock().keeps = false;
@@ -217,9 +341,11 @@ impl<B> Centre<B> {
             in_use: tiers.iter().map(|tier| tier.in_use).sum(),
             cached: tiers.iter().map(|tier| tier.cached).sum(),
             high_water: marks.most(None),
+            reserved: self.reserved(),
             tenants: self.tenants.len() as u64,
             refusals,
             tiers: tiers.to_vec(),
+            heap: self.paging.as_ref().map(Paging::report),
         }
     }
 }

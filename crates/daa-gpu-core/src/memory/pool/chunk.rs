@@ -1,19 +1,37 @@
 //! What a loan is made of.
 
 use super::kind::Kind;
+use crate::memory::heap::Block;
 use daa_base::Bytes;
+use std::sync::Arc;
 
-/// Memory that is lent out whole.
+/// Memory that is lent out.
 #[derive(Debug)]
 pub(super) enum Chunk<B> {
     /// A buffer of its own.
     Whole(B),
+    /// A part of a page.
+    Part {
+        /// The page.
+        page: Arc<B>,
+        /// Where in it.
+        block: Block,
+    },
 }
 
 impl<B> Chunk<B> {
-    pub(super) const fn get(&self) -> &B {
+    pub(super) fn get(&self) -> &B {
         match self {
             Self::Whole(buffer) => buffer,
+            Self::Part { page, .. } => page,
+        }
+    }
+
+    /// Its first byte in the buffer.
+    pub(super) const fn offset(&self) -> u64 {
+        match self {
+            Self::Whole(_) => 0,
+            Self::Part { block, .. } => block.offset(),
         }
     }
 }

@@ -49,6 +49,21 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// What pages it is served from, where the device has pages; `None` for staging, which is mapped as a whole.
+    pub(super) const fn colour(self) -> Option<Colour> {
+        const ARENA: u16 = BufferUsage::Arena as u16;
+        const CONSTANTS: u16 = BufferUsage::Constants as u16;
+        const PARAMS: u16 = BufferUsage::Params as u16;
+        match self.0 >> Self::CLASS_BITS {
+            ARENA => Some(Colour::ReadWrite),
+            CONSTANTS => Some(Colour::ReadOnly),
+            PARAMS => Some(Colour::Uniform),
+            _ => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -62,10 +62,17 @@ impl<B> Pooled<B> {
             .get()
     }
 
-    /// The buffer, for the holder alone.
+    /// Its first byte in the buffer.
+    #[cfg(any(feature = "gpu", test))]
+    pub(crate) fn offset(&self) -> u64 {
+        self.chunk.as_ref().map_or(0, Chunk::offset)
+    }
+
+    /// The buffer, which the holder has for itself: one that is not part of a page.
     pub(crate) fn get_mut(&mut self) -> &mut B {
         match &mut self.chunk {
             Some(Chunk::Whole(buffer)) => buffer,
+            Some(Chunk::Part { .. }) => unreachable!("a page is shared, and only devices have pages"),
             None => unreachable!("a buffer leaves its loan only when that is dropped"),
         }
     }

@@ -1,5 +1,6 @@
 //! What the pool tells about itself.
 
+use crate::memory::heap::HeapReport;
 use crate::memory::tier::Tier;
 use daa_base::Bytes;
 use serde::{Deserialize, Serialize};
@@ -11,16 +12,21 @@ pub struct PoolReport {
     pub capacity: Bytes,
     /// On loan to tenants.
     pub in_use: Bytes,
-    /// Kept for reuse.
+    /// Kept for reuse, in sizes as they were on loan; pages that hold nothing count in `reserved` only.
     pub cached: Bytes,
-    /// The most that was ever on loan at once.
+    /// No more than this was ever on loan at once: the largest sum of the tenants' own high-water marks. Exact for one
+    /// tenant at a time.
     pub high_water: Bytes,
+    /// What buffers and pages take of the device, on loan or not.
+    pub reserved: Bytes,
     /// Tenants at present.
     pub tenants: u64,
     /// Refusals for a budget or the capacity.
     pub refusals: u64,
     /// One entry per tier, smallest first.
     pub tiers: Vec<TierReport>,
+    /// The pages, on devices that have them.
+    pub heap: Option<HeapReport>,
 }
 
 /// One tier of the pool.
@@ -32,7 +38,7 @@ pub struct TierReport {
     pub in_use: Bytes,
     /// Kept for reuse.
     pub cached: Bytes,
-    /// The most of this tier that was ever on loan at once.
+    /// No more of this tier was ever on loan at once; as [`PoolReport::high_water`].
     pub high_water: Bytes,
     /// Loans served from what was kept.
     pub hits: u64,

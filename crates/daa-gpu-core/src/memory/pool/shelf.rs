@@ -2,6 +2,7 @@
 
 use super::chunk::{Chunk, Spare};
 use super::kind::Kind;
+use super::paging::Freed;
 use crate::memory::tier::Tier;
 use daa_base::Bytes;
 use std::collections::{BTreeMap, VecDeque};
@@ -33,6 +34,10 @@ impl<B> Shelf<B> {
             tiers: [Bytes::ZERO; 5],
             evictions: [0; 5],
         }
+    }
+
+    pub(super) const fn bytes(&self) -> Bytes {
+        self.bytes
     }
 
     /// Kept bytes and evictions of a tier.
@@ -75,13 +80,13 @@ impl<B> Shelf<B> {
     }
 
     /// Takes out the least recently returned buffers until at most `limit` bytes are kept.
-    pub(super) fn trim_to(&mut self, limit: Bytes, freed: &mut Vec<Chunk<B>>) {
+    pub(super) fn trim_to(&mut self, limit: Bytes, freed: &mut Vec<Freed<B>>) {
         while self.bytes > limit {
             let Some((_, (kind, reserved))) = self.by_age.pop_first() else {
                 break;
             };
             let oldest = self.kept.get_mut(&(kind, reserved)).and_then(VecDeque::pop_front);
-            freed.extend(oldest.map(|(_, chunk)| chunk));
+            freed.extend(oldest.map(|(_, chunk)| Freed::Chunk(chunk)));
             self.forget(kind, reserved);
             self.evictions[Tier::of(reserved).index()] += 1;
         }

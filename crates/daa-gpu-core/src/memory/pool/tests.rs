@@ -25,13 +25,27 @@ fn maker(live: &Arc<AtomicU64>) -> impl Fn(BufferUsage, Bytes) -> Result<Counted
 }
 
 fn pool(capacity: u64, max_cached: u64) -> (Arc<Pool<Counted>>, Arc<AtomicU64>) {
+    pool_of(capacity, max_cached, None)
+}
+
+const PAGES: Option<PageLimits> = Some(PageLimits {
+    alignment: 256,
+    max_buffer: Bytes::gib(2),
+});
+
+fn pool_of(
+    capacity: u64,
+    max_cached: u64,
+    pages: Option<PageLimits>,
+) -> (Arc<Pool<Counted>>, Arc<AtomicU64>) {
     let config = MemoryConfig {
         capacity: None,
         max_cached: Bytes(max_cached),
+        ..MemoryConfig::default()
     };
     let health = Arc::new(Health::new(DeviceEpoch(1)));
     (
-        Pool::new(Bytes(capacity), &config, &health),
+        Pool::new(Bytes(capacity), &config, pages, &health).expect("the heap is valid"),
         Arc::new(AtomicU64::new(0)),
     )
 }
@@ -269,13 +283,148 @@ fn magazines_of_others_make_way_before_a_refusal() {
     assert!(tenants[1].check(Bytes(8192)).is_ok());
 }
 
+#[test]
+fn blocks_of_one_page_are_apart_and_staging_is_whole() {
+    let (pool, live) = pool_of(1 << 24, 1 << 24, PAGES);
+    let tenant = pool.open_tenant("a", Bytes(1 << 24)).expect("a fine name");
+    let get = |usage, size| tenant.acquire(usage, Bytes(size), maker(&live)).expect("room");
+    let held = [get(BufferUsage::Arena, 100_000), get(BufferUsage::Arena, 200_000)];
+    assert!(std::ptr::eq(held[0].get(), held[1].get()), "one page");
+    assert_eq!(
+        held.each_ref().map(Pooled::origin),
+        [Origin::Fresh, Origin::Foreign]
+    );
+    let [first, second] = held
+        .each_ref()
+        .map(|loan| (loan.offset(), loan.offset() + loan.reserved().get()));
+    assert!(first.1 <= second.0 || second.1 <= first.0);
+    let staging = get(BufferUsage::Upload, 100_000);
+    assert_eq!((staging.offset(), staging.get().1), (0, staging.reserved().get()));
+    for usage in [BufferUsage::Constants, BufferUsage::Params] {
+        let other = get(usage, 100_000);
+        assert!(!std::ptr::eq(other.get(), held[0].get()), "another colour");
+    }
+    let report = pool.report();
+    assert_eq!(report.reserved.get(), live.load(Ordering::Relaxed));
+    assert!(report.reserved >= report.in_use + report.cached);
+}
+
+/// A loan's page is made while nobody holds a lock; somebody else may need the same page meanwhile.
+#[test]
+fn a_page_that_two_need_at_once_is_made_by_the_one_that_can() {
+    for first_fails in [false, true] {
+        let (pool, live) = pool_of(1 << 24, 1 << 24, PAGES);
+        let tenant = pool.open_tenant("a", Bytes(1 << 24)).expect("a fine name");
+        let make = maker(&live);
+        let inner = std::cell::RefCell::new(None);
+        let outer = tenant.acquire(BufferUsage::Arena, Bytes(100_000), |usage, size| {
+            if inner.borrow().is_none() {
+                let other = tenant.acquire(BufferUsage::Arena, Bytes(100_000), maker(&live));
+                *inner.borrow_mut() = Some(other.expect("room"));
+            }
+            if first_fails {
+                return Err(GpuError::OutOfMemory {
+                    message: "full".to_owned(),
+                });
+            }
+            make(usage, size)
+        });
+        let (outer, inner) = (
+            outer.expect("the page is there"),
+            inner.take().expect("it was asked"),
+        );
+        assert!(std::ptr::eq(outer.get(), inner.get()), "one page");
+        assert_ne!(outer.offset(), inner.offset());
+        assert_eq!(
+            pool.report().reserved.get(),
+            live.load(Ordering::Relaxed),
+            "a second page was freed"
+        );
+        drop((outer, inner));
+        pool.close_tenant(&tenant);
+        pool.close();
+        assert_eq!(
+            (pool.report().reserved, live.load(Ordering::Relaxed)),
+            (Bytes::ZERO, 0)
+        );
+    }
+}
+
+#[test]
+fn without_room_for_a_page_a_loan_gets_what_it_needs_or_costs_nothing() {
+    let (pool, live) = pool_of(1 << 24, 1 << 24, PAGES);
+    let tenant = pool.open_tenant("a", Bytes(1 << 24)).expect("a fine name");
+    let make = maker(&live);
+    let tight = |usage, size: Bytes| {
+        if size > Bytes(200_000) {
+            return Err(GpuError::OutOfMemory {
+                message: "full".to_owned(),
+            });
+        }
+        make(usage, size)
+    };
+    let held = tenant
+        .acquire(BufferUsage::Arena, Bytes(100_000), tight)
+        .expect("no page, but this");
+    assert_eq!((held.offset(), held.get().1), (0, held.reserved().get()));
+    let report = pool.report();
+    assert_eq!(
+        (report.reserved, report.in_use),
+        (held.reserved(), held.reserved())
+    );
+    let error = tenant
+        .acquire(BufferUsage::Arena, Bytes(300_000), tight)
+        .expect_err("not even that");
+    assert_eq!(error.class(), ErrorClass::OutOfMemory);
+    drop(held);
+    pool.trim();
+    let report = pool.report();
+    assert_eq!(
+        (report.reserved, report.in_use, live.load(Ordering::Relaxed)),
+        (Bytes::ZERO, Bytes::ZERO, 0)
+    );
+}
+
+#[test]
+fn tiers_have_limits_that_magazines_make_way_for() {
+    let mut config = MemoryConfig::default();
+    config.tiers[1].max_in_use = Bytes(4096);
+    let health = Arc::new(Health::new(DeviceEpoch(1)));
+    let pool = Pool::new(Bytes(1 << 20), &config, None, &health).expect("there is no heap");
+    let live = Arc::new(AtomicU64::new(0));
+    let [one, two] = ["one", "two"].map(|name| pool.open_tenant(name, Bytes(1 << 20)).expect("a fine name"));
+    let get =
+        |tenant: &Arc<Account<Counted>>, size| tenant.acquire(BufferUsage::Arena, Bytes(size), maker(&live));
+    drop((get(&one, 2048).expect("room"), get(&one, 1024).expect("room")));
+    let held = get(&two, 4096).expect("room, once the magazine gave way");
+    let micro = get(&one, 512).expect("another tier");
+    let want = MemoryError::Tier {
+        tenant: "one".to_owned(),
+        tier: crate::Tier::Small,
+        wanted: Bytes(1024),
+        in_use: Bytes(4096),
+        limit: Bytes(4096),
+    };
+    assert_eq!(
+        get(&one, 1024).expect_err("the tier is full"),
+        GpuError::Memory(want)
+    );
+    drop((held, micro));
+    drop(get(&one, 4096).expect("room again"));
+}
+
 /// Every thread works for its own tenant, and all for one more; the capacity is exactly what they need at most.
 #[test]
 fn threads_lose_no_byte_and_are_not_refused_within_the_capacity() {
+    threads_lose_no_byte(None);
+    threads_lose_no_byte(PAGES);
+}
+
+fn threads_lose_no_byte(pages: Option<PageLimits>) {
     const THREADS: u64 = 4;
     let sizes = [256_u64, 1024, 4096];
     let need: u64 = sizes.iter().sum();
-    let (pool, live) = pool(2 * THREADS * need, THREADS * need);
+    let (pool, live) = pool_of(2 * THREADS * need, THREADS * need, pages);
     let shared = pool
         .open_tenant("shared", Bytes(THREADS * need))
         .expect("a fine name");
@@ -308,8 +457,11 @@ fn threads_lose_no_byte_and_are_not_refused_within_the_capacity() {
     pool.close_tenant(&shared);
     let report = pool.report();
     assert_eq!((report.in_use, report.tenants), (Bytes::ZERO, 0));
-    assert_eq!(live.load(Ordering::Relaxed), report.cached.get());
+    assert_eq!(live.load(Ordering::Relaxed), report.reserved.get());
     assert!(report.high_water <= report.capacity);
+    if let Some(heap) = &report.heap {
+        assert_eq!((heap.live, heap.strays), (Bytes::ZERO, 0));
+    }
     let loans: u64 = report.tiers.iter().map(|tier| tier.hits + tier.misses).sum();
     assert_eq!(loans, THREADS * 500 * 6);
 }
@@ -347,11 +499,19 @@ fn check_books(pool: &Pool<Counted>, live: &AtomicU64, tenants: &[Model], held: 
     let report = pool.report();
     let in_use: u64 = held.iter().map(|(_, _, _, size)| size).sum();
     assert_eq!(report.in_use.get(), in_use, "no byte is lost");
-    assert_eq!(
-        live.load(Ordering::Relaxed),
-        in_use + report.cached.get(),
-        "what exists is held or kept"
-    );
+    assert_eq!(live.load(Ordering::Relaxed), report.reserved.get());
+    match &report.heap {
+        None => assert_eq!(
+            report.reserved,
+            report.in_use + report.cached,
+            "what exists is held or kept"
+        ),
+        Some(heap) => {
+            assert!(report.reserved >= report.in_use + report.cached);
+            assert!(heap.reserved <= heap.capacity && heap.strays == 0);
+            assert!(heap.live <= report.in_use + report.cached);
+        }
+    }
     assert!(in_use + report.cached.get() <= CAPACITY);
     assert!(report.cached.get() <= CAPACITY / 2);
     let sum = |get: fn(&TierReport) -> Bytes| report.tiers.iter().map(get).sum::<Bytes>();
@@ -370,10 +530,13 @@ fn check_books(pool: &Pool<Counted>, live: &AtomicU64, tenants: &[Model], held: 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn random_tenants_lose_no_byte_and_budgets_are_exact(actions in proptest::collection::vec(action(), 1..200)) {
+    fn random_tenants_lose_no_byte_and_budgets_are_exact(
+        actions in proptest::collection::vec(action(), 1..200),
+        paged in any::<bool>(),
+    ) {
         const USAGES: [BufferUsage; 4] =
-            [BufferUsage::Arena, BufferUsage::Params, BufferUsage::Upload, BufferUsage::Readback];
-        let (pool, live) = pool(CAPACITY, CAPACITY / 2);
+            [BufferUsage::Arena, BufferUsage::Constants, BufferUsage::Upload, BufferUsage::Readback];
+        let (pool, live) = pool_of(CAPACITY, CAPACITY / 2, PAGES.filter(|_| paged));
         let open = |budget| {
             let key = pool.open_tenant("tenant", Bytes(budget)).expect("a fine name");
             Model { key, in_use: 0, high_water: 0 }
@@ -390,7 +553,8 @@ proptest! {
                     let got = model.key.acquire(USAGES[usize::from(usage)], Bytes(size), maker(&live));
                     prop_assert_eq!(got.is_ok(), fits, "refused exactly when a limit would be passed");
                     if let Ok(buffer) = got {
-                        prop_assert_eq!(buffer.get().1, reserved);
+                        prop_assert!(buffer.offset() + reserved <= buffer.get().1);
+                        prop_assert!(paged || buffer.get().1 == reserved);
                         model.in_use += reserved;
                         model.high_water = model.high_water.max(model.in_use);
                         held.push((buffer, tenant, Arc::clone(&model.key), reserved));
