@@ -7,6 +7,7 @@ pub(crate) mod wgpu;
 use crate::error::GpuError;
 use crate::image::{Image, Slice};
 use crate::memory::pool::{BufferUsage, PageLimits, Pooled};
+use crate::pipelines::PipelineReport;
 use crate::tenant::Ticket;
 use daa_base::Bytes;
 use std::fmt::Debug;
@@ -74,6 +75,11 @@ pub(crate) trait Backend: Debug + Send + Sync {
     #[cfg(feature = "gpu")]
     fn raw(&self) -> Option<(::wgpu::Device, ::wgpu::Queue)> {
         None
+    }
+
+    /// What is known about its compiled pipelines.
+    fn pipelines(&self) -> PipelineReport {
+        PipelineReport::default()
     }
 
     /// Ends the device as if the driver had lost it.

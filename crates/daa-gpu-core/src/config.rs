@@ -3,6 +3,7 @@
 use crate::adapter::DeviceChoice;
 use crate::memory::heap::TierLimit;
 use daa_base::Bytes;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Why a configuration is refused.
@@ -58,6 +59,13 @@ pub struct ContextConfig {
     pub step_deadline: Duration,
     /// Submissions that may be under way, per loaded image on the CPU backend and in all on a GPU, 1 to 65,536.
     pub queue_depth: usize,
+    /// Compiled pipelines kept in memory on a GPU, 1 to 65,536; the least recently used go first.
+    pub max_pipelines: usize,
+    /// A folder for files of compiled pipelines, one per adapter and driver, where the driver has a cache to save
+    /// (Vulkan). `None`: nothing is kept between processes. The folder is made when the first file is written, for
+    /// its owner alone. A file that is damaged, of another driver, or writable by others is not used and made anew
+    /// ([`crate::PipelineReport`] counts them); one that cannot be written costs compiling again, nothing else.
+    pub pipeline_cache: Option<PathBuf>,
 }
 
 impl Default for ContextConfig {
@@ -69,6 +77,8 @@ impl Default for ContextConfig {
             cpu_workers: cores.min(1024),
             step_deadline: Duration::from_secs(60),
             queue_depth: 256,
+            max_pipelines: 1024,
+            pipeline_cache: None,
         }
     }
 }
@@ -102,6 +112,13 @@ impl ContextConfig {
             "queue_depth",
             (1..=65_536).contains(&depth),
             depth.to_string(),
+            "1 to 65536",
+        )?;
+        let pipelines = self.max_pipelines;
+        check(
+            "max_pipelines",
+            (1..=65_536).contains(&pipelines),
+            pipelines.to_string(),
             "1 to 65536",
         )?;
         let deadline = self.step_deadline;
@@ -148,6 +165,14 @@ mod tests {
                 },
                 "queue_depth",
                 "70000",
+            ),
+            (
+                ContextConfig {
+                    max_pipelines: 0,
+                    ..Default::default()
+                },
+                "max_pipelines",
+                "0",
             ),
             (
                 ContextConfig {

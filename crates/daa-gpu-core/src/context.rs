@@ -7,6 +7,7 @@ use crate::config::{ContextConfig, MemoryConfig};
 use crate::error::{DeviceError, MemoryError};
 use crate::health::Health;
 use crate::memory::pool::{Pool, PoolReport};
+use crate::pipelines::PipelineReport;
 use crate::tenant::{Fences, Tenant, TenantSpec};
 use daa_base::{Bytes, DeviceEpoch, FencingToken};
 use serde::{Deserialize, Serialize};
@@ -281,6 +282,12 @@ impl ComputeContext {
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn pass_for_test(&self, site: crate::injection::Site) -> Option<crate::injection::Fault> {
         self.shared.lineage.injection.pass(site)
+    }
+
+    /// What is known about the compiled pipelines of this device.
+    #[must_use]
+    pub fn pipeline_report(&self) -> PipelineReport {
+        self.shared.backend.pipelines()
     }
 
     /// What the driver's own books say of buffers, bind groups and pipelines; `None` on the host.

@@ -1,5 +1,5 @@
 #![doc = include_str!("../README.md")]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod adapter;
 mod backend;
@@ -14,7 +14,10 @@ pub mod image;
 pub mod injection;
 pub mod memory;
 pub mod probe;
+pub mod pipelines;
 pub mod program;
+#[cfg(feature = "gpu")]
+mod raw;
 pub mod schedule;
 pub mod tenant;
 
@@ -34,6 +37,7 @@ pub use memory::layout::{Lifetime, Packing, pack};
 pub use memory::pool::{PoolReport, TierReport};
 pub use memory::tier::{Tier, reserved_bytes};
 pub use probe::{Expected, Probe};
+pub use pipelines::{PipelineFileReport, PipelineReport};
 pub use program::{Access, BindingSpec, HostCall, HostFn, Program, Scratch};
 pub use schedule::{Weight, WeightError};
 #[cfg(feature = "gpu")]

@@ -5,14 +5,18 @@ mod pipeline;
 mod poller;
 mod resident;
 
+pub(crate) use pipeline::frame::Checked as CheckedCache;
+
 use super::{Backend, Buffer, Parts, Resident, Tally, count};
 use crate::config::ContextConfig;
 use crate::error::{DeviceError, ErrorClass, GpuError};
 use crate::health::Health;
 use crate::image::{Image, SLICE_ALIGN};
 use crate::memory::pool::{BufferUsage, PageLimits, Pooled};
+use crate::pipelines::PipelineReport;
 use daa_base::Bytes;
 use device::Gpu;
+use pipeline::Pipelines;
 use poller::Poller;
 use resident::WgpuResident;
 use std::sync::Arc;
@@ -36,7 +40,7 @@ impl WgpuBackend {
         let limits = adapter.limits();
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("daa"),
-            required_features: wgpu::Features::empty(),
+            required_features: wanted_features(config) & adapter.features(),
             required_limits: limits,
             experimental_features: wgpu::ExperimentalFeatures::disabled(),
             // The pool holds on to buffers itself; large blocks underneath would reserve twice.
@@ -53,6 +57,7 @@ impl WgpuBackend {
         watch(&device, health);
         let (poller, signals) = Poller::start(&device, &queue, config, health)?;
         let gpu = Gpu::new(
+            Pipelines::open(&device, &adapter.get_info(), config),
             device,
             queue,
             signals,
@@ -64,6 +69,15 @@ impl WgpuBackend {
             gpu: Arc::new(gpu),
             poller,
         })
+    }
+}
+
+/// What is asked for where the adapter offers it. Everything works without.
+const fn wanted_features(config: &ContextConfig) -> wgpu::Features {
+    if config.pipeline_cache.is_some() {
+        wgpu::Features::PIPELINE_CACHE
+    } else {
+        wgpu::Features::empty()
     }
 }
 
@@ -80,6 +94,13 @@ fn watch(device: &wgpu::Device, health: &Arc<Health>) {
         // Out of memory outside of a creation, or a failing driver: nothing computed since can be trusted.
         error => failing.lose(error.to_string()),
     }));
+}
+
+impl Drop for WgpuBackend {
+    fn drop(&mut self) {
+        // What could not be saved because somebody else was saving.
+        self.gpu.pipelines.save();
+    }
 }
 
 impl Backend for WgpuBackend {
@@ -109,7 +130,13 @@ impl Backend for WgpuBackend {
     }
 
     fn load(&self, image: &Image, parts: Parts) -> Result<Box<dyn Resident>, GpuError> {
-        Ok(Box::new(WgpuResident::load(&self.gpu, image, parts)?))
+        let resident = WgpuResident::load(&self.gpu, image, parts)?;
+        self.gpu.pipelines.save();
+        Ok(Box::new(resident))
+    }
+
+    fn pipelines(&self) -> PipelineReport {
+        self.gpu.pipelines.report()
     }
 
     fn clear(&self, memory: &mut Pooled<Buffer>) -> Result<(), GpuError> {

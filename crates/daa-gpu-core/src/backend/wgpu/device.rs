@@ -28,6 +28,7 @@ pub(super) struct Gpu {
 
 impl Gpu {
     pub(super) fn new(
+        pipelines: Pipelines,
         device: wgpu::Device,
         queue: wgpu::Queue,
         signals: Sender<Signal>,
@@ -35,7 +36,7 @@ impl Gpu {
         health: Arc<Health>,
         tally: Arc<Tally>,
     ) -> Self {
-        let (pipelines, deadline) = (Pipelines::default(), config.step_deadline);
+        let deadline = config.step_deadline;
         Self {
             device,
             queue,

@@ -249,3 +249,5 @@ fn tenants_on_many_threads_share_the_software_device() {
         });
     });
 }
+
+mod pipelines;
