@@ -58,6 +58,10 @@ pub struct Schedule {
     /// Random delays for tests.
     #[serde(default)]
     pub delays: Option<Delays>,
+    /// Where compiled kernels of a GPU are kept between processes; nowhere when absent. It is of the machine and not
+    /// of the run: a run folder does not say it.
+    #[serde(skip)]
+    pub pipeline_cache: Option<PathBuf>,
 }
 
 /// Random delays before an agent acts, before it takes up a lease, and before commands commit. They exist so that
@@ -81,6 +85,7 @@ impl Default for Schedule {
             lease: Millis(2_000),
             patience: Duration::from_secs(60),
             delays: None,
+            pipeline_cache: None,
         }
     }
 }

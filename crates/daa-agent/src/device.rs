@@ -22,6 +22,7 @@ impl SharedDevice {
         let mut config = ContextConfig {
             device: schedule.device,
             step_deadline: schedule.patience,
+            pipeline_cache: schedule.pipeline_cache.clone(),
             ..Default::default()
         };
         config.memory.capacity = schedule.memory_limit;

@@ -134,6 +134,25 @@ pub(crate) struct DeviceArgs {
     /// Worker threads of the CPU backend [default: one per core]
     #[arg(long, env = "DAA_THREADS", hide_env_values = true, value_parser = threads, value_name = "T")]
     pub(crate) threads: Option<usize>,
+    /// Keeps compiled kernels of a GPU in this folder, or nowhere (off) [default: the user's cache folder]
+    #[arg(
+        long,
+        env = "DAA_PIPELINE_CACHE",
+        hide_env_values = true,
+        value_name = "DIR|off"
+    )]
+    pub(crate) pipeline_cache: Option<PathBuf>,
+}
+
+impl DeviceArgs {
+    /// Where compiled kernels are kept, if anywhere.
+    pub(crate) fn pipeline_cache(&self) -> Option<PathBuf> {
+        match &self.pipeline_cache {
+            None => crate::cache::folder(|name| std::env::var_os(name)),
+            Some(folder) if folder.as_os_str() == "off" => None,
+            Some(folder) => Some(folder.clone()),
+        }
+    }
 }
 
 /// `daa predict`.

@@ -118,6 +118,7 @@ fn load_model(folder: &Path) -> Result<Model, Failure> {
 fn context_config(args: &DeviceArgs) -> ContextConfig {
     let mut config = ContextConfig {
         device: args.device,
+        pipeline_cache: args.pipeline_cache(),
         ..ContextConfig::default()
     };
     config.memory.capacity = args.memory_limit;

@@ -170,6 +170,8 @@ fn overrides(args: &RunArgs, on_command_line: impl Fn(&str) -> bool) -> RunConfi
         .memory_limit
         .filter(|_| on_command_line("memory_limit"));
     config.schedule.threads = args.place.threads.filter(|_| on_command_line("threads"));
+    // Of the machine, not of the run: its variable counts too.
+    config.schedule.pipeline_cache = args.place.pipeline_cache();
     config
 }
 
@@ -184,6 +186,7 @@ fn config(args: &RunArgs) -> RunConfig {
     config.schedule.device = args.place.device;
     config.schedule.memory_limit = args.place.memory_limit;
     config.schedule.threads = args.place.threads;
+    config.schedule.pipeline_cache = args.place.pipeline_cache();
     config
 }
 

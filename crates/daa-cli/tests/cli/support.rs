@@ -57,6 +57,7 @@ impl Place {
         command.env("DAA_FASHION_MNIST", self.path("no-fashion-mnist"));
         // Without it, a layer of Mesa's drivers writes to the standard error.
         command.env("XDG_RUNTIME_DIR", self.dir.path());
+        command.env("XDG_CACHE_HOME", self.path("cache"));
         command
             .args(args)
             .current_dir(self.dir.path())
