@@ -13,8 +13,8 @@ pub mod image;
 #[cfg(any(test, feature = "testing"))]
 pub mod injection;
 pub mod memory;
-pub mod probe;
 pub mod pipelines;
+pub mod probe;
 pub mod program;
 #[cfg(feature = "gpu")]
 mod raw;
@@ -36,8 +36,8 @@ pub use memory::heap::{Block, Colour, Granted, Heap, HeapConfig, HeapRefusal, He
 pub use memory::layout::{Lifetime, Packing, pack};
 pub use memory::pool::{PoolReport, TierReport};
 pub use memory::tier::{Tier, reserved_bytes};
-pub use probe::{Expected, Probe};
 pub use pipelines::{PipelineFileReport, PipelineReport};
+pub use probe::{Expected, Probe};
 pub use program::{Access, BindingSpec, HostCall, HostFn, Program, Scratch};
 pub use schedule::{Weight, WeightError};
 #[cfg(feature = "gpu")]
