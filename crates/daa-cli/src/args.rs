@@ -5,6 +5,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use daa_agent::config::MAX_AGENTS;
 use daa_base::Bytes;
 use daa_gpu_core::DeviceChoice;
+use daa_gpu_core::pressure::forecast::{MAX_HORIZON, Target};
 use daa_learn::data::TaskKind;
 use daa_learn::search::config::MAX_BUDGET;
 use std::path::PathBuf;
@@ -64,7 +65,7 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Applies a trained model to data
     Predict(PredictArgs),
-    /// Looks into traces of device memory, without a device
+    /// Looks at how memory was used and how it will be, without a device
     Memory(MemoryArgs),
     /// Lists the compute devices, and why one is chosen
     Devices(DevicesArgs),
@@ -188,6 +189,10 @@ pub(crate) enum MemoryCommand {
     Replay(MemoryReplayArgs),
     /// Lays out a trace in as little memory as it can find a plan for
     Plan(MemoryPlanArgs),
+    /// Fits a forecast to half of recorded runs, and measures its upper bounds on the rest
+    Forecast(ForecastArgs),
+    /// Prints the memory that runs used over time as CSV
+    Record(RecordArgs),
 }
 
 /// `daa memory replay`.
@@ -225,6 +230,62 @@ pub(crate) struct DevicesArgs {
     /// The choice to explain
     #[arg(long, env = "DAA_DEVICE", hide_env_values = true, default_value_t, value_parser = devices(), value_name = "DEVICE")]
     pub(crate) device: DeviceChoice,
+}
+
+/// `daa memory forecast`.
+#[derive(Debug, Args)]
+pub(crate) struct ForecastArgs {
+    /// The first column is time, each other column a run in bytes; a run that ends early leaves its cells empty
+    #[arg(value_name = "FILE.csv")]
+    pub(crate) csv: PathBuf,
+    /// Rows to look ahead
+    #[arg(long, default_value_t = 10, value_parser = horizon, value_name = "H")]
+    pub(crate) horizon: usize,
+    /// The share of bounds that shall be kept, above 0 and below 1
+    #[arg(long, default_value_t = 0.95, value_parser = coverage, value_name = "SHARE")]
+    pub(crate) coverage: f64,
+    /// What is forecast: the value at the horizon, or the peak until then
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    pub(crate) target: ForecastTarget,
+}
+
+/// What is forecast.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ForecastTarget {
+    #[default]
+    Value,
+    Peak,
+}
+
+impl From<ForecastTarget> for Target {
+    fn from(target: ForecastTarget) -> Self {
+        match target {
+            ForecastTarget::Value => Self::Value,
+            ForecastTarget::Peak => Self::Peak,
+        }
+    }
+}
+
+/// `daa memory record`.
+#[derive(Debug, Args)]
+pub(crate) struct RecordArgs {
+    /// Run folders
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Milliseconds between samples
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=3_600_000), value_name = "MS")]
+    pub(crate) every: u64,
+}
+
+fn horizon(text: &str) -> Result<usize, String> {
+    in_range(text, 1, MAX_HORIZON)
+}
+
+fn coverage(text: &str) -> Result<f64, String> {
+    let share = text.trim().parse::<f64>().ok();
+    share
+        .filter(|share| *share > 0.0 && *share < 1.0)
+        .ok_or_else(|| "allowed is above 0 and below 1".to_owned())
 }
 
 /// Classification, regression, or told apart by the target's values.

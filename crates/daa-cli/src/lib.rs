@@ -52,8 +52,8 @@ fn dispatch(cli: &Cli, matches: &ArgMatches, messages: &Messages) -> Result<Exit
             run::command(&cli.global, args, given, messages)
         }
         Command::Predict(args) => predict::command(&cli.global, args, messages),
-        Command::Memory(args) => memory::command(&cli.global, args, messages),
         Command::Devices(args) => devices::command(&cli.global, args),
         Command::Doctor => doctor::command(&cli.global),
+        Command::Memory(args) => memory::command(&cli.global, args, messages),
     }
 }

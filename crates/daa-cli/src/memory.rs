@@ -1,7 +1,10 @@
-//! `daa memory`: looks into traces of device memory, without a device.
+//! `daa memory`: how memory was used, how it could be laid out, and how it will be used.
 
+mod forecast;
 mod plan;
+mod record;
 mod replay;
+mod series;
 
 use crate::args::{Global, MemoryArgs, MemoryCommand};
 use crate::exit::{Exit, Failure};
@@ -15,6 +18,8 @@ const MAX_FILE: u64 = 1 << 30;
 
 pub(crate) fn command(global: &Global, args: &MemoryArgs, messages: &Messages) -> Result<Exit, Failure> {
     match &args.command {
+        MemoryCommand::Forecast(args) => forecast::command(global, args, messages),
+        MemoryCommand::Record(args) => record::command(global, args),
         MemoryCommand::Replay(args) => replay::command(global, args, messages),
         MemoryCommand::Plan(args) => plan::command(global, args, messages),
     }

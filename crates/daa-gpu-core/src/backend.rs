@@ -8,6 +8,7 @@ use crate::error::GpuError;
 use crate::image::{Image, Slice};
 use crate::memory::pool::{BufferUsage, PageLimits, Pooled};
 use crate::pipelines::PipelineReport;
+use crate::pressure::{MemorySource, Unavailable};
 use crate::tenant::Ticket;
 use daa_base::Bytes;
 use std::fmt::Debug;
@@ -80,6 +81,11 @@ pub(crate) trait Backend: Debug + Send + Sync {
     /// What is known about its compiled pipelines.
     fn pipelines(&self) -> PipelineReport {
         PipelineReport::default()
+    }
+
+    /// What the driver says about memory, or why it cannot be asked.
+    fn memory_source(&self) -> Result<&dyn MemorySource, Unavailable> {
+        Err(Unavailable::NotVulkan)
     }
 
     /// Ends the device as if the driver had lost it.

@@ -8,6 +8,7 @@ use crate::error::{DeviceError, MemoryError};
 use crate::health::Health;
 use crate::memory::pool::{Pool, PoolReport};
 use crate::pipelines::PipelineReport;
+use crate::pressure::{MemorySample, MemorySource, Unavailable};
 use crate::tenant::{Fences, Tenant, TenantSpec};
 use daa_base::{Bytes, DeviceEpoch, FencingToken};
 use serde::{Deserialize, Serialize};
@@ -227,6 +228,15 @@ impl ComputeContext {
     #[must_use]
     pub fn pool_report(&self) -> PoolReport {
         self.shared.pool.report()
+    }
+
+    /// What the driver says about the device's memory, or why it cannot be asked. It may lack what is needed for it:
+    /// then [`Self::pool_report`] is all that is known.
+    ///
+    /// # Errors
+    /// Says what is missing.
+    pub fn driver_memory(&self) -> Result<MemorySample, Unavailable> {
+        self.shared.backend.memory_source().map(MemorySource::sample)
     }
 
     /// What was done so far.

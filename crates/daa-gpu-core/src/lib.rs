@@ -14,6 +14,7 @@ pub mod image;
 pub mod injection;
 pub mod memory;
 pub mod pipelines;
+pub mod pressure;
 pub mod probe;
 pub mod program;
 #[cfg(feature = "gpu")]

@@ -8,7 +8,7 @@ use std::process::Stdio;
 const VERBS: [&str; 5] = ["run", "predict", "memory", "devices", "doctor"];
 
 /// Verbs of the verb `memory`.
-const MEMORY_VERBS: [&str; 2] = ["replay", "plan"];
+const MEMORY_VERBS: [&str; 4] = ["forecast", "plan", "record", "replay"];
 
 /// The long flags that a text names.
 fn flags(text: &str) -> BTreeSet<String> {
@@ -97,7 +97,16 @@ fn the_reference_and_the_program_agree() {
         .map(|verb| place.run(&["help", verb]).stdout)
         .collect();
     for verb in MEMORY_VERBS {
-        help.push_str(&place.run(&["help", "memory", verb]).stdout);
+        let ended = place.run(&["help", "memory", verb]);
+        assert!(
+            ended.stdout.contains(&format!("Usage: daa memory {verb} ")),
+            "{ended:?}"
+        );
+        assert!(
+            reference.contains(&format!("`daa memory {verb}")),
+            "{verb} is not described"
+        );
+        help.push_str(&ended.stdout);
     }
     let known: BTreeSet<String> = flags(&help)
         .into_iter()

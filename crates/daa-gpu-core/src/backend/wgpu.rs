@@ -14,6 +14,7 @@ use crate::health::Health;
 use crate::image::{Image, SLICE_ALIGN};
 use crate::memory::pool::{BufferUsage, PageLimits, Pooled};
 use crate::pipelines::PipelineReport;
+use crate::pressure::{MemorySource, Unavailable};
 use daa_base::Bytes;
 use device::Gpu;
 use pipeline::Pipelines;
@@ -28,6 +29,7 @@ pub(crate) struct WgpuBackend {
     gpu: Arc<Gpu>,
     #[expect(dead_code, reason = "held for its drop, which joins the polling thread")]
     poller: Poller,
+    budget: Result<Box<dyn MemorySource>, Unavailable>,
 }
 
 impl WgpuBackend {
@@ -68,6 +70,7 @@ impl WgpuBackend {
         Ok(Self {
             gpu: Arc::new(gpu),
             poller,
+            budget: crate::raw::memory_budget(adapter),
         })
     }
 }
@@ -153,6 +156,10 @@ impl Backend for WgpuBackend {
 
     fn raw(&self) -> Option<(wgpu::Device, wgpu::Queue)> {
         Some((self.gpu.device.clone(), self.gpu.queue.clone()))
+    }
+
+    fn memory_source(&self) -> Result<&dyn MemorySource, Unavailable> {
+        self.budget.as_deref().map_err(Clone::clone)
     }
 
     #[cfg(any(test, feature = "testing"))]
