@@ -77,13 +77,13 @@ fn sampled(changes: &[(u64, u64)], every: u64) -> Option<Vec<u64>> {
         return Some(Vec::new());
     };
     let end = changes.iter().map(|(at, _)| *at).max().unwrap_or(begin);
-    let count = (end - begin) / every + 1;
-    if count > MAX_SAMPLES {
+    let steps = (end - begin) / every;
+    if steps >= MAX_SAMPLES {
         return None;
     }
     let mut next = changes.iter().peekable();
     let mut now = 0;
-    let samples = (0..count).map(|step| {
+    let samples = (0..=steps).map(|step| {
         while let Some((_, bytes)) = next.next_if(|(at, _)| *at <= begin + step * every) {
             now = *bytes;
         }
