@@ -9,10 +9,12 @@ use crate::image::{Image, Slice};
 use crate::memory::pool::{BufferUsage, PageLimits, Pooled};
 use crate::pipelines::PipelineReport;
 use crate::pressure::{MemorySource, Unavailable};
-use crate::tenant::Ticket;
+use crate::tenant::{Lease, Ticket};
 use daa_base::Bytes;
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Memory of either backend.
 #[derive(Debug)]
@@ -67,7 +69,11 @@ pub(crate) trait Backend: Debug + Send + Sync {
     fn create(&self, usage: BufferUsage, size: Bytes) -> Result<Buffer, GpuError>;
 
     /// Makes a checked image ready to run in `parts`, its arena all zeros.
-    fn load(&self, image: &Image, parts: Parts) -> Result<Box<dyn Resident>, GpuError>;
+    /// Its work takes turns with others' as `lease` says.
+    fn load(&self, image: &Image, parts: Parts, lease: &Arc<Lease>) -> Result<Box<dyn Resident>, GpuError>;
+
+    /// Turns that may go on beside each other.
+    fn lanes(&self) -> usize;
 
     /// Fills memory with zero bytes, before anything that is submitted later.
     fn clear(&self, memory: &mut Pooled<Buffer>) -> Result<(), GpuError>;
@@ -116,6 +122,15 @@ pub(crate) struct Tally {
     pub(crate) host_waits: AtomicU64,
     pub(crate) uploaded_bytes: AtomicU64,
     pub(crate) read_bytes: AtomicU64,
+    /// Nanoseconds of turns.
+    pub(crate) busy: AtomicU64,
+}
+
+/// Counts device time that a tenant was served.
+pub(crate) fn charge(tally: &Tally, lease: &Lease, cost: Duration) {
+    // The whole first: who reads a tenant's part and then the whole finds the part within it.
+    count(&tally.busy, u64::try_from(cost.as_nanos()).unwrap_or(u64::MAX));
+    lease.charge(cost);
 }
 
 /// Adds to a count.

@@ -9,11 +9,13 @@ use crate::health::Health;
 use crate::memory::pool::{Pool, PoolReport};
 use crate::pipelines::PipelineReport;
 use crate::pressure::{MemorySample, MemorySource, Unavailable};
-use crate::tenant::{Fences, Tenant, TenantSpec};
-use daa_base::{Bytes, DeviceEpoch, FencingToken};
+use crate::schedule::DeviceLoad;
+use crate::tenant::{Fences, Lease, Roll, Tenant, TenantSpec, TenantUsage};
+use daa_base::{Bytes, Clock, DeviceEpoch, FencingToken, SystemClock};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// An opened device. Clones share it; its threads end when the last clone, tenant and loaded image is gone.
 #[derive(Debug, Clone)]
@@ -29,11 +31,21 @@ pub(crate) struct Shared {
     pub(crate) health: Arc<Health>,
     pub(crate) selection: Selection,
     pub(crate) lineage: Lineage,
+    pub(crate) roll: Roll,
+    opened_at: Duration,
     tally: Arc<Tally>,
     config: ContextConfig,
 }
 
 impl Shared {
+    /// What a tenant holds and had.
+    pub(crate) fn usage(&self, lease: &Lease) -> TenantUsage {
+        TenantUsage {
+            busy: lease.busy(),
+            ..lease.account().usage()
+        }
+    }
+
     /// Buffers of a device that is gone are of no use to anybody.
     pub(crate) fn keep_nothing_of_a_lost_device(&self) {
         if self.health.is_lost() {
@@ -43,11 +55,23 @@ impl Shared {
 }
 
 /// What all epochs of a device have in common.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Lineage {
     pub(crate) fences: Arc<Fences>,
+    clock: Arc<dyn Clock>,
     #[cfg(any(test, feature = "testing"))]
     pub(crate) injection: Arc<crate::injection::Injection>,
+}
+
+impl Lineage {
+    fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            fences: Arc::default(),
+            clock,
+            #[cfg(any(test, feature = "testing"))]
+            injection: Arc::default(),
+        }
+    }
 }
 
 /// How a device is opened again when no context of it is left.
@@ -72,6 +96,7 @@ impl Origin {
         let fences = Arc::clone(&self.lineage.fences);
         let lineage = Lineage {
             fences,
+            clock: Arc::clone(&self.lineage.clock),
             #[cfg(any(test, feature = "testing"))]
             injection: Arc::default(),
         };
@@ -107,7 +132,15 @@ impl ComputeContext {
     /// # Errors
     /// When a field is out of range, no adapter matches the choice, or the driver or operating system refuses.
     pub fn open(config: &ContextConfig) -> Result<Self, DeviceError> {
-        Self::open_epoch(config, DeviceEpoch(1), Lineage::default())
+        Self::open_with_clock(config, Arc::new(SystemClock::new()))
+    }
+
+    /// Like [`Self::open`]; time on the device, of this epoch and later ones, is measured by `clock`.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with_clock(config: &ContextConfig, clock: Arc<dyn Clock>) -> Result<Self, DeviceError> {
+        Self::open_epoch(config, DeviceEpoch(1), Lineage::new(clock))
     }
 
     /// Opens the host CPU, whatever the configuration chooses.
@@ -138,9 +171,10 @@ impl ComputeContext {
         config.validate()?;
         #[cfg(any(test, feature = "testing"))]
         lineage.injection.open(epoch)?;
+        let opened_at = lineage.clock.monotonic();
         let health = Arc::new(Health::new(epoch));
         let tally = Arc::new(Tally::default());
-        let opened = open_device(config, &health, &tally)?;
+        let opened = open_device(config, &health, &tally, &lineage.clock)?;
         let capacity = config
             .memory
             .capacity
@@ -156,6 +190,8 @@ impl ComputeContext {
             health,
             selection,
             lineage,
+            roll: Roll::default(),
+            opened_at,
             tally,
             config: config.clone(),
         };
@@ -300,6 +336,21 @@ impl ComputeContext {
         self.shared.backend.pipelines()
     }
 
+    /// How busy the device was since the context was opened, and with whose work.
+    #[must_use]
+    pub fn load(&self) -> DeviceLoad {
+        let shared = &self.shared;
+        // First: what is counted meanwhile must not make a tenant's part larger than the whole.
+        let tenants = shared.roll.loads();
+        let busy = shared.tally.busy.load(Ordering::Acquire);
+        DeviceLoad {
+            wall: shared.lineage.clock.monotonic().saturating_sub(shared.opened_at),
+            lanes: shared.backend.lanes(),
+            busy: Duration::from_nanos(busy),
+            tenants,
+        }
+    }
+
     /// What the driver's own books say of buffers, bind groups and pipelines; `None` on the host.
     #[cfg(test)]
     pub(crate) fn driver_counts(&self) -> Option<[isize; 3]> {
@@ -329,6 +380,7 @@ fn open_device(
     config: &ContextConfig,
     health: &Arc<Health>,
     tally: &Arc<Tally>,
+    clock: &Arc<dyn Clock>,
 ) -> Result<Opened, DeviceError> {
     #[cfg(feature = "gpu")]
     let (mut adapters, found): (Vec<_>, Vec<_>) = if config.device == DeviceChoice::Cpu {
@@ -349,13 +401,13 @@ fn open_device(
     let chosen = reports[at].info.clone();
     let selection = Selection { chosen, reports };
     if selection.chosen.class == DeviceClass::Host {
-        let backend = Box::new(HostBackend::start(config, Arc::clone(health), Arc::clone(tally))?);
+        let backend = Box::new(HostBackend::start(config, health, tally, clock)?);
         return Ok(Opened { backend, selection });
     }
     #[cfg(feature = "gpu")]
     {
         let adapter = adapters.swap_remove(at);
-        let backend = crate::backend::wgpu::WgpuBackend::open(&adapter, config, health, tally)?;
+        let backend = crate::backend::wgpu::WgpuBackend::open(&adapter, config, health, tally, clock)?;
         Ok(Opened {
             backend: Box::new(backend),
             selection,

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
+// Whether a queue of loaded images may cross threads is decided through the pool down to the types of naga.
+#![recursion_limit = "256"]
 
 pub mod adapter;
 mod backend;
@@ -40,7 +42,7 @@ pub use memory::tier::{Tier, reserved_bytes};
 pub use pipelines::{PipelineFileReport, PipelineReport};
 pub use probe::{Expected, Probe};
 pub use program::{Access, BindingSpec, HostCall, HostFn, Program, Scratch};
-pub use schedule::{Weight, WeightError};
+pub use schedule::{DeviceLoad, FairQueue, TenantLoad, Weight, WeightError};
 #[cfg(feature = "gpu")]
 pub use tenant::RawSlice;
 pub use tenant::{Allocation, Loaded, Tenant, TenantSpec, TenantUsage, Ticket, Work};

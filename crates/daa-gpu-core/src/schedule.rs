@@ -4,7 +4,9 @@
 //! long that took. Nothing in it knows a clock, a thread or a device.
 
 mod fair;
+mod load;
 mod weight;
 
 pub use fair::{FairQueue, MemberKey, Turn};
+pub use load::{DeviceLoad, TenantLoad};
 pub use weight::{Weight, WeightError};

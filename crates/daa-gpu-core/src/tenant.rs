@@ -4,12 +4,16 @@ mod allocation;
 mod fences;
 #[cfg(any(test, feature = "testing"))]
 mod injected;
+mod lease;
+mod roll;
 mod ticket;
 
 pub use allocation::Allocation;
 #[cfg(feature = "gpu")]
 pub use allocation::RawSlice;
 pub(crate) use fences::Fences;
+pub(crate) use lease::{Effect, Lease};
+pub(crate) use roll::Roll;
 pub use ticket::Ticket;
 
 use crate::backend::{Buffer, Checked, Parts, Resident};
@@ -17,12 +21,13 @@ use crate::context::Shared;
 use crate::error::{GpuError, MemoryError, WorkError};
 use crate::image::{self, Image, Slice};
 use crate::memory::heap::Colour;
-use crate::memory::pool::{Account, BufferUsage, Origin, Pooled};
+use crate::memory::pool::{BufferUsage, Origin, Pooled};
 use crate::schedule::Weight;
 use daa_base::{Bytes, FencingToken};
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 /// Who a tenant is and what it may hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,60 +53,22 @@ pub struct TenantUsage {
     pub in_use: Bytes,
     /// The most it ever held.
     pub high_water: Bytes,
+    /// Device time that its work took so far.
+    pub busy: Duration,
 }
 
 /// A share of a device's memory, and the right to submit work under a fencing token.
 ///
 /// A revoked tenant ([`Self::revoke`], [`crate::ComputeContext::fence`]) may still read what it loaded, so that the
-/// holder can save its state, but neither load, upload nor run. Dropping the tenant takes back everything it holds:
+/// holder can save its state, but neither load, upload nor run. Tenants that are busy at the same time share the
+/// device's time by their weights: a tenant is busy while it has work waiting, so whoever wants its full part submits the
+/// next piece of work before the last one has ended. Dropping the tenant takes back everything it holds:
 /// what it loaded refuses all work from then on.
 #[derive(Debug)]
 pub struct Tenant {
     lease: Arc<Lease>,
     residents: Mutex<Vec<Weak<Slot>>>,
     shared: Arc<Shared>,
-}
-
-/// What a tenant and its loaded images have in common.
-#[derive(Debug)]
-struct Lease {
-    name: String,
-    token: FencingToken,
-    weight: Weight,
-    account: Arc<Account<Buffer>>,
-    /// Its place among the tenants that fences reach.
-    place: u64,
-    /// Only reads are left.
-    revoked: AtomicBool,
-    /// Nothing is left.
-    dropped: AtomicBool,
-}
-
-impl Lease {
-    /// Whether the tenant may load, upload and run.
-    fn check(&self) -> Result<(), GpuError> {
-        self.unless(&self.revoked)
-    }
-
-    /// Whether the tenant may do what `work` asks for.
-    fn check_work(&self, work: &Work<'_>) -> Result<(), GpuError> {
-        let only_reads = work.list.is_none() && work.uploads.is_empty();
-        self.unless(if only_reads { &self.dropped } else { &self.revoked })
-    }
-
-    fn unless(&self, ended: &AtomicBool) -> Result<(), GpuError> {
-        if ended.load(Ordering::Acquire) {
-            return Err(self.stale());
-        }
-        Ok(())
-    }
-
-    fn stale(&self) -> GpuError {
-        GpuError::StaleToken {
-            tenant: self.name.clone(),
-            token: self.token,
-        }
-    }
 }
 
 /// Holds a resident image until either its owner or its tenant goes.
@@ -130,16 +97,10 @@ impl Tenant {
             weight,
         } = spec;
         let lease = shared.lineage.fences.enter(&name, token, |place| {
-            Ok(Lease {
-                account: shared.pool.open_tenant(&name, budget)?,
-                name: name.clone(),
-                token,
-                weight,
-                place,
-                revoked: AtomicBool::new(false),
-                dropped: AtomicBool::new(false),
-            })
+            let account = shared.pool.open_tenant(&name, budget)?;
+            Ok(Lease::new(name.clone(), token, weight, account, place))
         })?;
+        shared.roll.enter(&lease);
         Ok(Self {
             lease,
             residents: Mutex::new(Vec::new()),
@@ -162,18 +123,21 @@ impl Tenant {
     /// Its part of the device's time, relative to other busy tenants.
     #[must_use]
     pub fn weight(&self) -> Weight {
-        self.lease.weight
+        self.lease.weight()
     }
 
-    /// What it holds now, and the most it ever held.
+    /// What it holds now, the most it ever held, and how much of the device's time it had.
     #[must_use]
     pub fn usage(&self) -> TenantUsage {
-        self.lease.account.usage()
+        self.shared.usage(&self.lease)
     }
 
     /// Ends the right to load, upload and run, of this tenant alone; for leases that were revoked or ran out.
     /// [`crate::ComputeContext::fence`] does so for every tenant of a token. What it loaded keeps its memory and can
-    /// be read until it is dropped, and work already submitted still ends.
+    /// be read until it is dropped.
+    ///
+    /// Work that it submitted and whose turn has not come is refused too, with [`GpuError::StaleToken`]. Nothing is left
+    /// of an image after that, not even reads: what is in its memory is not what its holder believes.
     pub fn revoke(&self) {
         self.lease.revoked.store(true, Ordering::Release);
     }
@@ -197,9 +161,9 @@ impl Tenant {
         self.shared.lineage.injection.load()?;
         image::check(image, &self.shared.selection.chosen.limits)?;
         // Refused as a whole, so that the error names all of what is missing; the parts are checked again below.
-        self.lease.account.check(image.footprint())?;
+        self.lease.account().check(image.footprint())?;
         let parts = self.parts(image)?;
-        let loaded = self.shared.backend.load(image, parts);
+        let loaded = self.shared.backend.load(image, parts, &self.lease);
         self.shared.health.check()?;
         let resident = loaded?;
         let slot = Arc::new(Slot {
@@ -245,7 +209,7 @@ impl Tenant {
 
     fn acquire(&self, usage: BufferUsage, size: Bytes) -> Result<Pooled<Buffer>, GpuError> {
         let create = |usage, size| self.shared.backend.create(usage, size);
-        self.lease.account.acquire(usage, size, create)
+        self.lease.account().acquire(usage, size, create)
     }
 
     /// Device memory for uses without an image: at least `bytes` (rounded to their size class, [`crate::reserved_bytes`];
@@ -274,12 +238,13 @@ impl Drop for Tenant {
         self.revoke();
         self.lease.dropped.store(true, Ordering::Release);
         self.shared.lineage.fences.leave(&self.lease);
+        self.shared.roll.leave(&self.lease);
         self.shared.keep_nothing_of_a_lost_device();
         let residents = std::mem::take(self.residents.get_mut().unwrap_or_else(PoisonError::into_inner));
         for slot in residents.iter().filter_map(Weak::upgrade) {
             slot.clear();
         }
-        self.shared.pool.close_tenant(&self.lease.account);
+        self.shared.pool.close_tenant(self.lease.account());
     }
 }
 
@@ -350,7 +315,7 @@ impl Loaded {
     /// What the tenant of this image holds, all its images together.
     #[must_use]
     pub fn tenant_usage(&self) -> TenantUsage {
-        self.lease.account.usage()
+        self.shared.usage(&self.lease)
     }
 
     fn check(&self, work: &Work<'_>) -> Result<(), WorkError> {

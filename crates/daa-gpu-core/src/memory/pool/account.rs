@@ -161,6 +161,7 @@ impl<B> Account<B> {
             budget: self.budget,
             in_use: books.in_use,
             high_water: books.high_water,
+            ..TenantUsage::default()
         }
     }
 

@@ -522,6 +522,7 @@ fn check_books(pool: &Pool<Counted>, live: &AtomicU64, tenants: &[Model], held: 
             budget: Bytes(budget),
             in_use: Bytes(model.in_use),
             high_water: Bytes(model.high_water),
+            ..TenantUsage::default()
         };
         assert_eq!(model.key.usage(), want);
     }

@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+mod turns;
+
 #[test]
 fn lists_run_in_order_on_the_host() {
     lists_run_in_order(&host());
@@ -381,14 +383,7 @@ fn the_last_handle_joins_the_workers() {
     let context = ComputeContext::host(&config).expect("the host is there");
     let tenant = tenant(&context, Bytes::MIB);
     let mut loaded = tenant.load(&alone(&MARKS)).expect("loads");
-    drop(
-        loaded
-            .submit(Work {
-                list: Some(0),
-                ..Work::default()
-            })
-            .expect("submits"),
-    );
+    loaded.submit(list(0)).expect("submits").wait().expect("runs");
     drop(context);
     drop(tenant);
     assert_eq!(
