@@ -6,7 +6,7 @@ use daa_benches::device::{self, Device};
 use daa_benches::networks::{cnn, mlp};
 use daa_benches::op::Recorded;
 use daa_benches::steps::compiled;
-use daa_gpu_core::{Bytes, Colour, Image, Lifetime, Slice, Tenant, Work, pack};
+use daa_gpu_core::{Bytes, Clear, Colour, Image, Lifetime, Slice, Tenant, Work, pack};
 use daa_kernels::{Plan, PlanOptions};
 use daa_learn::nn::{OptimizerKind, Purpose, compile};
 use std::hint::black_box;
@@ -17,6 +17,8 @@ use std::time::Duration;
 const fn arena(bytes: u64) -> Image {
     Image {
         arena: Bytes(bytes),
+        constants: Bytes::ZERO,
+        clear: Clear::Always,
         lists: Vec::new(),
         upload: Bytes::ZERO,
         upload_ring: 1,

@@ -45,9 +45,18 @@ impl RawBuffer for ::wgpu::Buffer {
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) arena: Pooled<Buffer>,
+    pub(crate) constants: Option<Pooled<Buffer>>,
     pub(crate) params: Option<Pooled<Buffer>>,
     pub(crate) uploads: Vec<Pooled<Buffer>>,
     pub(crate) readback: Option<Pooled<Buffer>>,
+}
+
+/// The memory of an image that its owner can write.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Region {
+    #[default]
+    Arena,
+    Constants,
 }
 
 /// One submission that passed every check.
@@ -55,6 +64,8 @@ pub(crate) struct Parts {
 pub(crate) struct Checked<'a> {
     pub(crate) list: Option<usize>,
     pub(crate) uploads: &'a [(Slice, &'a [u8])],
+    /// Where the uploads go.
+    pub(crate) region: Region,
     pub(crate) reads: &'a [Slice],
 }
 

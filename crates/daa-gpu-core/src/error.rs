@@ -207,8 +207,8 @@ pub enum WorkError {
         /// How many lists there are.
         lists: usize,
     },
-    /// A transferred slice does not lie in the arena.
-    #[error("{what} {index}: bytes {offset} to {end} leave the arena of {arena} bytes")]
+    /// A transferred slice does not lie in the arena, or in the constants.
+    #[error("{what} {index}: bytes {offset} to {end} leave the {region} of {size} bytes")]
     Range {
         /// `upload` or `read`.
         what: &'static str,
@@ -218,8 +218,10 @@ pub enum WorkError {
         offset: u64,
         /// One past the last byte.
         end: u64,
-        /// Size of the arena.
-        arena: u64,
+        /// `arena` or `constants`.
+        region: &'static str,
+        /// Its size.
+        size: u64,
     },
     /// A transferred slice is empty or not made of whole words.
     #[error("{what} {index}: offset {offset} and length {bytes} must be multiples of 4, the length not zero")]

@@ -2,6 +2,7 @@
 
 mod check;
 
+use crate::memory::pool::Origin;
 use crate::memory::tier::reserved_bytes;
 use crate::program::Program;
 use daa_base::Bytes;
@@ -13,7 +14,7 @@ pub(crate) use check::check;
 /// one layout, and one peak, holds on every adapter.
 pub const SLICE_ALIGN: u64 = 256;
 
-/// A range of an image's arena.
+/// A range of an image's arena, or of its constants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Slice {
     /// First byte, a multiple of [`SLICE_ALIGN`].
@@ -37,7 +38,8 @@ pub struct Dispatch {
     pub program: &'static Program,
     /// Its parameter words, fixed when the list is recorded.
     pub params: Vec<u32>,
-    /// The arena slices behind its storage bindings, in binding order.
+    /// The slices behind its storage bindings, in binding order: of the arena, and for [`crate::Access::Constant`] of
+    /// the constants.
     pub bindings: Vec<Slice>,
     /// Workgroups per dimension, each 1 to 65,535.
     pub groups: [u32; 3],
@@ -62,14 +64,31 @@ pub struct CommandList {
     pub commands: Vec<Command>,
 }
 
+/// When loading fills memory with zeros. What another tenant left in it is always gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Clear {
+    /// Always: a loaded image starts from zeros.
+    #[default]
+    Always,
+    /// Only memory that another tenant had. In what the same tenant had before, anything may be left: for images whose
+    /// lists write every word before they read it. Saves the filling, which on a large arena takes longer than the
+    /// first dispatch.
+    Foreign,
+}
+
 /// Everything that loading needs to know: how much memory, and which lists run over it.
 ///
-/// The memory of a loaded image: the arena, one parameter slot of [`SLICE_ALIGN`]-rounded size per dispatch,
+/// The memory of a loaded image: the arena, the constants, one parameter slot of [`SLICE_ALIGN`]-rounded size per dispatch,
 /// `upload_ring` upload staging areas of `upload` bytes, and one readback staging area of `readback` bytes.
 #[derive(Debug, Clone)]
 pub struct Image {
     /// Size of the arena.
     pub arena: Bytes,
+    /// Size of the memory that programs only read ([`crate::Access::Constant`]); 0 for none. Only
+    /// [`crate::Loaded::upload_constants`] writes it.
+    pub constants: Bytes,
+    /// Whether loading fills arena and constants with zeros.
+    pub clear: Clear,
     /// The lists; callers name them by index.
     pub lists: Vec<CommandList>,
     /// Capacity of one upload staging area: the most bytes one submission uploads in its common case (each upload
@@ -89,6 +108,7 @@ impl Image {
         let ring = u64::from(self.upload_ring).saturating_mul(reserved_bytes(self.upload).get());
         let parts = [
             reserved_bytes(self.arena).get(),
+            reserved_bytes(self.constants).get(),
             reserved_bytes(self.params()).get(),
             reserved_bytes(self.readback).get(),
         ];
@@ -101,6 +121,15 @@ impl Image {
             .dispatches()
             .map(|dispatch| params_slot(dispatch.params.len()));
         Bytes(slots.fold(0, u64::saturating_add))
+    }
+
+    /// Whether memory of this origin has to be filled with zeros.
+    pub(crate) const fn must_clear(&self, origin: Origin) -> bool {
+        match origin {
+            Origin::Fresh => false,
+            Origin::Own => matches!(self.clear, Clear::Always),
+            Origin::Foreign => true,
+        }
     }
 
     fn dispatches(&self) -> impl Iterator<Item = &Dispatch> {

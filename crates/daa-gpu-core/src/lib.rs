@@ -34,7 +34,7 @@ pub use context::{ComputeContext, Counters};
 pub use daa_base::{Bytes, DeviceEpoch, FencingToken};
 pub use error::{DeviceError, ErrorClass, GpuError, MemoryError, WorkError};
 pub use failover::{Acquired, Failover, FailoverCounts, Role, Switch, Why};
-pub use image::{Command, CommandList, Dispatch, Image, ImageError, SLICE_ALIGN, Slice};
+pub use image::{Clear, Command, CommandList, Dispatch, Image, ImageError, SLICE_ALIGN, Slice};
 pub use memory::heap::{Block, Colour, Granted, Heap, HeapConfig, HeapRefusal, HeapReport, PageId};
 pub use memory::layout::{Lifetime, Packing, pack};
 pub use memory::pool::{PoolReport, TierReport};

@@ -3,7 +3,7 @@
 use crate::config::ConfigError;
 use crate::context::ComputeContext;
 use crate::error::GpuError;
-use crate::image::{Command, CommandList, Dispatch, Image, SLICE_ALIGN, Slice};
+use crate::image::{Clear, Command, CommandList, Dispatch, Image, SLICE_ALIGN, Slice};
 use crate::program::{Access, Program};
 use crate::schedule::Weight;
 use crate::tenant::{TenantSpec, Work};
@@ -98,6 +98,8 @@ impl Probe {
         };
         let image = Image {
             arena: Bytes(end),
+            constants: Bytes::ZERO,
+            clear: Clear::Always,
             lists: vec![CommandList {
                 name: "probe".to_owned(),
                 commands: vec![Command::Dispatch(dispatch)],

@@ -5,8 +5,10 @@
 /// What a program does to the memory behind one of its bindings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
-    /// Only reads. Several read bindings may name the same range.
+    /// Only reads, from the arena. Several read bindings may name the same range.
     Read,
+    /// Only reads, from the constants of the image. Several may name the same bytes.
+    Constant,
     /// Writes every word without reading one.
     Write,
     /// Reads and writes in place.
@@ -29,8 +31,8 @@ pub type HostFn = fn(HostCall<'_>);
 ///
 /// Conventions of the WGSL form: everything is in `@group(0)`; the storage bindings are `@binding(0)` to
 /// `@binding(n - 1)` in the order of [`Program::bindings`], each declared `var<storage, read_write>` (slices of one
-/// buffer are bound together, and WebGPU forbids mixing read-only and read-write uses of one buffer in a dispatch);
-/// the parameters, if any, are a `var<uniform>` struct of 4-byte words at `@binding(n)`.
+/// buffer are bound together, and WebGPU forbids mixing read-only and read-write uses of one buffer in a dispatch), save
+/// those of [`Access::Constant`], which lie in other buffers and are declared `var<storage, read>`; the parameters, if any, are a `var<uniform>` struct of 4-byte words at `@binding(n)`.
 #[derive(Debug)]
 pub struct Program {
     /// Unique name, for errors, caches and profiles.
@@ -54,12 +56,20 @@ pub struct Program {
 pub struct HostCall<'a> {
     /// The parameter words.
     pub params: &'a [u32],
-    /// The memory of the [`Access::Read`] bindings, in binding order.
+    /// The memory of the [`Access::Read`] and [`Access::Constant`] bindings, in binding order.
     pub reads: Vec<&'a [u32]>,
     /// The memory of the [`Access::Write`] and [`Access::ReadWrite`] bindings, in binding order.
     pub writes: Vec<&'a mut [u32]>,
     /// Working memory of the worker that runs the call.
     pub scratch: &'a mut Scratch,
+}
+
+impl Access {
+    /// Whether the program writes what is bound.
+    #[must_use]
+    pub const fn writes(self) -> bool {
+        matches!(self, Self::Write | Self::ReadWrite)
+    }
 }
 
 impl<'a> HostCall<'a> {

@@ -16,7 +16,7 @@ pub(crate) use lease::{Effect, Lease};
 pub(crate) use roll::Roll;
 pub use ticket::Ticket;
 
-use crate::backend::{Buffer, Checked, Parts, Resident};
+use crate::backend::{Buffer, Checked, Parts, Region, Resident};
 use crate::context::Shared;
 use crate::error::{GpuError, MemoryError, WorkError};
 use crate::image::{self, Image, Slice};
@@ -176,6 +176,7 @@ impl Tenant {
             slot,
             lease: Arc::clone(&self.lease),
             arena: image.arena.get(),
+            constants: image.constants.get(),
             lists: image.lists.len(),
             uploads: image.upload > Bytes::ZERO,
             reads: image.readback > Bytes::ZERO,
@@ -191,6 +192,7 @@ impl Tenant {
         };
         Ok(Parts {
             arena: self.acquire(BufferUsage::Arena, image.arena)?,
+            constants: self.acquire_some(BufferUsage::Constants, image.constants)?,
             params: self.acquire_some(BufferUsage::Params, image.params())?,
             uploads: (0..uploads)
                 .map(|_| self.acquire(BufferUsage::Upload, image.upload))
@@ -265,6 +267,7 @@ pub struct Loaded {
     slot: Arc<Slot>,
     lease: Arc<Lease>,
     arena: u64,
+    constants: u64,
     lists: usize,
     uploads: bool,
     reads: bool,
@@ -300,8 +303,30 @@ impl Loaded {
         let work = Checked {
             list: work.list,
             uploads: work.uploads,
+            region: Region::Arena,
             reads: work.reads,
         };
+        self.give(work)
+    }
+
+    /// Writes bytes into the constants of the image, after everything submitted before on the same image. Offsets and
+    /// lengths are multiples of 4.
+    ///
+    /// # Errors
+    /// As [`Self::submit`] for uploads.
+    pub fn upload_constants(&mut self, uploads: &[(Slice, &[u8])]) -> Result<Ticket, GpuError> {
+        self.lease.check()?;
+        self.shared.health.check()?;
+        self.check_uploads(uploads, ("constants", self.constants))?;
+        self.give(Checked {
+            list: None,
+            uploads,
+            region: Region::Constants,
+            reads: &[],
+        })
+    }
+
+    fn give(&self, work: Checked<'_>) -> Result<Ticket, GpuError> {
         let mut slot = self.slot.resident.lock().unwrap_or_else(PoisonError::into_inner);
         match slot.as_mut() {
             // A device that goes away meanwhile fails in many ways; that it is gone is what counts.
@@ -327,8 +352,24 @@ impl Loaded {
                 lists: self.lists,
             });
         }
-        for (index, (slice, data)) in work.uploads.iter().enumerate() {
-            self.check_slice("upload", index, *slice)?;
+        let arena = ("arena", self.arena);
+        self.check_uploads(work.uploads, arena)?;
+        for (index, slice) in work.reads.iter().enumerate() {
+            check_slice("read", index, *slice, arena)?;
+        }
+        if !work.reads.is_empty() && !self.reads {
+            return Err(WorkError::NoStaging { what: "readback" });
+        }
+        Ok(())
+    }
+
+    fn check_uploads(
+        &self,
+        uploads: &[(Slice, &[u8])],
+        region: (&'static str, u64),
+    ) -> Result<(), WorkError> {
+        for (index, (slice, data)) in uploads.iter().enumerate() {
+            check_slice("upload", index, *slice, region)?;
             if data.len() as u64 != slice.bytes {
                 return Err(WorkError::Data {
                     index,
@@ -337,40 +378,41 @@ impl Loaded {
                 });
             }
         }
-        for (index, slice) in work.reads.iter().enumerate() {
-            self.check_slice("read", index, *slice)?;
-        }
-        if !work.uploads.is_empty() && !self.uploads {
+        if !uploads.is_empty() && !self.uploads {
             return Err(WorkError::NoStaging { what: "upload" });
         }
-        if !work.reads.is_empty() && !self.reads {
-            return Err(WorkError::NoStaging { what: "readback" });
-        }
         Ok(())
     }
+}
 
-    const fn check_slice(&self, what: &'static str, index: usize, slice: Slice) -> Result<(), WorkError> {
-        let Slice { offset, bytes } = slice;
-        if bytes == 0 || !bytes.is_multiple_of(4) || !offset.is_multiple_of(4) {
-            return Err(WorkError::Words {
-                what,
-                index,
-                offset,
-                bytes,
-            });
-        }
-        let end = offset.saturating_add(bytes);
-        if end > self.arena {
-            return Err(WorkError::Range {
-                what,
-                index,
-                offset,
-                end,
-                arena: self.arena,
-            });
-        }
-        Ok(())
+const fn check_slice(
+    what: &'static str,
+    index: usize,
+    slice: Slice,
+    region: (&'static str, u64),
+) -> Result<(), WorkError> {
+    let Slice { offset, bytes } = slice;
+    if bytes == 0 || !bytes.is_multiple_of(4) || !offset.is_multiple_of(4) {
+        return Err(WorkError::Words {
+            what,
+            index,
+            offset,
+            bytes,
+        });
     }
+    let end = offset.saturating_add(bytes);
+    let (region, size) = region;
+    if end > size {
+        return Err(WorkError::Range {
+            what,
+            index,
+            offset,
+            end,
+            region,
+            size,
+        });
+    }
+    Ok(())
 }
 
 impl Drop for Loaded {

@@ -18,8 +18,8 @@ use crate::kernels;
 use crate::launch::Launch;
 use crate::registry;
 use daa_gpu_core::{
-    Bytes, Command, CommandList, ComputeContext, ContextConfig, DeviceChoice, Dispatch, FencingToken, Image,
-    Program, SLICE_ALIGN, Slice, Tenant, TenantSpec, Weight, Work,
+    Bytes, Clear, Command, CommandList, ComputeContext, ContextConfig, DeviceChoice, Dispatch, FencingToken,
+    Image, Program, SLICE_ALIGN, Slice, Tenant, TenantSpec, Weight, Work,
 };
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
@@ -111,6 +111,8 @@ fn on_device(tenant: &Tenant, launch: &Launch, reads: &[&[f32]], writes: Vec<Vec
     };
     let image = Image {
         arena: Bytes(whole.bytes),
+        constants: Bytes::ZERO,
+        clear: Clear::Always,
         lists: vec![list],
         upload: Bytes(whole.bytes),
         upload_ring: 1,

@@ -10,7 +10,7 @@ use crate::error::PlanError;
 use crate::graph::{Graph, PhaseId, Storage, TensorId};
 use daa_base::Bytes;
 use daa_gpu_core::memory::layout::{self, Lifetime};
-use daa_gpu_core::{Command, CommandList, Dispatch, Image, SLICE_ALIGN, Slice};
+use daa_gpu_core::{Clear, Command, CommandList, Dispatch, Image, SLICE_ALIGN, Slice};
 
 /// How a graph becomes a plan.
 #[derive(Debug, Clone)]
@@ -61,6 +61,8 @@ impl Plan {
             .collect::<Result<Vec<_>, _>>()?;
         let image = Image {
             arena: Bytes(packing.peak),
+            constants: Bytes::ZERO,
+            clear: Clear::Always,
             lists,
             upload: Bytes(largest_upload(&graph)),
             upload_ring: options.upload_ring,

@@ -118,7 +118,7 @@ impl Backend for HostBackend {
             // There is room for all of them.
             drop(free.send(area));
         }
-        let memory = cell::Memory::new(image, parts.arena, parts.params);
+        let memory = cell::Memory::new(image, parts.arena, parts.constants, parts.params);
         let cell = Cell::new(
             memory,
             free,
@@ -202,6 +202,7 @@ impl HostResident {
                 } else {
                     let job = Job {
                         uploads: std::mem::take(&mut spans),
+                        region: work.region,
                         staging: Some(current),
                         ..Job::default()
                     };
@@ -211,6 +212,7 @@ impl HostResident {
             }
         }
         last.uploads = spans;
+        last.region = work.region;
         last.staging = area;
         Ok(())
     }

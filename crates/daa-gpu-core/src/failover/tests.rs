@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::ContextConfig;
-use crate::image::{Command, CommandList, Dispatch, Image, Slice};
+use crate::image::{Clear, Command, CommandList, Dispatch, Image, Slice};
 use crate::injection::{Fault, Planned, Site};
 use crate::probe::Expected;
 use crate::program::{Access, BindingSpec, HostCall, Program};
@@ -130,6 +130,8 @@ fn image() -> Image {
     };
     Image {
         arena: Bytes(512),
+        constants: Bytes::ZERO,
+        clear: Clear::Always,
         lists: vec![CommandList {
             name: "double".to_owned(),
             commands: vec![Command::Dispatch(dispatch)],

@@ -90,7 +90,7 @@ pub enum ImageError {
         /// Most that the device allows.
         limit: u64,
     },
-    /// A slice is empty, out of line or outside the arena.
+    /// A slice is empty, out of line or outside of its memory.
     #[error(
         "list {list}, command {command}, binding {binding} (`{name}`): bytes {offset} to {end}: {problem}"
     )]
@@ -142,10 +142,12 @@ pub(crate) fn check(image: &Image, limits: &DeviceLimits) -> Result<(), ImageErr
         for (command, what) in commands.commands.iter().enumerate() {
             let at = At { list, command };
             match what {
-                Command::Zero(slice) => check_slice(at, 0, "zero", *slice, image.arena, limits.max_buffer)?,
+                Command::Zero(slice) => {
+                    check_slice(at, 0, "zero", *slice, ("arena", image.arena), limits.max_buffer)?;
+                }
                 Command::Dispatch(dispatch) => {
                     check_program(at, dispatch, limits)?;
-                    check_bindings(at, dispatch, image.arena, limits)?;
+                    check_bindings(at, dispatch, image, limits)?;
                 }
             }
         }
@@ -158,6 +160,7 @@ fn check_fields(image: &Image, limits: &DeviceLimits) -> Result<(), ImageError> 
     let largest = limits.max_buffer.get() / 9 * 8;
     for (field, size, least) in [
         ("arena", image.arena, 4),
+        ("constants", image.constants, 0),
         ("params", image.params(), 0),
         ("upload", image.upload, 0),
         ("readback", image.readback, 0),
@@ -253,17 +256,24 @@ fn check_program(at: At, dispatch: &Dispatch, limits: &DeviceLimits) -> Result<(
 fn check_bindings(
     at: At,
     dispatch: &Dispatch,
-    arena: Bytes,
+    image: &Image,
     limits: &DeviceLimits,
 ) -> Result<(), ImageError> {
     let specs = dispatch.program.bindings;
     for (index, (slice, spec)) in dispatch.bindings.iter().zip(specs).enumerate() {
-        check_slice(at, index, spec.name, *slice, arena, limits.max_binding)?;
+        let region = match spec.access {
+            Access::Constant => ("constants", image.constants),
+            _ => ("arena", image.arena),
+        };
+        check_slice(at, index, spec.name, *slice, region, limits.max_binding)?;
+        if spec.access == Access::Constant {
+            continue;
+        }
         for (other, before) in dispatch.bindings[..index].iter().zip(specs) {
             let apart = slice.end() <= other.offset || other.end() <= slice.offset;
             let reads = spec.access == Access::Read && before.access == Access::Read;
             let shared = reads && slice == other;
-            if !(apart || shared) {
+            if !(apart || shared || before.access == Access::Constant) {
                 return Err(ImageError::Overlap {
                     list: at.list,
                     command: at.command,
@@ -282,7 +292,7 @@ fn check_slice(
     binding: usize,
     name: &'static str,
     slice: Slice,
-    arena: Bytes,
+    (region, size): (&str, Bytes),
     largest: Bytes,
 ) -> Result<(), ImageError> {
     let Slice { offset, bytes } = slice;
@@ -291,8 +301,12 @@ fn check_slice(
         format!("its length is {bytes}, allowed are multiples of 4 from 4")
     } else if !offset.is_multiple_of(SLICE_ALIGN) {
         format!("its offset must be a multiple of {SLICE_ALIGN}")
-    } else if end > arena.get() {
-        format!("the arena has {} bytes", arena.get())
+    } else if end > size.get() {
+        if region == "constants" {
+            format!("there are {} bytes of constants", size.get())
+        } else {
+            format!("the {region} has {} bytes", size.get())
+        }
     } else if bytes > largest.get() {
         format!("this device binds up to {} bytes at once", largest.get())
     } else {

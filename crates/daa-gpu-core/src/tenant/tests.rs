@@ -1,14 +1,15 @@
 //! The same bodies run on the host and, where a software driver is installed, through wgpu.
 
 mod host;
+mod memory;
 mod programs;
 #[cfg(feature = "gpu")]
 mod software;
 
 use crate::image::{Command, CommandList, Dispatch};
 use crate::{
-    Bytes, ComputeContext, ContextConfig, ErrorClass, FencingToken, GpuError, Image, Loaded, MemoryError,
-    Slice, Tenant, TenantSpec, Ticket, Weight, Work,
+    Bytes, Clear, ComputeContext, ContextConfig, ErrorClass, FencingToken, GpuError, Image, Loaded,
+    MemoryError, Slice, Tenant, TenantSpec, Ticket, Weight, Work,
 };
 use programs::{ADD, SCALE};
 use proptest::prelude::*;
@@ -84,6 +85,8 @@ fn image() -> Image {
     };
     Image {
         arena: Bytes(1024),
+        constants: Bytes::ZERO,
+        clear: Clear::Always,
         lists: vec![
             list("sum", vec![add(A, B, C), scale(2.0, C)]),
             list("double", vec![add(C, C, A)]),
@@ -179,6 +182,8 @@ fn large_transfers_go_in_pieces(context: &ComputeContext) {
     let tenant = tenant(context, Bytes::MIB);
     let small = Image {
         arena: Bytes(16 << 10),
+        constants: Bytes::ZERO,
+        clear: Clear::Always,
         lists: Vec::new(),
         upload: Bytes(300),
         upload_ring: 1,
@@ -450,8 +455,10 @@ fn work_is_checked(context: &ComputeContext) {
 
 fn any_image() -> impl Strategy<Value = Image> {
     let lists = proptest::collection::vec(proptest::collection::vec(0_u8..3, 0..6), 0..4);
-    (768_u64..100_000, lists, 0_u64..5000, 1_u32..4, 0_u64..5000).prop_map(
-        |(arena, lists, upload, upload_ring, readback)| {
+    let clear = prop_oneof![Just(Clear::Always), Just(Clear::Foreign)];
+    let regions = (768_u64..100_000, 0_u64..5000, clear);
+    (regions, lists, 0_u64..5000, 1_u32..4, 0_u64..5000).prop_map(
+        |((arena, constants, clear), lists, upload, upload_ring, readback)| {
             let command = |kind: u8| match kind {
                 0 => Command::Zero(A),
                 1 => add(A, B, C),
@@ -463,6 +470,8 @@ fn any_image() -> impl Strategy<Value = Image> {
             };
             Image {
                 arena: Bytes(arena * 4),
+                constants: Bytes(constants * 4),
+                clear,
                 lists: lists.into_iter().map(list).collect(),
                 upload: Bytes(upload * 4),
                 upload_ring,

@@ -3,11 +3,10 @@
 use super::split::Split;
 use super::turns::{Left, Turns};
 use super::{Pooled, host_words};
-use crate::backend::{Buffer, Tally, count};
+use crate::backend::{Buffer, Region, Tally, count};
 use crate::error::GpuError;
 use crate::health::Health;
 use crate::image::{Command, Image, Slice, params_slot};
-use crate::memory::pool::Origin;
 use crate::program::{HostCall, Program, Scratch};
 use crate::tenant::{Effect, Lease};
 use crossbeam::channel::Sender;
@@ -52,6 +51,7 @@ impl Span {
 pub(super) struct Job {
     /// Where the words of `staging` go, one after the other.
     pub(super) uploads: Vec<Span>,
+    pub(super) region: Region,
     pub(super) staging: Option<Pooled<Buffer>>,
     pub(super) list: Option<usize>,
     pub(super) reads: Vec<Span>,
@@ -73,15 +73,23 @@ enum Step {
 #[derive(Debug)]
 pub(super) struct Memory {
     arena: Pooled<Buffer>,
+    constants: Option<Pooled<Buffer>>,
     params: Option<Pooled<Buffer>>,
     lists: Vec<Vec<Step>>,
 }
 
 impl Memory {
-    /// Zeroes the arena, writes the parameter slots and prepares the lists of a checked image.
-    pub(super) fn new(image: &Image, mut arena: Pooled<Buffer>, mut params: Option<Pooled<Buffer>>) -> Self {
-        if arena.origin() != Origin::Fresh {
-            host_words(&mut arena).fill(0);
+    /// Zeroes arena and constants, writes the parameter slots and prepares the lists of a checked image.
+    pub(super) fn new(
+        image: &Image,
+        mut arena: Pooled<Buffer>,
+        mut constants: Option<Pooled<Buffer>>,
+        mut params: Option<Pooled<Buffer>>,
+    ) -> Self {
+        for memory in std::iter::once(&mut arena).chain(&mut constants) {
+            if image.must_clear(memory.origin()) {
+                host_words(memory).fill(0);
+            }
         }
         let words = params.as_mut().map_or_else(Default::default, host_words);
         let mut slot = 0;
@@ -106,16 +114,24 @@ impl Memory {
             .iter()
             .map(|list| list.commands.iter().map(&mut record).collect())
             .collect();
-        Self { arena, params, lists }
+        Self {
+            arena,
+            constants,
+            params,
+            lists,
+        }
     }
 
-    fn upload(&mut self, spans: &[Span], staging: &mut Pooled<Buffer>) -> u64 {
-        let arena = host_words(&mut self.arena);
+    fn upload(&mut self, spans: &[Span], region: Region, staging: &mut Pooled<Buffer>) -> u64 {
+        let words = match region {
+            Region::Arena => host_words(&mut self.arena),
+            Region::Constants => self.constants.as_mut().map_or_else(Default::default, host_words),
+        };
         let mut staged: &[u32] = host_words(staging);
         let mut bytes = 0;
         for span in spans {
             let (now, rest) = staged.split_at(span.len);
-            span.of_mut(arena).copy_from_slice(now);
+            span.of_mut(words).copy_from_slice(now);
             staged = rest;
             bytes += 4 * span.len as u64;
         }
@@ -124,6 +140,7 @@ impl Memory {
 
     fn run(&mut self, list: usize, scratch: &mut Scratch) -> u64 {
         let arena = host_words(&mut self.arena);
+        let constants: &[u32] = self.constants.as_mut().map_or_else(Default::default, host_words);
         let words: &[u32] = self.params.as_mut().map_or_else(Default::default, host_words);
         let mut dispatches = 0;
         for step in &self.lists[list] {
@@ -134,7 +151,7 @@ impl Memory {
                     params,
                     split,
                 } => {
-                    let (reads, writes) = split.apply(arena);
+                    let (reads, writes) = split.apply(arena, constants);
                     (program.host)(HostCall {
                         params: params.of(words),
                         reads,
@@ -316,7 +333,10 @@ impl Cell {
         };
         let steps = || {
             if let Some(staging) = &mut job.staging {
-                count(&self.tally.uploaded_bytes, memory.upload(&job.uploads, staging));
+                count(
+                    &self.tally.uploaded_bytes,
+                    memory.upload(&job.uploads, job.region, staging),
+                );
             }
             if let Some(list) = job.list {
                 count(&self.tally.dispatches, memory.run(list, scratch));

@@ -24,6 +24,8 @@ struct Piece {
 #[derive(Debug)]
 pub(super) struct Split {
     pieces: Vec<Piece>,
+    /// Read bindings of constants: number, first word, words.
+    constants: Vec<(usize, usize, usize)>,
     reads: usize,
     writes: usize,
 }
@@ -33,13 +35,18 @@ impl Split {
     pub(super) fn new(dispatch: &Dispatch) -> Self {
         let mut bound: Vec<(Slice, Access, usize)> = Vec::with_capacity(dispatch.bindings.len());
         let (mut reads, mut writes) = (0, 0);
+        let mut constants = Vec::new();
         for (slice, spec) in dispatch.bindings.iter().zip(dispatch.program.bindings) {
-            let number = if spec.access == Access::Read {
-                &mut reads
-            } else {
+            let number = if spec.access.writes() {
                 &mut writes
+            } else {
+                &mut reads
             };
-            bound.push((*slice, spec.access, *number));
+            if spec.access == Access::Constant {
+                constants.push((*number, (slice.offset / 4) as usize, (slice.bytes / 4) as usize));
+            } else {
+                bound.push((*slice, spec.access, *number));
+            }
             *number += 1;
         }
         bound.sort_by_key(|(slice, _, _)| *slice);
@@ -64,17 +71,25 @@ impl Split {
         }
         Self {
             pieces,
+            constants,
             reads,
             writes,
         }
     }
 
-    /// The read and the written slices of `arena`, each in binding order.
-    pub(super) fn apply<'a>(&self, arena: &'a mut [u32]) -> (Vec<&'a [u32]>, Vec<&'a mut [u32]>) {
+    /// The read slices of `arena` and `constants` and the written slices of `arena`, each in binding order.
+    pub(super) fn apply<'a>(
+        &self,
+        arena: &'a mut [u32],
+        constants: &'a [u32],
+    ) -> (Vec<&'a [u32]>, Vec<&'a mut [u32]>) {
         let mut reads: Vec<&[u32]> = vec![&[]; self.reads];
         let mut writes: Vec<&mut [u32]> = std::iter::repeat_with(<&mut [u32]>::default)
             .take(self.writes)
             .collect();
+        for &(number, start, len) in &self.constants {
+            reads[number] = &constants[start..start + len];
+        }
         let (mut rest, mut at) = (arena, 0);
         for piece in &self.pieces {
             let (_, tail) = rest.split_at_mut(piece.start - at);

@@ -11,7 +11,7 @@ use crate::backend::count;
 use crate::config::ContextConfig;
 use crate::error::GpuError;
 use crate::pipelines::PipelineReport;
-use crate::program::Program;
+use crate::program::{Access, Program};
 use file::CacheFile;
 use key::{Digest, Identity};
 use recent::Recent;
@@ -141,6 +141,7 @@ fn compile(
 enum Binding {
     Storage = 0,
     Params = 1,
+    Constant = 2,
 }
 
 impl Binding {
@@ -148,6 +149,7 @@ impl Binding {
         let ty = match self {
             Self::Storage => wgpu::BufferBindingType::Storage { read_only: false },
             Self::Params => wgpu::BufferBindingType::Uniform,
+            Self::Constant => wgpu::BufferBindingType::Storage { read_only: true },
         };
         wgpu::BindGroupLayoutEntry {
             binding,
@@ -164,7 +166,10 @@ impl Binding {
 
 /// Storage bindings first, then the parameters, as [`Program`] says.
 fn layout(program: &Program) -> Vec<Binding> {
-    let storage = program.bindings.iter().map(|_| Binding::Storage);
+    let storage = program.bindings.iter().map(|spec| match spec.access {
+        Access::Constant => Binding::Constant,
+        _ => Binding::Storage,
+    });
     let params = (program.params_words > 0).then_some(Binding::Params);
     storage.chain(params).collect()
 }

@@ -2,10 +2,12 @@
 
 use super::device::Gpu;
 use super::{Buffer, Parts, Pooled, place, raw};
-use crate::backend::{Checked, Resident, count};
+use crate::backend::{Checked, Region, Resident, count};
 use crate::error::GpuError;
 use crate::health::Health;
 use crate::image::{Command, Dispatch, Image, Slice, params_slot};
+use crate::memory::pool::Origin;
+use crate::program::Access;
 use crate::tenant::Ticket;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use std::num::NonZeroU64;
@@ -73,6 +75,7 @@ impl Ring {
 pub(super) struct WgpuResident {
     gpu: Arc<Gpu>,
     arena: Pooled<Buffer>,
+    constants: Option<Pooled<Buffer>>,
     #[expect(dead_code, reason = "held for the bind groups, and for the books")]
     params: Option<Pooled<Buffer>>,
     lists: Vec<Vec<Step>>,
@@ -84,6 +87,7 @@ impl WgpuResident {
     pub(super) fn load(gpu: &Arc<Gpu>, image: &Image, parts: Parts) -> Result<Self, GpuError> {
         let Parts {
             arena,
+            constants,
             params,
             uploads,
             readback,
@@ -100,7 +104,12 @@ impl WgpuResident {
                         words.extend_from_slice(bytemuck::cast_slice(&dispatch.params));
                         let padded = slot + params_slot(dispatch.params.len());
                         words.resize(usize::try_from(padded).unwrap_or(usize::MAX), 0);
-                        run(gpu, dispatch, &arena, params.as_ref(), slot)?
+                        let memory = Bound {
+                            arena: &arena,
+                            constants: constants.as_ref(),
+                            params: params.as_ref(),
+                        };
+                        run(gpu, dispatch, memory, slot)?
                     }
                 });
             }
@@ -114,14 +123,20 @@ impl WgpuResident {
             let mut encoder = gpu
                 .device
                 .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            let (buffer, base) = place(&arena);
-            encoder.clear_buffer(buffer, base, Some(arena.reserved().get()));
+            for memory in std::iter::once(&arena).chain(&constants) {
+                // What is fresh would be cleared at its first use; better now.
+                if image.must_clear(memory.origin()) || memory.origin() == Origin::Fresh {
+                    let (buffer, base) = place(memory);
+                    encoder.clear_buffer(buffer, base, Some(memory.reserved().get()));
+                }
+            }
             gpu.submit(encoder.finish())
         })??;
         let readback = Ring::new(readback.into_iter().collect());
         Ok(Self {
             gpu: Arc::clone(gpu),
             arena,
+            constants,
             params,
             lists,
             uploads: Ring::new(uploads),
@@ -136,7 +151,7 @@ impl WgpuResident {
     }
 
     /// Encodes the uploads. Each full staging area is submitted ahead; the last goes with what follows.
-    fn upload(&self, uploads: &[(Slice, &[u8])]) -> Result<wgpu::CommandEncoder, GpuError> {
+    fn upload(&self, uploads: &[(Slice, &[u8])], region: Region) -> Result<wgpu::CommandEncoder, GpuError> {
         let mut encoder = self.encoder();
         let mut area: Option<Area> = None;
         for (slice, data) in uploads {
@@ -151,7 +166,7 @@ impl WgpuResident {
                 offset += now.len() as u64;
                 data = rest;
                 if current.room() == 0 && !data.is_empty() {
-                    self.seal(current, &mut encoder);
+                    self.seal(current, region, &mut encoder);
                     let full = std::mem::replace(&mut encoder, self.encoder());
                     self.gpu.submit(full.finish())?;
                 } else {
@@ -160,7 +175,7 @@ impl WgpuResident {
             }
         }
         if let Some(last) = area {
-            self.seal(last, &mut encoder);
+            self.seal(last, region, &mut encoder);
         }
         count(
             &self.gpu.tally.uploaded_bytes,
@@ -170,7 +185,7 @@ impl WgpuResident {
     }
 
     /// Encodes the copies out of a staging area, which goes back to its ring, mapped again, when they are done.
-    fn seal(&self, area: Area, encoder: &mut wgpu::CommandEncoder) {
+    fn seal(&self, area: Area, region: Region, encoder: &mut wgpu::CommandEncoder) {
         let Area {
             buffer, view, copies, ..
         } = area;
@@ -178,9 +193,15 @@ impl WgpuResident {
         let staging = raw(&buffer).clone();
         staging.unmap();
         let mut from = 0;
-        let (arena, base) = place(&self.arena);
+        let target = match region {
+            Region::Arena => Some(&self.arena),
+            Region::Constants => self.constants.as_ref(),
+        };
+        let Some((target, base)) = target.map(place) else {
+            unreachable!("uploads of constants are refused for images without any");
+        };
         for Slice { offset, bytes } in copies {
-            encoder.copy_buffer_to_buffer(&staging, from, arena, base + offset, bytes);
+            encoder.copy_buffer_to_buffer(&staging, from, target, base + offset, bytes);
             from += bytes;
         }
         let (home, health) = (self.uploads.home.clone(), Arc::clone(&self.gpu.health));
@@ -258,7 +279,7 @@ impl WgpuResident {
             [] => None,
             _ => Some(self.readback.take(&self.gpu, "the readback area")?),
         };
-        let mut encoder = match self.upload(work.uploads) {
+        let mut encoder = match self.upload(work.uploads, work.region) {
             Ok(encoder) => encoder,
             Err(error) => {
                 // There is room for it.
@@ -370,14 +391,16 @@ fn at_rest(
     drop(home.try_send(area));
 }
 
+/// What dispatches bind slices of.
+#[derive(Clone, Copy)]
+struct Bound<'a> {
+    arena: &'a Pooled<Buffer>,
+    constants: Option<&'a Pooled<Buffer>>,
+    params: Option<&'a Pooled<Buffer>>,
+}
+
 /// Makes one dispatch ready to run.
-fn run(
-    gpu: &Gpu,
-    dispatch: &Dispatch,
-    arena: &Pooled<Buffer>,
-    params: Option<&Pooled<Buffer>>,
-    slot: u64,
-) -> Result<Step, GpuError> {
+fn run(gpu: &Gpu, dispatch: &Dispatch, memory: Bound<'_>, slot: u64) -> Result<Step, GpuError> {
     let made = gpu.pipelines.get(gpu, dispatch.program)?;
     let bind = |memory, offset, bytes| {
         let (buffer, base) = place(memory);
@@ -387,12 +410,17 @@ fn run(
             size: NonZeroU64::new(bytes),
         })
     };
+    let specs = dispatch.program.bindings;
     let mut resources: Vec<_> = dispatch
         .bindings
         .iter()
-        .map(|slice| bind(arena, slice.offset, slice.bytes))
+        .zip(specs)
+        .map(|(slice, spec)| {
+            let constants = memory.constants.filter(|_| spec.access == Access::Constant);
+            bind(constants.unwrap_or(memory.arena), slice.offset, slice.bytes)
+        })
         .collect();
-    if let (Some(params), true) = (params, dispatch.program.params_words > 0) {
+    if let (Some(params), true) = (memory.params, dispatch.program.params_words > 0) {
         resources.push(bind(params, slot, params_slot(dispatch.params.len())));
     }
     let entries: Vec<_> = (0..)

@@ -1,5 +1,5 @@
 use super::*;
-use crate::image::CommandList;
+use crate::image::{Clear, CommandList};
 use crate::program::{BindingSpec, HostCall, Program};
 
 fn nothing(_: HostCall<'_>) {}
@@ -56,6 +56,8 @@ fn image(dispatch: Dispatch) -> Image {
     let commands = vec![Command::Zero(slice(0, 256)), Command::Dispatch(dispatch)];
     Image {
         arena: Bytes(4096),
+        constants: Bytes(512),
+        clear: Clear::Always,
         lists: vec![
             CommandList::default(),
             CommandList {
@@ -142,8 +144,61 @@ fn every_refusal_names_its_place_and_the_allowed_range() {
 }
 
 #[test]
+fn constants_lie_in_a_memory_of_their_own() {
+    static LOOKUP: Program = Program {
+        name: "lookup",
+        wgsl: "",
+        entry: "main",
+        workgroup_size: [1, 1, 1],
+        bindings: &[
+            BindingSpec {
+                name: "table",
+                access: Access::Constant,
+            },
+            BindingSpec {
+                name: "part",
+                access: Access::Constant,
+            },
+            BindingSpec {
+                name: "out",
+                access: Access::Write,
+            },
+        ],
+        params_words: 0,
+        host: nothing,
+    };
+    let with = |table, part, out| {
+        image(Dispatch {
+            program: &LOOKUP,
+            params: vec![],
+            bindings: vec![table, part, out],
+            groups: [1, 1, 1],
+        })
+    };
+    let apart = with(slice(0, 512), slice(256, 128), slice(0, 256));
+    assert_eq!(
+        check(&apart, &limits()),
+        Ok(()),
+        "constants may overlap, and are not the arena"
+    );
+    for (constants, text) in [
+        (
+            slice(256, 512),
+            "binding 0 (`table`): bytes 256 to 768: there are 512 bytes of constants",
+        ),
+        (slice(128, 4), "its offset must be a multiple of 256"),
+    ] {
+        let message = check(&with(constants, slice(0, 4), slice(0, 256)), &limits())
+            .expect_err("must be refused")
+            .to_string();
+        assert!(message.contains(text), "{message}");
+    }
+}
+
+#[test]
 fn sizes_of_the_image_are_checked() {
-    let broken: [(Change<'_, Image>, &str); 5] = [
+    let broken: [(Change<'_, Image>, &str); 6] = [
+        (&|i| i.constants = Bytes(6), "`constants` is 6"),
         (&|i| i.arena = Bytes::ZERO, "`arena` is 0"),
         (&|i| i.arena = Bytes(4098), "`arena` is 4098"),
         (&|i| i.upload = Bytes(u64::MAX), "`upload` is"),
@@ -166,11 +221,11 @@ fn sizes_of_the_image_are_checked() {
 #[test]
 fn a_footprint_adds_the_parts_at_their_size_classes() {
     let image = image(fine());
-    assert_eq!(image.footprint(), Bytes(4096 + 256 + 2 * 256));
+    assert_eq!(image.footprint(), Bytes(4096 + 512 + 256 + 2 * 256));
     let bare = Image {
         lists: Vec::new(),
         upload: Bytes::ZERO,
         ..image
     };
-    assert_eq!(bare.footprint(), Bytes(4096));
+    assert_eq!(bare.footprint(), Bytes(4096 + 512));
 }

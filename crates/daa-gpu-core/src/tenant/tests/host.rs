@@ -43,6 +43,21 @@ fn a_lost_device_keeps_no_buffer_on_the_host() {
 }
 
 #[test]
+fn a_dispatch_reads_arena_and_constants_on_the_host() {
+    memory::a_dispatch_reads_arena_and_constants(&host());
+}
+
+#[test]
+fn only_its_own_may_be_left_in_memory_on_the_host() {
+    memory::only_its_own_may_be_left_in_memory(&host());
+}
+
+#[test]
+fn allocations_are_charged_and_reused_on_the_host() {
+    memory::allocations_are_charged_and_reused(&host());
+}
+
+#[test]
 fn a_fence_counts_for_every_epoch_whichever_was_told() {
     let context = host();
     context.fence(FencingToken(3));

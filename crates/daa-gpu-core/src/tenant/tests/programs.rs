@@ -55,3 +55,33 @@ pub(super) static SCALE: Program = Program {
     params_words: 2,
     host: scale,
 };
+
+fn blend(mut call: HostCall<'_>) {
+    let [x, weights, offsets] = call.reads_f32();
+    let [out] = call.take_writes_f32();
+    for (((out, x), weight), offset) in out.iter_mut().zip(x).zip(weights).zip(offsets) {
+        *out = x * weight + offset;
+    }
+}
+
+/// `out = x * weights + offsets`, the latter two constants of the image.
+pub(super) static BLEND: Program = Program {
+    name: "blend",
+    wgsl: "@group(0) @binding(0) var<storage, read_write> x: array<f32>;
+        @group(0) @binding(1) var<storage, read> weights: array<f32>;
+        @group(0) @binding(2) var<storage, read> offsets: array<f32>;
+        @group(0) @binding(3) var<storage, read_write> out: array<f32>;
+        @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+            if id.x < arrayLength(&out) { out[id.x] = x[id.x] * weights[id.x] + offsets[id.x]; }
+        }",
+    entry: "main",
+    workgroup_size: [64, 1, 1],
+    bindings: &[
+        binding("x", Access::Read),
+        binding("weights", Access::Constant),
+        binding("offsets", Access::Constant),
+        binding("out", Access::Write),
+    ],
+    params_words: 0,
+    host: blend,
+};

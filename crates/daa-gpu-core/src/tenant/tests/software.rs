@@ -76,6 +76,21 @@ fn work_is_checked_on_software() {
 }
 
 #[test]
+fn a_dispatch_reads_arena_and_constants_on_software() {
+    on_software(memory::a_dispatch_reads_arena_and_constants);
+}
+
+#[test]
+fn only_its_own_may_be_left_in_memory_on_software() {
+    on_software(memory::only_its_own_may_be_left_in_memory);
+}
+
+#[test]
+fn allocations_are_charged_and_reused_on_software() {
+    on_software(memory::allocations_are_charged_and_reused);
+}
+
+#[test]
 fn footprints_are_exact_on_software() {
     on_software(|context| {
         proptest!(ProptestConfig::with_cases(24), |(images in proptest::collection::vec(any_image(), 1..3))| {

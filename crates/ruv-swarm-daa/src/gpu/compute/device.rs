@@ -6,8 +6,8 @@
 use crate::error::{DAAError, DAAResult};
 use crate::neural::net::{self, Job, Trained};
 use daa_gpu_core::{
-    Bytes, ComputeContext, ContextConfig, DeviceChoice, DeviceClass, ErrorClass, FencingToken, GpuError,
-    Image, Loaded, Slice, Tenant, TenantSpec, Weight, Work,
+    Bytes, Clear, ComputeContext, ContextConfig, DeviceChoice, DeviceClass, ErrorClass, FencingToken,
+    GpuError, Image, Loaded, Slice, Tenant, TenantSpec, Weight, Work,
 };
 use daa_learn::nn::Architecture;
 use std::fmt::{Debug, Display};
@@ -115,6 +115,8 @@ impl Opened for Device {
         let staging = Bytes(slice.bytes.min(STAGING));
         let image = Image {
             arena: Bytes(slice.bytes),
+            constants: Bytes::ZERO,
+            clear: Clear::Foreign,
             lists: Vec::new(),
             upload: staging,
             upload_ring: 1,
