@@ -1,8 +1,9 @@
-//! The pool, the layout packer, transfers, and what a submission and a dispatch cost.
+//! The sub-allocator, the pool, the layout packer, transfers, and what a submission and a dispatch cost.
 
-use criterion::{BatchSize, Criterion, Throughput};
+use criterion::{BatchSize, Bencher, Criterion, Throughput};
 use daa_base::{Clock, Seed, SystemClock};
 use daa_benches::device::{self, Device};
+use daa_benches::mix::{self, Contender, Mix, Offset};
 use daa_benches::networks::{cnn, mlp};
 use daa_benches::op::Recorded;
 use daa_benches::steps::compiled;
@@ -77,6 +78,48 @@ fn hits(criterion: &mut Criterion, host: &Device) {
         });
     }
     group.finish();
+}
+
+/// Sub-allocation alone. `steady` allocates one block and frees it again, between two that stay.
+fn heap(criterion: &mut Criterion) {
+    const ARENA: u64 = 1 << 30;
+    let mut group = criterion.benchmark_group("heap::mix");
+    group.throughput(Throughput::Elements(1));
+    let mut paged = Mix::new(mix::heap(ARENA), ARENA);
+    group.bench_function("allocator=heap", |bencher| bencher.iter(|| paged.step()));
+    let mut one_page = Mix::new(mix::one_page(ARENA), ARENA);
+    group.bench_function("allocator=heap-one-page", |bencher| {
+        bencher.iter(|| one_page.step())
+    });
+    let mut offset = Mix::new(Offset::new(ARENA), ARENA);
+    group.bench_function("allocator=offset-allocator", |bencher| {
+        bencher.iter(|| offset.step())
+    });
+    group.finish();
+    let mut group = criterion.benchmark_group("heap::steady");
+    for bytes in [4096, 1 << 20, 32 << 20] {
+        let mut heap = mix::heap(ARENA);
+        group.bench_function(format!("bytes={bytes},allocator=heap"), |bencher| {
+            steady(bencher, &mut heap, bytes);
+        });
+        let mut offset = Offset::new(ARENA);
+        group.bench_function(format!("bytes={bytes},allocator=offset-allocator"), |bencher| {
+            steady(bencher, &mut offset, bytes);
+        });
+    }
+    group.finish();
+}
+
+fn steady(bencher: &mut Bencher<'_>, allocator: &mut impl Contender, bytes: u64) {
+    let mut allocate = || allocator.allocate(bytes).expect("the arena holds it many times");
+    let (first, second, third) = (allocate(), allocate(), allocate());
+    allocator.free(second);
+    bencher.iter(|| {
+        let block = allocator.allocate(bytes).expect("one was freed");
+        allocator.free(block);
+    });
+    allocator.free(first);
+    allocator.free(third);
 }
 
 fn transfers(criterion: &mut Criterion, devices: &[Device]) {
@@ -174,6 +217,7 @@ fn plans(criterion: &mut Criterion) {
 fn main() {
     let mut criterion = daa_benches::criterion();
     let devices = device::all();
+    heap(&mut criterion);
     pool(&mut criterion, &devices[0]);
     hits(&mut criterion, &devices[0]);
     transfers(&mut criterion, &devices);

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod device;
+pub mod mix;
 pub mod networks;
 pub mod op;
 pub mod steps;

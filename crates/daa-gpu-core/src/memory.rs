@@ -5,5 +5,7 @@ pub mod heap;
 pub mod layout;
 pub mod pool;
 pub mod replay;
+#[cfg(test)]
+mod samples;
 pub mod tier;
 pub mod trace;

@@ -17,7 +17,7 @@ mod slab;
 
 pub use block::{Block, Colour, Granted, NewPage, PageId, PageKind};
 pub use config::{HeapConfig, TierLimit};
-pub use report::{HeapLimit, HeapRefusal, HeapReport, TierUse};
+pub use report::{HeapLimit, HeapRefusal, HeapReport, KindUse, TierUse};
 
 use super::tier::Tier;
 use crate::config::ConfigError;
@@ -115,6 +115,9 @@ impl Heap {
         } else {
             self.large(wish)
         };
+        let granted = granted
+            .or_else(|| self.hole(wish, usize::MAX))
+            .or_else(|| self.larger_slab(wish));
         granted.ok_or_else(|| self.refusal(colour, bytes, HeapLimit::Capacity))
     }
 
@@ -140,11 +143,22 @@ impl Heap {
                 return Some(self.grant_new(wish, slot, evicted));
             }
         }
-        self.hole(wish)
+        self.hole(wish, shared::LOOKS)
+    }
+
+    /// A block of a class that is larger than need be: better than none.
+    fn larger_slab(&mut self, wish: Wish) -> Option<Granted> {
+        let least = bin_above(wish.bytes >> self.unit_log2);
+        let classes = self.slabs[wish.colour.index()].iter().enumerate().skip(least);
+        let (class, slot) = classes
+            .map(|(class, pages)| (class, pages.room))
+            .find(|&(_, slot)| slot != NONE)?;
+        let fits = least_of(class) << self.unit_log2 <= wish.room;
+        fits.then(|| self.grant(wish, slot, Served::Hit))
     }
 
     fn middle(&mut self, wish: Wish) -> Option<Granted> {
-        if let Some(granted) = self.hole(wish) {
+        if let Some(granted) = self.hole(wish, shared::LOOKS) {
             return Some(granted);
         }
         let shared = &self.shared[wish.colour.index()];
@@ -158,7 +172,9 @@ impl Heap {
         let shared = &mut self.shared[wish.colour.index()];
         shared.reserved += bytes;
         self.pages.get_mut(slot).mark = shared.add_page(slot, (bytes >> self.unit_log2) as u32);
-        let node = shared.take(wish.units(self.unit_log2)?, wish.slack(), |page| page == slot)?;
+        let node = shared.take(wish.units(self.unit_log2)?, wish.slack(), shared::LOOKS, |page| {
+            page == slot
+        })?;
         Some(self.grant_node(wish, node, Served::Miss, evicted))
     }
 
@@ -186,13 +202,13 @@ impl Heap {
             let slot = self.pages.add(PageKind::Dedicated, wish.colour, bytes);
             return Some(self.grant_new(wish, slot, evicted));
         }
-        self.hole(wish)
+        self.hole(wish, shared::LOOKS)
     }
 
-    /// A block in a hole of a shared page.
-    fn hole(&mut self, wish: Wish) -> Option<Granted> {
+    /// A block in a hole of a shared page, found with so many `looks` at holes of about its size.
+    fn hole(&mut self, wish: Wish, looks: usize) -> Option<Granted> {
         let units = wish.units(self.unit_log2)?;
-        let node = self.shared[wish.colour.index()].take(units, wish.slack(), |_| true)?;
+        let node = self.shared[wish.colour.index()].take(units, wish.slack(), looks, |_| true)?;
         Some(self.grant_node(wish, node, Served::Hit, Vec::new()))
     }
 
@@ -430,7 +446,24 @@ impl Heap {
             destructions: self.pages.destructions,
             strays: self.books.strays,
             tiers: self.books.tiers(),
+            kinds: self.kinds(),
         }
+    }
+
+    fn kinds(&self) -> Vec<KindUse> {
+        let mut kinds = [PageKind::Slab, PageKind::Shared, PageKind::Dedicated].map(|kind| KindUse {
+            kind,
+            pages: 0,
+            in_use: Bytes::ZERO,
+            reserved: Bytes::ZERO,
+        });
+        for (_, page, kind) in self.pages.iter() {
+            let sum = &mut kinds[kind as usize];
+            sum.pages += 1;
+            sum.in_use = Bytes(sum.in_use.get() + page.in_use);
+            sum.reserved = Bytes(sum.reserved.get() + page.bytes);
+        }
+        kinds.to_vec()
     }
 
     /// What pages and dedicated buffers take.

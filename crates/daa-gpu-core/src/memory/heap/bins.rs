@@ -11,6 +11,7 @@ pub(super) const NONE: u32 = u32::MAX;
 
 /// Where something of `units` is filed: the last bin whose least size is not above it. Sizes below 16 have a bin each,
 /// larger ones eight bins per doubling. Zero and one share their place in the order, not their bin.
+#[inline]
 pub(super) const fn bin_of(units: u64) -> usize {
     if units < 1 << PER_DOUBLING_LOG2 {
         return units as usize;
@@ -21,6 +22,7 @@ pub(super) const fn bin_of(units: u64) -> usize {
 }
 
 /// The least size that is filed in `bin`.
+#[inline]
 pub(super) const fn least_of(bin: usize) -> u64 {
     if bin < 1 << PER_DOUBLING_LOG2 {
         return bin as u64;
@@ -30,6 +32,7 @@ pub(super) const fn least_of(bin: usize) -> u64 {
 }
 
 /// The first bin in which everything is at least `units` large.
+#[inline]
 pub(super) const fn bin_above(units: u64) -> usize {
     let bin = bin_of(units);
     if least_of(bin) == units { bin } else { bin + 1 }
@@ -52,10 +55,12 @@ impl Bins {
         }
     }
 
+    #[inline]
     pub(super) fn head(&self, bin: usize) -> u32 {
         self.heads[bin]
     }
 
+    #[inline]
     pub(super) fn set_head(&mut self, bin: usize, head: u32) {
         self.heads[bin] = head;
         let (word, bit) = (bin / 64, 1 << (bin % 64));
@@ -71,6 +76,7 @@ impl Bins {
     }
 
     /// The first bin from `bin` on that holds something.
+    #[inline]
     pub(super) fn first_from(&self, bin: usize) -> Option<usize> {
         let word = bin / 64;
         let rest = self.words.get(word)? & (u64::MAX << (bin % 64));

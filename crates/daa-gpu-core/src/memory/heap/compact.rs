@@ -94,7 +94,7 @@ impl Heap {
         let units = wish.units(self.unit_log2)?;
         let pages = &self.pages;
         let may = |slot| pages.id(slot) != not && pages.get(slot).in_use > 0;
-        let node = self.shared[colour.index()].take(units, wish.slack(), may)?;
+        let node = self.shared[colour.index()].take(units, wish.slack(), usize::MAX, may)?;
         Some(self.grant_node(wish, node, Served::Uncounted, Vec::new()).block)
     }
 }

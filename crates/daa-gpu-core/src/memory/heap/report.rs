@@ -1,6 +1,6 @@
 //! What a heap tells about itself.
 
-use super::Colour;
+use super::{Colour, PageKind};
 use crate::memory::tier::Tier;
 use daa_base::Bytes;
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,22 @@ pub struct HeapReport {
     pub strays: u64,
     /// One entry per tier, smallest first.
     pub tiers: Vec<TierUse>,
+    /// One entry per kind of page: slabs, shared pages, dedicated buffers.
+    pub kinds: Vec<KindUse>,
+}
+
+/// The pages of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct KindUse {
+    /// Which.
+    pub kind: PageKind,
+    /// Pages at present, idle ones too.
+    pub pages: u64,
+    /// What the blocks in them take.
+    pub in_use: Bytes,
+    /// What they take.
+    pub reserved: Bytes,
 }
 
 /// One tier of a heap. A block counts in the tier of the size it was asked for.
@@ -144,10 +160,12 @@ impl Books {
         }
     }
 
+    #[inline]
     pub(super) const fn in_use_of(&self, tier: Tier) -> u64 {
         self.tiers[tier.index()].in_use
     }
 
+    #[inline]
     pub(super) fn enter(&mut self, wanted: u64, bytes: u64, served: Served) {
         self.live += wanted;
         self.in_use += bytes;
@@ -165,6 +183,7 @@ impl Books {
         }
     }
 
+    #[inline]
     pub(super) fn leave(&mut self, wanted: u64, bytes: u64) {
         self.live -= wanted;
         self.in_use -= bytes;

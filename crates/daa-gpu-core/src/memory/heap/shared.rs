@@ -11,8 +11,11 @@ const BLOCK: u32 = u32::MAX - 1;
 /// In `Node::before_hole`: the node is not in use.
 const SPARE: u32 = u32::MAX - 2;
 
-/// Holes of one bin that are looked at before the best of them is taken.
-const LOOKS: usize = 8;
+/// Holes looked at that may be too small, before one is taken that is not.
+pub(super) const LOOKS: usize = 8;
+
+/// Holes looked at that are large enough, before the one in the first of their pages is taken.
+const PLACES: usize = 4;
 
 /// A block or a hole. Sizes and offsets are in units of the alignment.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +25,7 @@ pub(super) struct Node {
     /// Neighbours in the page.
     below: u32,
     above: u32,
-    /// Neighbours in the bin, or what the node is.
+    /// Neighbours in the bin. Of a block [`BLOCK`] and when it was taken.
     before_hole: u32,
     after_hole: u32,
     pub(super) page: u32,
@@ -36,6 +39,8 @@ pub(super) struct Shared {
     nodes: Vec<Node>,
     spare: u32,
     bins: Bins,
+    /// Blocks taken so far, modulo 2³².
+    clock: u32,
     pub(super) reserved: u64,
 }
 
@@ -45,15 +50,18 @@ impl Shared {
             nodes: Vec::new(),
             spare: NONE,
             bins: Bins::new(),
+            clock: 0,
             reserved: 0,
         }
     }
 
+    #[inline]
     pub(super) fn node(&self, index: u32) -> &Node {
         &self.nodes[index as usize]
     }
 
     /// Whether there is a block at `index` that begins at `offset` in `page`.
+    #[inline]
     pub(super) fn is_block(&self, index: u32, page: u32, offset: u64) -> bool {
         self.nodes.get(index as usize).is_some_and(|node| {
             node.before_hole == BLOCK && node.page == page && u64::from(node.offset) == offset
@@ -82,46 +90,92 @@ impl Shared {
         self.retire(first);
     }
 
-    /// A block of `units`, at the low end of the hole that suits it best of those looked at, not in page `not`.
-    pub(super) fn take(&mut self, units: u32, slack: u32, may: impl Fn(u32) -> bool) -> Option<u32> {
-        let index = self.find(units, may)?;
-        self.unfile(index);
-        let node = self.nodes[index as usize];
-        if node.units > units {
-            let rest = self.new_node(Node {
-                offset: node.offset + units,
-                units: node.units - units,
-                below: index,
-                above: node.above,
-                ..node
-            });
-            if node.above != NONE {
-                self.nodes[node.above as usize].below = rest;
-            }
-            let node = &mut self.nodes[index as usize];
-            (node.above, node.units) = (rest, units);
+    /// A block of `units` in a hole of the first bin that has one, in pages that `may` be used: of the four holes filed
+    /// last the one in the first page, so that later pages drain. In the first bin, where holes may be too small, it
+    /// gives up after `looks` of those.
+    ///
+    /// It takes the low end of the hole. But where it fills at least half of the hole and the block above that is newer
+    /// than the one below, it takes the high end: what was placed at about the same time is often freed at about the same
+    /// time, and then leaves one hole.
+    #[inline]
+    pub(super) fn take(
+        &mut self,
+        units: u32,
+        slack: u32,
+        looks: usize,
+        may: impl Fn(u32) -> bool,
+    ) -> Option<u32> {
+        let hole = self.find(units, looks, may)?;
+        self.unfile(hole);
+        let Node {
+            units: whole,
+            below,
+            above,
+            ..
+        } = self.nodes[hole as usize];
+        let block = if whole == units {
+            hole
+        } else if whole - units <= units && below != NONE && above != NONE && self.is_newer(above, below) {
+            let block = self.split(hole, whole - units);
+            self.file(hole);
+            block
+        } else {
+            let rest = self.split(hole, units);
             self.file(rest);
-        }
-        let node = &mut self.nodes[index as usize];
-        (node.before_hole, node.slack) = (BLOCK, slack);
-        Some(index)
+            hole
+        };
+        self.clock = self.clock.wrapping_add(1);
+        let node = &mut self.nodes[block as usize];
+        (node.before_hole, node.after_hole, node.slack) = (BLOCK, self.clock, slack);
+        Some(block)
     }
 
-    fn find(&self, units: u32, may: impl Fn(u32) -> bool) -> Option<u32> {
+    /// Whether block `a` was taken after block `b`, as far as the clock has not gone round since.
+    #[inline]
+    fn is_newer(&self, a: u32, b: u32) -> bool {
+        let age = |block: u32| self.clock.wrapping_sub(self.nodes[block as usize].after_hole);
+        age(a) < age(b)
+    }
+
+    /// Cuts a node that is not filed; returns the upper part.
+    #[inline]
+    fn split(&mut self, low: u32, units: u32) -> u32 {
+        let node = self.nodes[low as usize];
+        let high = self.new_node(Node {
+            offset: node.offset + units,
+            units: node.units - units,
+            below: low,
+            ..node
+        });
+        if node.above != NONE {
+            self.nodes[node.above as usize].below = high;
+        }
+        let node = &mut self.nodes[low as usize];
+        (node.units, node.above) = (units, high);
+        high
+    }
+
+    #[inline]
+    fn find(&self, units: u32, looks: usize, may: impl Fn(u32) -> bool) -> Option<u32> {
         let mut bin = bin_of(u64::from(units));
         while let Some(next) = self.bins.first_from(bin) {
-            let (mut best, mut least) = (NONE, u32::MAX);
-            let (mut hole, mut looks) = (self.bins.head(next), 0);
-            while hole != NONE && looks < LOOKS {
+            let mut hole = self.bins.head(next);
+            let (mut best, mut lowest) = (None, u32::MAX);
+            let (mut small, mut places) = (0, 0);
+            while hole != NONE && small < looks && places < PLACES {
                 let node = &self.nodes[hole as usize];
-                if node.units >= units && node.units < least && may(node.page) {
-                    (best, least) = (hole, node.units);
-                    looks += 1;
+                if node.units < units {
+                    small += 1;
+                } else if may(node.page) {
+                    places += 1;
+                    if node.page < lowest {
+                        (best, lowest) = (Some(hole), node.page);
+                    }
                 }
                 hole = node.after_hole;
             }
-            if best != NONE {
-                return Some(best);
+            if best.is_some() {
+                return best;
             }
             bin = next + 1;
         }
@@ -129,6 +183,7 @@ impl Shared {
     }
 
     /// Makes a hole of a block; returns whether its page is nothing else.
+    #[inline]
     pub(super) fn give(&mut self, index: u32) -> bool {
         let mut index = index;
         let above = self.nodes[index as usize].above;
@@ -166,10 +221,12 @@ impl Shared {
             .filter(|(_, node)| node.before_hole == BLOCK)
     }
 
+    #[inline]
     fn is_hole(&self, index: u32) -> bool {
         self.nodes[index as usize].before_hole != BLOCK
     }
 
+    #[inline]
     fn merge(&mut self, low: u32, high: u32) {
         let Node { units, above, .. } = self.nodes[high as usize];
         let node = &mut self.nodes[low as usize];
@@ -180,6 +237,7 @@ impl Shared {
         self.retire(high);
     }
 
+    #[inline]
     fn file(&mut self, index: u32) {
         let bin = bin_of(u64::from(self.nodes[index as usize].units));
         let head = self.bins.head(bin);
@@ -191,6 +249,7 @@ impl Shared {
         self.bins.set_head(bin, index);
     }
 
+    #[inline]
     fn unfile(&mut self, index: u32) {
         let Node {
             units,
@@ -208,6 +267,7 @@ impl Shared {
         }
     }
 
+    #[inline]
     fn new_node(&mut self, node: Node) -> u32 {
         if self.spare == NONE {
             self.nodes.push(node);
@@ -219,9 +279,13 @@ impl Shared {
         index
     }
 
+    #[inline]
     fn retire(&mut self, index: u32) {
         let node = &mut self.nodes[index as usize];
         (node.before_hole, node.after_hole) = (SPARE, self.spare);
         self.spare = index;
     }
 }
+
+#[cfg(test)]
+mod audit;

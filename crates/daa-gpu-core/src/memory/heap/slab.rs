@@ -36,11 +36,13 @@ impl Slab {
         }
     }
 
+    #[inline]
     pub(super) const fn is_full(&self) -> bool {
         self.used == self.count
     }
 
     /// The first free block. There is one.
+    #[inline]
     pub(super) fn take(&mut self, slack: u32) -> u32 {
         let word = self.summary.trailing_zeros() as usize;
         let bits = self.free[word];
@@ -55,12 +57,14 @@ impl Slab {
     }
 
     /// What the block was not asked for, if it is in use.
+    #[inline]
     pub(super) fn slack(&self, block: u32) -> Option<u32> {
         let bit = self.free.get(block as usize / 64)? >> (block % 64) & 1;
         (bit == 0).then(|| self.slack.get(block as usize).copied())?
     }
 
     /// Frees a block in use.
+    #[inline]
     pub(super) fn give(&mut self, block: u32) {
         self.free[block as usize / 64] |= 1 << (block % 64);
         self.summary |= 1 << (block / 64);

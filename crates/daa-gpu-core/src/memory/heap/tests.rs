@@ -1,3 +1,7 @@
+mod mix;
+mod model;
+mod replay;
+
 use super::*;
 
 fn small_heap() -> Heap {

@@ -1,6 +1,7 @@
 use super::exact::{Fit, Key, Outcome};
 use super::sections::Sections;
 use super::*;
+use crate::memory::samples::minimalloc;
 use proptest::prelude::*;
 
 fn life(lower: u32, upper: u32, size: u64) -> Lifetime {
@@ -54,21 +55,6 @@ fn least_peak(items: &[Lifetime]) -> u64 {
     let mut best = u64::MAX;
     stack(items, &mut vec![None; items.len()], 0, &mut best);
     best
-}
-
-fn from_csv(text: &str) -> Vec<Lifetime> {
-    let rows = text.lines().skip(1).map(|line| {
-        let row: Vec<u64> = line
-            .split(',')
-            .map(|field| field.trim().parse().unwrap())
-            .collect();
-        life(
-            u32::try_from(row[1]).unwrap(),
-            u32::try_from(row[2]).unwrap(),
-            row[3],
-        )
-    });
-    rows.collect()
 }
 
 #[test]
@@ -136,28 +122,15 @@ fn sums_beyond_the_address_space_saturate() {
 
 /// Inputs that greedy placement cannot pack well: MiniMalloc's, each known to fit into 1,048,576 bytes.
 #[test]
-#[expect(clippy::print_stderr, reason = "says why there is nothing to check")]
 fn hard_inputs_reach_the_best_peaks_known() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/minimalloc");
     let known = 1_048_576;
-    // Where the lower bound is reached there is nothing better; D's is 986,112.
-    for (name, most) in [
-        ("A", known),
-        ("B", known),
-        ("C", 1_039_360),
-        ("D", 1_034_240),
-        ("F", known),
-        ("H", known),
-    ] {
-        let path = folder.join(format!("{name}.1048576.csv"));
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) => {
-                eprintln!("skipped {}: {error}", path.display());
-                continue;
-            }
+    for (name, items) in minimalloc() {
+        // Where the lower bound is reached there is nothing better; D's is 986,112.
+        let most = match name {
+            "C" => 1_039_360,
+            "D" => 1_034_240,
+            _ => known,
         };
-        let items = from_csv(&text);
         let packing = pack_with_effort(&items, 1, 300_000_000);
         check_packing(&items, 1, &packing);
         assert!(packing.peak <= most, "{name}: {} over {most}", packing.peak);
