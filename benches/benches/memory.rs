@@ -7,11 +7,12 @@ use daa_benches::mix::{self, Contender, Mix, Offset};
 use daa_benches::networks::{cnn, mlp};
 use daa_benches::op::Recorded;
 use daa_benches::steps::compiled;
+use daa_gpu_core::memory::trace::RecordLimit;
 use daa_gpu_core::{Bytes, Clear, Colour, Image, Lifetime, Slice, Tenant, Work, pack};
 use daa_kernels::{Plan, PlanOptions};
 use daa_learn::nn::{OptimizerKind, Purpose, compile};
 use std::hint::black_box;
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 /// An image of one arena and nothing else: loading it takes one buffer from the pool and fills it with zeros.
@@ -77,6 +78,10 @@ fn hits(criterion: &mut Criterion, host: &Device) {
             bencher.iter_custom(|pairs| together(&tenants, pairs));
         });
     }
+    group.bench_function("threads=1,recorded=yes", |bencher| {
+        let tenants = [host.tenant(Bytes::MIB)];
+        bencher.iter_custom(|pairs| recorded(host, &tenants, pairs));
+    });
     group.finish();
 }
 
@@ -120,6 +125,20 @@ fn steady(bencher: &mut Bencher<'_>, allocator: &mut impl Contender, bytes: u64)
     });
     allocator.free(first);
     allocator.free(third);
+}
+
+/// The same while a recorder writes everything down. It is emptied before it is full.
+fn recorded(host: &Device, tenants: &[Tenant], pairs: u64) -> Duration {
+    let limit = RecordLimit::default();
+    let most = limit.events / 2 - 1;
+    let mut elapsed = Duration::ZERO;
+    for start in (0..pairs).step_by(most as usize) {
+        let clock = Arc::new(SystemClock::new());
+        let recording = host.context.recorder().start(limit, clock).expect("it is off");
+        elapsed += together(tenants, most.min(pairs - start));
+        assert_eq!(recording.stop().lost(), 0);
+    }
+    elapsed
 }
 
 fn transfers(criterion: &mut Criterion, devices: &[Device]) {

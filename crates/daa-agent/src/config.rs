@@ -2,6 +2,7 @@
 
 use daa_base::{Bytes, Millis, Seed};
 use daa_gpu_core::DeviceChoice;
+use daa_gpu_core::memory::trace::Recorder as MemoryRecorder;
 use daa_learn::data::TaskKind;
 use daa_learn::search::config::MAX_BUDGET;
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,9 @@ pub struct Schedule {
     /// of the run: a run folder does not say it.
     #[serde(skip)]
     pub pipeline_cache: Option<PathBuf>,
+    /// Writes down what is allocated on the device, while it is on. Not part of the run's file.
+    #[serde(skip)]
+    pub memory_recorder: Option<MemoryRecorder>,
 }
 
 /// Random delays before an agent acts, before it takes up a lease, and before commands commit. They exist so that
@@ -86,6 +90,7 @@ impl Default for Schedule {
             patience: Duration::from_secs(60),
             delays: None,
             pipeline_cache: None,
+            memory_recorder: None,
         }
     }
 }

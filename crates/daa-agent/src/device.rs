@@ -26,6 +26,7 @@ impl SharedDevice {
             ..Default::default()
         };
         config.memory.capacity = schedule.memory_limit;
+        config.memory.recorder.clone_from(&schedule.memory_recorder);
         config.cpu_workers = schedule.threads.unwrap_or(config.cpu_workers);
         let context = ComputeContext::open(&config)?;
         Ok(Self {

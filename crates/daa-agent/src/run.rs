@@ -36,7 +36,8 @@ pub enum Place {
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunRequest {
     /// The configuration. To resume a run, its folder's configuration counts; from this one are taken only a device
-    /// other than [`DeviceChoice::Auto`], a memory limit, a number of threads, and the folder of compiled kernels.
+    /// other than [`DeviceChoice::Auto`], a memory limit, a number of threads, the folder of compiled kernels, and a
+    /// recorder of memory.
     pub config: RunConfig,
     /// The run folder.
     pub place: Place,
@@ -133,6 +134,7 @@ impl Opened {
         schedule.memory_limit = asked.memory_limit.or(schedule.memory_limit);
         schedule.threads = asked.threads.or(schedule.threads);
         schedule.pipeline_cache.clone_from(&asked.pipeline_cache);
+        schedule.memory_recorder.clone_from(&asked.memory_recorder);
         if let Some(path) = &file.data_path {
             // The run may be resumed from another folder than it was started in.
             config.data = path.display().to_string();

@@ -121,6 +121,9 @@ pub(crate) struct RunArgs {
     /// Goes on with the interrupted run in this folder; only --device, --memory-limit and --threads may differ
     #[arg(long, value_name = "DIR")]
     pub(crate) resume: Option<PathBuf>,
+    /// Records what is allocated on the device, for `daa memory`; a file of that name is replaced
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record_memory: Option<PathBuf>,
 }
 
 /// Where to compute.

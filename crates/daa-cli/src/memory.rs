@@ -3,6 +3,7 @@
 mod forecast;
 mod plan;
 mod record;
+pub(crate) mod recording;
 mod replay;
 mod series;
 
@@ -28,7 +29,7 @@ pub(crate) fn command(global: &Global, args: &MemoryArgs, messages: &Messages) -
 fn open(path: &Path) -> Result<TraceFile, Failure> {
     let named = |error: anyhow::Error| error.context(path.display().to_string());
     let input = |error| Failure::new(Exit::Input, named(error));
-    let hint = "a trace is what a recorder wrote, or CSV with the columns id, lower, upper and size";
+    let hint = "a trace is what `daa run --record-memory FILE` writes, or CSV with the columns id, lower, upper and size";
     let file = File::open(path).map_err(|error| input(error.into()).with_hint(hint))?;
     let is_folder = file.metadata().is_ok_and(|metadata| metadata.is_dir());
     if is_folder {

@@ -2,6 +2,7 @@
 
 use crate::args::{Global, Output, RunArgs};
 use crate::exit::{Exit, Failure};
+use crate::memory::recording::MemoryRecording;
 use crate::messages::Messages;
 use crate::output;
 use crate::progress::Progress;
@@ -38,7 +39,13 @@ pub(crate) fn command(
     given: &ArgMatches,
     messages: &Messages,
 ) -> Result<Exit, Failure> {
-    let (request, claim) = request(args, given)?;
+    let (mut request, claim) = request(args, given)?;
+    let recording = args
+        .record_memory
+        .as_deref()
+        .map(MemoryRecording::start)
+        .transpose()?;
+    request.config.schedule.memory_recorder = recording.as_ref().map(MemoryRecording::recorder);
     let stop = StopHandle::new();
     let signals = listen(&stop, messages)?;
     let progress = Arc::new(Progress::new(messages));
@@ -53,6 +60,12 @@ pub(crate) fn command(
         stop,
     )));
     progress.clear();
+    if let Some(recording) = recording {
+        // A run that failed is the one whose memory people want to see.
+        recording
+            .finish(messages)
+            .or_else(|failure| if outcome.is_ok() { Err(failure) } else { Ok(()) })?;
+    }
     // Only an empty folder is removed: a run that has begun can be resumed.
     drop(claim);
     let summary = outcome?;

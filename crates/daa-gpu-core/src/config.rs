@@ -2,6 +2,7 @@
 
 use crate::adapter::DeviceChoice;
 use crate::memory::heap::TierLimit;
+use crate::memory::trace::Recorder;
 use daa_base::Bytes;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,6 +30,9 @@ pub struct MemoryConfig {
     pub max_cached: Bytes,
     /// Limits per tier, smallest first. What a tier makes ahead counts where memory comes in pages, which is on a GPU.
     pub tiers: [TierLimit; 5],
+    /// Writes down what is allocated, while it is on; `None`: a recorder of the context's own
+    /// ([`crate::ComputeContext::recorder`]).
+    pub recorder: Option<Recorder>,
 }
 
 impl MemoryConfig {
@@ -42,6 +46,7 @@ impl Default for MemoryConfig {
             capacity: None,
             max_cached: Bytes::mib(512),
             tiers: [TierLimit::default(); 5],
+            recorder: None,
         }
     }
 }

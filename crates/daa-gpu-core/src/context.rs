@@ -7,6 +7,7 @@ use crate::config::{ContextConfig, MemoryConfig};
 use crate::error::{DeviceError, MemoryError};
 use crate::health::Health;
 use crate::memory::pool::{Pool, PoolReport};
+use crate::memory::trace::Recorder;
 use crate::pipelines::PipelineReport;
 use crate::pressure::{MemorySample, MemorySource, Unavailable};
 use crate::schedule::DeviceLoad;
@@ -179,6 +180,8 @@ impl ComputeContext {
             .memory
             .capacity
             .unwrap_or_else(|| default_capacity(&opened.selection.chosen));
+        let mut config = config.clone();
+        config.memory.recorder.get_or_insert_default();
         let pool = Pool::new(capacity, &config.memory, opened.backend.pages(), &health)?;
         for report in &opened.selection.reports {
             tracing::info!(adapter = %report, "adapter");
@@ -193,7 +196,7 @@ impl ComputeContext {
             roll: Roll::default(),
             opened_at,
             tally,
-            config: config.clone(),
+            config,
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -273,6 +276,13 @@ impl ComputeContext {
     /// Says what is missing.
     pub fn driver_memory(&self) -> Result<MemorySample, Unavailable> {
         self.shared.backend.memory_source().map(MemorySource::sample)
+    }
+
+    /// Writes down what tenants allocate and give back, once [`Recorder::start`] was called. A context that was
+    /// reopened from this one has the same recorder.
+    #[must_use]
+    pub fn recorder(&self) -> &Recorder {
+        self.shared.pool.recorder()
     }
 
     /// What was done so far.

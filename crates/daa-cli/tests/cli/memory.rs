@@ -1,6 +1,6 @@
 //! `daa memory`: traces from files.
 
-use crate::support::Place;
+use crate::support::{Place, clouds, short};
 use daa_gpu_core::memory::trace::{TraceBuilder, Usage};
 use serde_json::Value;
 use std::fs;
@@ -199,4 +199,55 @@ fn published_lifetimes_are_planned_into_their_capacity() {
             "{plan}"
         );
     }
+}
+
+/// One agent, so one tenant at a time: the trace's highest charge is the largest plan, to the byte.
+#[test]
+fn a_run_is_recorded_and_replayed() {
+    let place = clouds();
+    let flags = "run --data clouds.csv --device cpu --epochs-budget 24 --agents 1 --out out -o json";
+    let mut args: Vec<&str> = flags.split(' ').collect();
+    args.extend(["--record-memory", "trace"]);
+    let run = place.run(&args);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(
+        run.stderr
+            .contains("look into them with: daa memory replay trace"),
+        "{run:?}"
+    );
+    let run: Value = serde_json::from_str(&run.stdout).expect("one object");
+    let peaks = run["trials"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .chain([&run["best"]]);
+    let largest = peaks.filter_map(|trial| trial["plan_peak_bytes"].as_u64()).max();
+    let report = replay(&place, &[]);
+    assert_eq!(report["peak_charged_bytes"].as_u64(), largest, "{report}");
+    assert_eq!((&report["lost"], &report["refusals"]), (&0.into(), &0.into()));
+    let count = |key: &str| report[key].as_u64().expect("a count");
+    assert!(
+        count("allocations") > 0 && count("operations") == 2 * count("allocations"),
+        "{report}"
+    );
+    assert!(count("peak_live_bytes") <= count("peak_charged_bytes"));
+    assert!(
+        report["hit_rate"]
+            .as_f64()
+            .is_some_and(|rate| rate > 0.0 && rate < 1.0),
+        "{report}"
+    );
+    let plan = place.json(&["memory", "plan", "trace", "-o", "json"]);
+    assert_eq!(plan["lower_bound_bytes"], report["peak_live_bytes"]);
+    let folder = place.run(&short("out2", &["--record-memory", "out"]));
+    assert_eq!(folder.code, Some(3), "{folder:?}");
+    assert!(
+        folder
+            .stderr
+            .starts_with("error: --record-memory out: is a folder"),
+        "{folder:?}"
+    );
+    let nowhere = place.run(&short("out2", &["--record-memory", "none/trace"]));
+    assert_eq!(nowhere.code, Some(3), "{nowhere:?}");
+    assert!(!place.path("out2").exists(), "refused before anything is done");
 }

@@ -27,6 +27,7 @@ pub use report::{PoolReport, TierReport};
 use crate::config::{ConfigError, MemoryConfig};
 use crate::error::MemoryError;
 use crate::health::Health;
+use crate::memory::trace::Recorder;
 use centre::{Centre, Grant, Refused};
 use chunk::{Chunk, Spare};
 use daa_base::Bytes;
@@ -47,6 +48,7 @@ pub(crate) struct Pool<B> {
     centre: Mutex<Centre<B>>,
     marks: Arc<Marks>,
     health: Arc<Health>,
+    recorder: Recorder,
     capacity: Bytes,
 }
 
@@ -69,6 +71,7 @@ impl<B> Pool<B> {
             centre: Mutex::new(Centre::new(capacity, config, paging)),
             marks: Arc::default(),
             health: Arc::clone(health),
+            recorder: config.recorder.clone().unwrap_or_default(),
             capacity,
         }))
     }
@@ -83,6 +86,11 @@ impl<B> Pool<B> {
         let result = what(&mut self.lock(), &mut freed);
         drop(freed);
         result
+    }
+
+    /// What writes down loans.
+    pub(crate) const fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     pub(crate) const fn capacity(&self) -> Bytes {
@@ -111,7 +119,16 @@ impl<B> Pool<B> {
             let open = |key, allowance| {
                 let (pool, books) = (Arc::downgrade(self), (allowance, keeps));
                 let (health, marks) = (Arc::clone(&self.health), Arc::clone(&self.marks));
-                Arc::new(Account::new(key, name, budget, pool, health, marks, books))
+                let recorder = self.recorder.clone();
+                Arc::new(Account::new(
+                    key,
+                    name,
+                    budget,
+                    pool,
+                    health,
+                    (marks, recorder),
+                    books,
+                ))
             };
             Ok(centre.enter(open, freed))
         })

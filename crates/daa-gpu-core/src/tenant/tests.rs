@@ -3,6 +3,7 @@
 mod host;
 mod memory;
 mod programs;
+mod recorded;
 #[cfg(feature = "gpu")]
 mod software;
 

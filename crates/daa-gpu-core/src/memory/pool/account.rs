@@ -13,6 +13,7 @@ use super::{Pool, TierReport};
 use crate::error::{ErrorClass, GpuError, MemoryError};
 use crate::health::Health;
 use crate::memory::tier::{Tier, reserved_bytes};
+use crate::memory::trace::{Recorded, Recorder};
 use crate::tenant::TenantUsage;
 use daa_base::Bytes;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -31,6 +32,7 @@ pub(crate) struct Account<B> {
     pool: Weak<Pool<B>>,
     health: Arc<Health>,
     marks: Arc<Marks>,
+    recorder: Recorder,
     books: Mutex<Books<B>>,
 }
 
@@ -137,7 +139,7 @@ impl<B> Account<B> {
         budget: Bytes,
         pool: Weak<Pool<B>>,
         health: Arc<Health>,
-        marks: Arc<Marks>,
+        (marks, recorder): (Arc<Marks>, Recorder),
         books: (u64, bool),
     ) -> Self {
         Self {
@@ -147,6 +149,7 @@ impl<B> Account<B> {
             pool,
             health,
             marks,
+            recorder,
             books: Mutex::new(Books::new(books.0, books.1)),
         }
     }
@@ -226,15 +229,15 @@ impl<B> Account<B> {
             Look::Hit(chunk) => (chunk, Origin::Own),
             Look::Miss(spares) => self.miss(usage, kind, reserved, spares, create)?,
         };
-        Ok(Pooled::new(
-            Spare {
-                kind,
-                reserved,
-                chunk,
-            },
-            origin,
-            Arc::clone(self),
-        ))
+        let recorded = self
+            .recorder
+            .allocated(self.key.0, &self.name, usage.into(), size.get());
+        let spare = Spare {
+            kind,
+            reserved,
+            chunk,
+        };
+        Ok(Pooled::new(spare, (origin, recorded), Arc::clone(self)))
     }
 
     fn look(&self, kind: Kind, reserved: Bytes) -> Result<Look<B>, MemoryError> {
@@ -336,7 +339,9 @@ impl<B> Account<B> {
     }
 
     /// A loan comes back.
-    pub(super) fn release(self: &Arc<Self>, spare: Spare<B>) {
+    pub(super) fn release(self: &Arc<Self>, spare: Spare<B>, recorded: Recorded) {
+        // Before the books, as an allocation comes after them: no trace shows more than there was.
+        self.recorder.released(recorded);
         let mut books = self.lock();
         books.give_back(spare.reserved);
         let out = if books.keeps && !self.health.is_lost() {

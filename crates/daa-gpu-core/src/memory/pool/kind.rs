@@ -1,6 +1,7 @@
 //! What is reused for what: usage and size class in one small number.
 
 use crate::memory::heap::Colour;
+use crate::memory::trace::Usage;
 use daa_base::Bytes;
 
 /// What a buffer is for; buffers are reused only for the same.
@@ -24,6 +25,18 @@ impl From<Colour> for BufferUsage {
             Colour::ReadWrite => Self::Arena,
             Colour::ReadOnly => Self::Constants,
             Colour::Uniform => Self::Params,
+        }
+    }
+}
+
+impl From<BufferUsage> for Usage {
+    fn from(usage: BufferUsage) -> Self {
+        match usage {
+            BufferUsage::Arena => Self::ReadWrite,
+            BufferUsage::Constants => Self::ReadOnly,
+            BufferUsage::Params => Self::Uniform,
+            BufferUsage::Upload => Self::Upload,
+            BufferUsage::Readback => Self::Readback,
         }
     }
 }

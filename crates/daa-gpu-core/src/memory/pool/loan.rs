@@ -3,6 +3,7 @@
 use super::account::Account;
 use super::chunk::{Chunk, Spare};
 use super::kind::Kind;
+use crate::memory::trace::Recorded;
 use daa_base::Bytes;
 use std::sync::Arc;
 
@@ -25,11 +26,16 @@ pub(crate) struct Pooled<B> {
     kind: Kind,
     reserved: Bytes,
     origin: Origin,
+    recorded: Recorded,
     account: Arc<Account<B>>,
 }
 
 impl<B> Pooled<B> {
-    pub(super) fn new(spare: Spare<B>, origin: Origin, account: Arc<Account<B>>) -> Self {
+    pub(super) fn new(
+        spare: Spare<B>,
+        (origin, recorded): (Origin, Recorded),
+        account: Arc<Account<B>>,
+    ) -> Self {
         let Spare {
             kind,
             reserved,
@@ -40,6 +46,7 @@ impl<B> Pooled<B> {
             kind,
             reserved,
             origin,
+            recorded,
             account,
         }
     }
@@ -82,11 +89,12 @@ impl<B> Drop for Pooled<B> {
     fn drop(&mut self) {
         if let Some(chunk) = self.chunk.take() {
             let (kind, reserved) = (self.kind, self.reserved);
-            self.account.release(Spare {
+            let spare = Spare {
                 kind,
                 reserved,
                 chunk,
-            });
+            };
+            self.account.release(spare, self.recorded);
         }
     }
 }

@@ -15,6 +15,15 @@ pub struct Recorder {
     shared: Arc<Shared>,
 }
 
+/// Equal if it is the same recorder.
+impl PartialEq for Recorder {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
+impl Eq for Recorder {}
+
 #[derive(Debug, Default)]
 struct Shared {
     /// Whether there is a recording. Only a hint: the lock decides.
