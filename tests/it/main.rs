@@ -2,6 +2,7 @@
 
 mod determinism;
 mod end_to_end;
+mod faults;
 mod honesty;
 mod layering;
 mod leases;

@@ -32,10 +32,6 @@ impl Health {
     }
 
     /// Ends the epoch. The first reason stays.
-    #[cfg_attr(
-        not(any(feature = "gpu", feature = "testing", test)),
-        expect(dead_code, reason = "only a device with a driver can be lost")
-    )]
     pub(crate) fn lose(&self, reason: String) {
         if self.reason.set(reason).is_ok() {
             tracing::warn!(epoch = %self.epoch, reason = self.reason.get(), "device lost");

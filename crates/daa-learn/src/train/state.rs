@@ -208,6 +208,26 @@ impl TrainState {
             .collect()
     }
 
+    /// Whether every word of both states is the same, bit by bit.
+    #[must_use]
+    pub fn is_bitwise(&self, other: &Self) -> bool {
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<u32>>();
+        let is_same = |a: &[f32], b: &[f32]| bits(a) == bits(b);
+        let tensors = self.tensors.len() == other.tensors.len()
+            && self
+                .tensors
+                .iter()
+                .zip(&other.tensors)
+                .all(|(a, b)| a.name == b.name && a.shape == b.shape && is_same(&a.data, &b.data));
+        let best = match (&self.best_parameters, &other.best_parameters) {
+            (Some(a), Some(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(a, b)),
+            (None, None) => true,
+            _ => false,
+        };
+        // Metrics that were not finite ended the training before they got into the history.
+        tensors && best && self.identity == other.identity && self.cursor == other.cursor
+    }
+
     /// What training is for: the best weights by validation, or the last ones where nothing was validated.
     #[must_use]
     pub fn result(&self) -> Vec<Vec<f32>> {

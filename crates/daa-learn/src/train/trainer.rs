@@ -128,6 +128,17 @@ impl Trainer {
         session: &mut Session,
         control: &mut dyn FnMut(&Progress<'_>) -> Control,
     ) -> Result<Outcome, TrainError> {
+        let (outcome, state) = self.from_checkpoint(session, control)?;
+        self.state = state;
+        Ok(outcome)
+    }
+
+    /// As [`Self::run`], but gives the new state back and leaves the old one, the checkpoint, where it is.
+    pub(super) fn from_checkpoint(
+        &self,
+        session: &mut Session,
+        control: &mut dyn FnMut(&Progress<'_>) -> Control,
+    ) -> Result<(Outcome, TrainState), TrainError> {
         let mut run = Run {
             network: &self.network,
             data: &self.data,
@@ -139,20 +150,31 @@ impl Trainer {
             order: None,
         };
         if let Some(outcome) = run.is_over() {
-            return Ok(outcome);
+            return Ok((outcome, self.state.clone()));
         }
         run.push(session, &self.state.tensors)?;
         let outcome = run.steps(session, control)?;
         let tensors = session.read(&tensor_ids(&self.network))?;
         let (cursor, best) = (run.cursor, run.best);
-        for (tensor, data) in self.state.tensors.iter_mut().zip(tensors) {
-            tensor.data = data;
-        }
-        self.state.cursor = cursor;
-        if best.is_some() {
-            self.state.best_parameters = best;
-        }
-        Ok(outcome)
+        let before = &self.state;
+        let tensor = |(old, data): (&StateTensor, Vec<f32>)| StateTensor {
+            name: old.name.clone(),
+            shape: old.shape.clone(),
+            data,
+        };
+        let state = TrainState {
+            identity: before.identity.clone(),
+            cursor,
+            tensors: before.tensors.iter().zip(tensors).map(tensor).collect(),
+            parameter_count: before.parameter_count,
+            best_parameters: best.or_else(|| before.best_parameters.clone()),
+        };
+        Ok((outcome, state))
+    }
+
+    /// Makes `state` the next checkpoint.
+    pub(super) fn accept(&mut self, state: TrainState) {
+        self.state = state;
     }
 }
 
