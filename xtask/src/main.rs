@@ -13,6 +13,7 @@
 mod bench;
 mod ci;
 mod failure;
+mod faults;
 mod features;
 mod layers;
 mod package;
@@ -41,6 +42,11 @@ const TASKS: &[Task] = &[
     ("test", "the whole suite, after setup [FILTER..]", || {
         suite::run(&[])
     }),
+    (
+        "faults",
+        "trainings survive seeded faults [--schedules N] [--seed S]",
+        || faults::run(&[]),
+    ),
     ("doc", "the documentation builds without a warning", ci::doc),
     (
         "features",
@@ -78,6 +84,7 @@ fn dispatch(args: &[String]) -> Outcome {
         }
         "test" => suite::run(rest),
         "ci" => ci::run(rest),
+        "faults" => faults::run(rest),
         "setup" => without_arguments(verb, rest).and_then(|()| setup::run().map(drop)),
         _ => {
             let Some((_, _, task)) = TASKS.iter().find(|(name, _, _)| name == verb) else {

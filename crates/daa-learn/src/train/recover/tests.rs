@@ -178,7 +178,7 @@ fn work_returns_to_the_device_and_the_history_repeats_it() {
     let mut again = trainer();
     let mut runner = self::world().runner(&again);
     let outcome = again.run_along(&mut runner, &history).expect("nothing fails");
-    assert_eq!(outcome, Outcome::Yielded, "the history ends with the last step");
+    assert_eq!(outcome, Outcome::Finished, "the history ends with the last step");
     assert!(again.state().is_bitwise(&state));
 }
 
