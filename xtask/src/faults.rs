@@ -8,7 +8,16 @@ const IN_CI: [&str; 2] = ["--schedules", "30"];
 
 /// Runs the program that holds the schedules; `args` are its own.
 pub(crate) fn run(args: &[String]) -> Outcome {
-    let own = ["run", "--release", "--quiet", "--package", "daa-tests", "--bin", "faults", "--"];
+    let own = [
+        "run",
+        "--release",
+        "--quiet",
+        "--package",
+        "daa-tests",
+        "--bin",
+        "faults",
+        "--",
+    ];
     let mut command = process::cargo(&own);
     if args.is_empty() {
         command.args(IN_CI);

@@ -211,32 +211,38 @@ impl AgentError {
         }
     }
 
-    /// The device fault behind this error, if that is what it is.
-    pub(crate) const fn gpu(&self) -> Option<ErrorClass> {
+    /// What the device said, if this error is of work on it.
+    pub(crate) const fn gpu_error(&self) -> Option<&GpuError> {
         match self {
             Self::Run(KernelRunError::Gpu(error))
             | Self::Train(TrainError::Run(KernelRunError::Gpu(error)))
-            | Self::Predict(PredictError::Run(KernelRunError::Gpu(error))) => Some(error.class()),
-            Self::Memory(error) => Some(error.class()),
+            | Self::Predict(PredictError::Run(KernelRunError::Gpu(error))) => Some(error),
             _ => None,
+        }
+    }
+
+    /// The device fault behind this error, if that is what it is.
+    pub(crate) fn gpu(&self) -> Option<ErrorClass> {
+        match self {
+            Self::Memory(error) => Some(error.class()),
+            _ => self.gpu_error().map(GpuError::class),
         }
     }
 
     /// Whether the work was shut out of the device because its lease had ended.
     pub(crate) const fn is_stale(&self) -> bool {
-        matches!(
-            self,
-            Self::Run(KernelRunError::Gpu(GpuError::StaleToken { .. }))
-                | Self::Train(TrainError::Run(KernelRunError::Gpu(GpuError::StaleToken { .. })))
-                | Self::Predict(PredictError::Run(KernelRunError::Gpu(
-                    GpuError::StaleToken { .. }
-                )))
-        )
+        match self {
+            Self::Memory(error) => matches!(error, MemoryError::Fenced { .. }),
+            _ => matches!(
+                self.gpu_error(),
+                Some(GpuError::StaleToken { .. } | GpuError::Memory(MemoryError::Fenced { .. }))
+            ),
+        }
     }
 
     /// What kind of failure it is.
     #[must_use]
-    pub const fn class(&self) -> RunErrorClass {
+    pub fn class(&self) -> RunErrorClass {
         match self {
             Self::Config(_) => RunErrorClass::Usage,
             Self::Data(_)

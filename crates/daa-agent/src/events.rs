@@ -62,7 +62,7 @@ pub struct MemorySample {
     pub cached: Bytes,
 }
 
-/// A device that did work.
+/// What did a piece of work; several of each, joined by ` and `, when a device failed or came back meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RanOn {
     /// `host`, `vulkan`, `metal` or `dx12`.
@@ -199,7 +199,7 @@ pub enum EventKind {
         parameters: u64,
         plan_peak: Bytes,
         outcome: String,
-        /// What it ran on last; absent when the work was found done in the run folder.
+        /// What it ran on since this process took it up; absent when the work was found done in the run folder.
         ran_on: Option<RanOn>,
     },
     /// Memory in use, sampled when it changed.
@@ -218,6 +218,8 @@ pub enum EventKind {
     },
     /// A device failed and the run goes on on another.
     DeviceFailed { error: String, fallback: String },
+    /// A device that had failed passed its probe, and the run goes on on it.
+    DeviceReturned { device: String, reason: String },
     /// The user asked to stop.
     StopRequested { reason: String },
     /// The run ended.
@@ -258,6 +260,7 @@ impl fmt::Display for EventKind {
             | Self::Chosen { .. }
             | Self::Tested { .. }
             | Self::DeviceFailed { .. }
+            | Self::DeviceReturned { .. }
             | Self::StopRequested { .. }
             | Self::RunEnded { .. } => fmt_run(self, f),
             Self::LeaseRequested { .. }
@@ -335,6 +338,7 @@ fn fmt_run(kind: &EventKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         EventKind::DeviceFailed { error, fallback } => {
             write!(f, "the device failed ({error}); going on on {fallback}")
         }
+        EventKind::DeviceReturned { device, reason } => write!(f, "back on {device}: {reason}"),
         EventKind::StopRequested { reason } => write!(f, "stopping: {reason}"),
         EventKind::RunEnded {
             outcome,

@@ -1,14 +1,15 @@
 //! One leg of a piece of work: what is done under one lease, on a thread that may block.
 
+use crate::device::{SharedDevice, Teller, also_ran_on};
 use crate::error::AgentError;
-use crate::events::{EpochMetrics, EventKind};
+use crate::events::{EpochMetrics, EventKind, RanOn};
 use crate::order::Order;
 use crate::recorder::Recorder;
 use daa_base::{AgentId, Bytes};
 use daa_coord::Lease;
-use daa_gpu_core::{ComputeContext, Tenant, TenantSpec, Weight};
-use daa_kernels::Session;
-use daa_learn::train::{Control, EpochRecord, Outcome, TrainState, Trainer};
+use daa_gpu_core::{TenantSpec, Weight};
+use daa_kernels::Runner;
+use daa_learn::train::{Control, EpochRecord, Outcome, Progress, Recovery, RunHistory, TrainState, Trainer};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -52,7 +53,7 @@ pub(crate) struct Leg {
     pub(crate) agent: AgentId,
     pub(crate) order: Arc<Order>,
     pub(crate) lease: Lease,
-    pub(crate) context: ComputeContext,
+    pub(crate) device: Arc<SharedDevice>,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) rein: Arc<Rein>,
 }
@@ -63,6 +64,22 @@ pub(crate) struct LegEnd<T> {
     pub(crate) outcome: Result<T, AgentError>,
     /// The most that was reserved under the lease.
     pub(crate) high_water: Bytes,
+    /// What it ran on, if it ran.
+    pub(crate) ran_on: Option<RanOn>,
+    /// Whether it failed through the fault of a device that something else stands in for.
+    pub(crate) may_repeat: bool,
+}
+
+impl<T> LegEnd<T> {
+    /// A leg that never got to run.
+    pub(crate) const fn failed(error: AgentError) -> Self {
+        Self {
+            outcome: Err(error),
+            high_water: Bytes::ZERO,
+            ran_on: None,
+            may_repeat: false,
+        }
+    }
 }
 
 impl Leg {
@@ -74,33 +91,48 @@ impl Leg {
             token: self.lease.token,
             weight: Weight::of_share(self.lease.share),
         };
-        let tenant = match self.context.tenant(spec) {
-            Ok(tenant) => tenant,
-            Err(error) => {
-                return LegEnd {
-                    outcome: Err(AgentError::Memory(error)),
-                    high_water: Bytes::ZERO,
-                };
-            }
-        };
-        let outcome = self.train(&tenant);
-        let high_water = tenant.usage().high_water;
-        drop(tenant);
-        self.recorder.memory(|| self.context.pool_report());
-        LegEnd { outcome, high_water }
+        let plan = Arc::clone(self.order.network.plan());
+        let mut runner = Runner::new(Arc::clone(self.device.failover()), plan, spec)
+            .observed(Box::new(Teller(Arc::clone(&self.recorder))));
+        let (mut history, mut loaded_on) = (RunHistory::default(), None);
+        let outcome = self.train(&mut runner, &mut history, &mut loaded_on);
+        let high_water = runner.high_water();
+        drop(runner);
+        self.recorder.memory(|| self.device.pools());
+        // Work that was all done when it was taken up has loaded its plan and run no step.
+        let mut ran_on = history.stretches().is_empty().then_some(loaded_on).flatten();
+        for stretch in history.stretches() {
+            let (backend, device) = (stretch.backend.clone(), stretch.device.clone());
+            also_ran_on(&mut ran_on, Some(RanOn { backend, device }));
+        }
+        LegEnd {
+            outcome,
+            high_water,
+            ran_on,
+            may_repeat: false,
+        }
     }
 
-    fn train(&self, tenant: &Tenant) -> Result<(Outcome, TrainState), AgentError> {
+    fn train(
+        &self,
+        runner: &mut Runner,
+        history: &mut RunHistory,
+        loaded_on: &mut Option<RanOn>,
+    ) -> Result<(Outcome, TrainState), AgentError> {
         let order = &self.order;
         let start = order.start()?;
         let mut told = start.as_ref().map_or(0, |state| state.history().len());
         let (network, data) = (Arc::clone(&order.network), Arc::clone(&order.data));
         let mut trainer = Trainer::new(network, data, order.config.clone(), order.seed, start)?;
-        let mut session = Session::load(tenant, Arc::clone(order.network.plan()))?;
-        self.recorder.memory(|| self.context.pool_report());
+        let device = runner.prepare()?.device;
+        *loaded_on = Some(RanOn {
+            backend: device.backend.to_string(),
+            device: device.name,
+        });
+        self.recorder.memory(|| self.device.pools());
         let mut steps = 0_u64;
         loop {
-            let outcome = trainer.run(&mut session, &mut |progress| {
+            let mut control = |progress: &Progress<'_>| {
                 self.tell(progress.history, &mut told);
                 // At least one step per leg, so that work gets on under the shortest of leases.
                 steps += 1;
@@ -109,7 +141,13 @@ impl Leg {
                 } else {
                     Control::Continue
                 }
-            })?;
+            };
+            let outcome = if self.device.failover().is_sole() {
+                // Nothing stands in for the host, so there is nothing to keep checkpoints for.
+                trainer.run_once(runner, history, &mut control)?
+            } else {
+                trainer.run_recovering(runner, &Recovery::default(), history, &mut control)?
+            };
             if outcome != Outcome::Yielded {
                 self.tell(trainer.state().history(), &mut told);
                 return Ok((outcome, trainer.into_state()));

@@ -138,6 +138,7 @@ impl RunRecord {
             EventKind::Chosen { trial, score, .. } => self.chosen = Some((*trial, *score)),
             EventKind::DataWarning { .. }
             | EventKind::DeviceFailed { .. }
+            | EventKind::DeviceReturned { .. }
             | EventKind::StopRequested { .. } => {
                 self.notices.push(event.message.clone());
             }

@@ -4,7 +4,7 @@ use crate::error::FolderError;
 use crate::events::{Event, EventKind, MemorySample, Observer};
 use crate::folder::RunFolder;
 use crate::record::RunRecord;
-use daa_base::{Bytes, Clock, Timestamp};
+use daa_base::{Clock, Timestamp};
 use daa_gpu_core::PoolReport;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -60,16 +60,16 @@ impl Recorder {
         self.emit_locked(&mut state, kind);
     }
 
-    /// Records the memory of the pool that `report` looks at, if it changed. It looks while no other thread records,
-    /// so that samples are told in the order in which they were taken.
-    pub(crate) fn memory(&self, report: impl FnOnce() -> PoolReport) {
+    /// Records the memory of the pools that `reports` looks at, all together, if it changed. It looks while no other
+    /// thread records, so that samples are told in the order in which they were taken.
+    pub(crate) fn memory(&self, reports: impl FnOnce() -> Vec<PoolReport>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let report = report();
+        let reports = reports();
+        let tiers = || reports.iter().flat_map(|report| report.tiers.iter());
+        let of_tier = |tier: usize| reports.iter().filter_map(move |report| report.tiers.get(tier));
         let sample = MemorySample {
-            in_use: std::array::from_fn(|tier| {
-                report.tiers.get(tier).map_or(Bytes::ZERO, |tier| tier.in_use)
-            }),
-            cached: report.tiers.iter().map(|tier| tier.cached).sum(),
+            in_use: std::array::from_fn(|tier| of_tier(tier).map(|tier| tier.in_use).sum()),
+            cached: tiers().map(|tier| tier.cached).sum(),
         };
         if state.last_memory != Some(sample) {
             state.last_memory = Some(sample);

@@ -179,20 +179,15 @@ impl Opened {
 fn open_device(config: &RunConfig, orders: &Orders) -> Result<(Arc<SharedDevice>, String), AgentError> {
     let schedule = &config.schedule;
     let device = SharedDevice::open(schedule)?;
-    let context = device.context();
-    let chosen = context.selection().reports.iter().find(|report| report.chosen);
-    let reason = chosen.map_or_else(String::new, |report| report.reason.clone());
+    let (info, reason) = (device.info().clone(), device.reason().to_owned());
     let (what, peak) = orders.largest_peak();
-    let limit = context.capacity();
+    let limit = device.capacity();
     if peak <= limit {
         return Ok((Arc::new(device), reason));
     }
     let given = schedule.memory_limit.is_some();
-    if schedule.device == DeviceChoice::Auto
-        && !given
-        && context.info().class != daa_gpu_core::DeviceClass::Host
-    {
-        let name = context.info().name.clone();
+    if schedule.device == DeviceChoice::Auto && !given && info.class != daa_gpu_core::DeviceClass::Host {
+        let name = info.name;
         let host = SharedDevice::open(&crate::config::Schedule {
             device: DeviceChoice::Cpu,
             ..schedule.clone()
@@ -227,17 +222,17 @@ struct Running {
 impl Running {
     fn announce(&self, resumed: bool, reason: String) {
         let emit = |kind| self.recorder.emit(kind);
-        let context = self.device.context();
+        let info = self.device.info();
         emit(EventKind::RunStarted {
             seed: self.config.seed.0,
             agents: self.config.schedule.agents,
             resumed,
         });
         emit(EventKind::DeviceChosen {
-            device: context.info().name.clone(),
-            backend: context.info().backend.to_string(),
+            device: info.name.clone(),
+            backend: info.backend.to_string(),
             reason,
-            capacity: context.capacity(),
+            capacity: self.device.capacity(),
         });
         let data = &self.inputs.summary;
         emit(EventKind::DataRead {

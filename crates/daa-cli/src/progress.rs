@@ -96,7 +96,10 @@ impl Observer for Progress {
         } else {
             tracing::info!("{}", event.message);
         }
-        if let EventKind::DataWarning { .. } | EventKind::DeviceFailed { .. } = event.kind {
+        if let EventKind::DataWarning { .. }
+        | EventKind::DeviceFailed { .. }
+        | EventKind::DeviceReturned { .. } = event.kind
+        {
             self.messages.warning(&event.message);
         }
         if !self.messages.bars().is_hidden() {

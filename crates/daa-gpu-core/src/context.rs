@@ -88,6 +88,11 @@ impl Origin {
         ComputeContext::open_epoch(&self.config, epoch, self.lineage.clone())
     }
 
+    /// As [`ComputeContext::fence`].
+    pub(crate) fn fence(&self, token: FencingToken) {
+        self.lineage.fences.fence(token);
+    }
+
     /// Opens another device with the same limits. Leases that ended have ended there too.
     pub(crate) fn open_beside(&self, device: DeviceChoice) -> Result<ComputeContext, DeviceError> {
         let config = ContextConfig {

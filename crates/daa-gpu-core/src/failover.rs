@@ -13,7 +13,7 @@ use crate::breaker::{Breaker, BreakerConfig, Permit, State, blame};
 use crate::context::{ComputeContext, Origin};
 use crate::error::{DeviceError, ErrorClass, GpuError};
 use crate::probe::Probe;
-use daa_base::{Clock, DeviceEpoch, Rng};
+use daa_base::{Clock, DeviceEpoch, FencingToken, Rng};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -398,6 +398,18 @@ impl Failover {
             adapter: self.name.clone(),
             message: format!("it is gone, {} is what is left", context.info().name),
         })
+    }
+
+    /// Ends what a lease allowed, on the device, its later epochs and the host: see [`ComputeContext::fence`].
+    pub fn fence(&self, token: FencingToken) {
+        self.origin.fence(token);
+    }
+
+    /// The contexts that are open now: the device, if it is not gone, and the host, if it was ever needed.
+    #[must_use]
+    pub fn contexts(&self) -> Vec<ComputeContext> {
+        let inner = self.lock();
+        inner.primary.iter().chain(&inner.host).cloned().collect()
     }
 
     /// When [`Self::tick`] has something to do next, on the clock of the failover; `None` while the device is in use.

@@ -12,6 +12,7 @@ use daa_base::Bytes;
 use daa_gpu_core::breaker::blame;
 use daa_gpu_core::failover::{Acquired, Failover, Role, Switch};
 use daa_gpu_core::{ComputeContext, DeviceInfo, GpuError, Tenant, TenantSpec};
+use std::fmt;
 use std::sync::Arc;
 
 /// Most attempts at one piece of work, unless [`Runner::with_attempts`] says otherwise.
@@ -58,6 +59,12 @@ struct Seat {
     role: Role,
 }
 
+/// Is told of switches as they happen.
+pub trait Observer: fmt::Debug + Send {
+    /// Work moves.
+    fn switched(&self, switch: &Switch);
+}
+
 /// Runs pieces of work with one plan. Dropping it gives the memory back.
 #[derive(Debug)]
 pub struct Runner {
@@ -68,6 +75,7 @@ pub struct Runner {
     seat: Option<Seat>,
     high_water: Bytes,
     switches: Vec<Switch>,
+    observer: Option<Box<dyn Observer>>,
 }
 
 /// Most switches that are remembered for [`Runner::take_switches`]; later ones are not.
@@ -85,7 +93,24 @@ impl Runner {
             seat: None,
             high_water: Bytes::ZERO,
             switches: Vec::new(),
+            observer: None,
         }
+    }
+
+    /// Tells `observer` of switches at once, besides remembering them.
+    #[must_use]
+    pub fn observed(mut self, observer: Box<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// Loads the plan where the failover says, ahead of the first piece of work.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn prepare(&mut self) -> Result<Place, RunError> {
+        self.run::<(), RunError>(None, &mut |_| Ok(()))
+            .map(|(_, place)| place)
     }
 
     /// Tries a piece of work at most `attempts` times, at least once.
@@ -184,7 +209,7 @@ impl Runner {
             Ok(value) => Ok((value, Place::of(&context, role))),
             Err(error) => {
                 self.leave();
-                let may_repeat = blamed && role == Role::Primary;
+                let may_repeat = blamed && role == Role::Primary && !self.failover.is_sole();
                 Err(Failed { error, may_repeat })
             }
         }
@@ -236,6 +261,9 @@ impl Runner {
     }
 
     fn note(&mut self, switch: Option<Switch>) {
+        if let (Some(switch), Some(observer)) = (&switch, &self.observer) {
+            observer.switched(switch);
+        }
         if self.switches.len() < MAX_SWITCHES {
             self.switches.extend(switch);
         }

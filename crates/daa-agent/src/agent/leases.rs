@@ -2,13 +2,15 @@
 
 use super::{Agent, SAVE_EVERY, TaskEnd};
 use crate::chain::{DEVICE, Signal};
+use crate::device::{SharedDevice, also_ran_on};
 use crate::error::AgentError;
 use crate::events::{EventKind, LeaseEnd, RanOn, Work};
 use crate::leg::{Leg, LegEnd, Rein};
 use crate::order::Order;
+use crate::recorder::Recorder;
 use daa_base::Bytes;
 use daa_coord::{Command, Lease, LedgerEvent, RequestId, ResourceRequest, ShortText};
-use daa_gpu_core::{ComputeContext, DeviceClass, ErrorClass};
+use daa_gpu_core::{ComputeContext, ErrorClass};
 use daa_learn::train::{Outcome, TrainState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +49,29 @@ struct Ending {
     renewal: Option<u64>,
 }
 
+/// Does a short job where the device says.
+fn short_leg(job: &LeasedJob, lease: &Lease, device: &SharedDevice, recorder: &Recorder) -> LegEnd<Bytes> {
+    let acquired = match device.acquire(recorder) {
+        Ok(acquired) => acquired,
+        Err(error) => return LegEnd::failed(error),
+    };
+    let outcome = job(lease, &acquired.context);
+    let said = match &outcome {
+        Ok(_) => Some(Ok(())),
+        Err(error) => error.gpu_error().map(Err),
+    };
+    let info = acquired.context.info();
+    LegEnd {
+        high_water: *outcome.as_ref().unwrap_or(&Bytes::ZERO),
+        ran_on: Some(RanOn {
+            backend: info.backend.to_string(),
+            device: info.name.clone(),
+        }),
+        may_repeat: said.is_some_and(|said| device.report(recorder, &acquired, said)),
+        outcome,
+    }
+}
+
 /// The least time to leave that a holder gets once the ledger has ended its lease.
 const LEAST_GRACE: Duration = Duration::from_secs(1);
 
@@ -62,12 +87,12 @@ impl Agent {
             let rein = Arc::new(Rein::default());
             let (agent, recorder) = (self.id, Arc::clone(&self.recorder));
             let (order_of_leg, rein_of_leg) = (Arc::clone(order), Arc::clone(&rein));
-            let job = move |lease, context| {
+            let job = move |lease, device| {
                 Leg {
                     agent,
                     order: order_of_leg,
                     lease,
-                    context,
+                    device,
                     recorder,
                     rein: rein_of_leg,
                 }
@@ -109,14 +134,9 @@ impl Agent {
             let Some(lease) = self.acquire(work, bytes).await? else {
                 return Ok(TaskEnd::Stopped);
             };
-            let job = Arc::clone(job);
-            let leg = move |lease: Lease, context: ComputeContext| {
-                let outcome = job(&lease, &context);
-                LegEnd {
-                    high_water: *outcome.as_ref().unwrap_or(&Bytes::ZERO),
-                    outcome,
-                }
-            };
+            let (job, recorder) = (Arc::clone(job), Arc::clone(&self.recorder));
+            let leg =
+                move |lease: Lease, device: Arc<SharedDevice>| short_leg(&*job, &lease, &device, &recorder);
             let held = self.hold(lease, &Arc::default(), leg, |_| true).await?;
             if let Some(held) = held {
                 return held.outcome.map(|_| TaskEnd::Done);
@@ -237,7 +257,7 @@ impl Agent {
         &mut self,
         mut lease: Lease,
         rein: &Rein,
-        job: impl FnOnce(Lease, ComputeContext) -> LegEnd<T> + Send + 'static,
+        job: impl FnOnce(Lease, Arc<SharedDevice>) -> LegEnd<T> + Send + 'static,
         is_done: impl Fn(&T) -> bool,
     ) -> Result<Option<Held<T>>, AgentError> {
         let device = Arc::clone(&self.device);
@@ -245,12 +265,11 @@ impl Agent {
         let freed = device.freed();
         tokio::pin!(freed);
         freed.as_mut().enable();
-        let context = device.context();
-        let (held, of_job) = (lease.clone(), context.clone());
+        let (held, of_job) = (lease.clone(), Arc::clone(&device));
         let mut running = tokio::task::spawn_blocking(move || job(held, of_job));
         let mut ending = Ending::default();
         let watched = self
-            .watch(&mut running, &mut lease, &context, rein, &mut ending)
+            .watch(&mut running, &mut lease, &device, rein, &mut ending)
             .await;
         // Whatever went wrong with the ledger, the work is left and its memory given back before anything else.
         let (joined, fault) = match watched {
@@ -261,10 +280,12 @@ impl Agent {
             }
         };
         device.memory_freed();
-        let LegEnd { outcome, high_water } = joined.unwrap_or_else(|error| LegEnd {
-            outcome: Err(AgentError::internal("a training thread", error)),
-            high_water: Bytes::ZERO,
-        });
+        let LegEnd {
+            outcome,
+            high_water,
+            ran_on,
+            may_repeat,
+        } = joined.unwrap_or_else(|error| LegEnd::failed(AgentError::internal("a training thread", error)));
         let is_left = matches!(&outcome, Ok(result) if !is_done(result));
         let Ending { over, why, .. } = ending;
         let end = over.unwrap_or(if is_left {
@@ -273,38 +294,25 @@ impl Agent {
             LeaseEnd::Released
         });
         let given_back = self.give_back(&lease, end, high_water).await;
-        context.fence(lease.token);
+        device.failover().fence(lease.token);
         if let Some(error) = fault {
             return Err(error);
         }
         given_back?;
-        let info = context.info();
-        self.ran_on = Some(RanOn {
-            backend: info.backend.to_string(),
-            device: info.name.clone(),
-        });
+        also_ran_on(&mut self.ran_on, ran_on);
         let Err(error) = &outcome else {
             return Ok(Some(Held { outcome, why }));
         };
-        let is_gpu = context.info().class != DeviceClass::Host;
         match error.gpu() {
             // It did not leave in time and was shut out; its last saved state counts.
             _ if over.is_some() && error.is_stale() => Ok(None),
+            // The failover has been told, and knows where to do it again.
+            Some(_) if may_repeat => Ok(None),
             // The memory of a lease that ran out comes back at its holder's next step boundary.
             Some(ErrorClass::OutOfMemory) if tokio::time::timeout(self.patience, freed).await.is_ok() => {
                 Ok(None)
             }
-            Some(ErrorClass::Validation) | None => Ok(Some(Held { outcome, why })),
-            Some(_) if is_gpu => {
-                if let Some(fallback) = device.fall_back(&context)? {
-                    self.recorder.emit(EventKind::DeviceFailed {
-                        error: error.to_string(),
-                        fallback,
-                    });
-                }
-                Ok(None)
-            }
-            Some(_) => Ok(Some(Held { outcome, why })),
+            _ => Ok(Some(Held { outcome, why })),
         }
     }
 
@@ -314,7 +322,7 @@ impl Agent {
         &mut self,
         running: &mut JoinHandle<T>,
         lease: &mut Lease,
-        context: &ComputeContext,
+        device: &SharedDevice,
         rein: &Rein,
         ending: &mut Ending,
     ) -> Result<Result<T, JoinError>, AgentError> {
@@ -333,7 +341,7 @@ impl Agent {
                 _ = save.tick() => rein.save(),
                 () = tokio::time::sleep_until(shut_out_at.unwrap_or_else(Instant::now)), if shut_out_at.is_some() => {
                     shut_out_at = None;
-                    context.fence(lease.token);
+                    device.failover().fence(lease.token);
                 }
                 reason = stop.stopped(), if ending.why.is_empty() => {
                     ending.why = reason;

@@ -171,10 +171,11 @@ impl Finish<'_> {
         let network = Predictor::network(&model)?;
         let bytes = network.peak_bytes();
         let score = Arc::new(Mutex::new(None));
-        let (slot, scored, recorder) = (
+        let (slot, scored, recorder, device) = (
             Arc::clone(&score),
             Arc::clone(&dataset),
             Arc::clone(self.recorder),
+            Arc::clone(self.device),
         );
         let job = move |lease: &Lease, context: &ComputeContext| -> Result<Bytes, AgentError> {
             let spec = TenantSpec {
@@ -185,13 +186,13 @@ impl Finish<'_> {
             };
             let tenant = context.tenant(spec)?;
             let mut predictor = Predictor::load(&model, Arc::clone(&network), &tenant)?;
-            recorder.memory(|| context.pool_report());
+            recorder.memory(|| device.pools());
             let predictions = predictor.predict_rows(&scored, &rows)?;
             let measured = predictions.score(scored.target(), &rows);
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(measured);
             let high_water = tenant.usage().high_water;
             drop((predictor, tenant));
-            recorder.memory(|| context.pool_report());
+            recorder.memory(|| device.pools());
             Ok(high_water)
         };
         let task = Task::Leased {
@@ -228,12 +229,12 @@ impl Finish<'_> {
         self.close("interrupted", None)
     }
 
-    /// What the final training really ran on; before there was one, the device in use. `unknown` when the process was
+    /// What the final training really ran on; before there was one, the device that was chosen. `unknown` when the process was
     /// killed in the moment between the training and its record.
     fn ran_on(&self, record: &RunRecord) -> (String, String) {
         let Some(work) = record.final_work.as_ref().filter(|work| work.done_ms.is_some()) else {
-            let context = self.device.context();
-            return (context.info().backend.to_string(), context.info().name.clone());
+            let info = self.device.info();
+            return (info.backend.to_string(), info.name.clone());
         };
         let unknown = || ("unknown".to_owned(), "unknown".to_owned());
         work.ran_on

@@ -49,7 +49,7 @@ const MAX_ROUNDS: u32 = 64;
 impl Default for Recovery {
     fn default() -> Self {
         Self {
-            every: 256,
+            every: 128,
             verification: Verification::Off,
         }
     }
@@ -219,6 +219,31 @@ impl Trainer {
                 return Ok(outcome);
             }
         }
+    }
+
+    /// As [`Trainer::run`], on the context that `runner`'s failover gives, as one interval without checkpoints:
+    /// `control` is told of every epoch as it ends. For the host alone, which nothing stands in for.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub fn run_once(
+        &mut self,
+        runner: &mut Runner,
+        history: &mut RunHistory,
+        control: &mut dyn FnMut(&Progress<'_>) -> Control,
+    ) -> Result<Outcome, TrainError> {
+        let ((outcome, state, steps), place) = runner.run(None, &mut |session: &mut Session| {
+            let mut steps = 0;
+            let (outcome, state) = self.from_checkpoint(session, &mut |progress| {
+                let answer = control(progress);
+                steps += u32::from(answer == Control::Continue);
+                answer
+            })?;
+            Ok::<_, TrainError>((outcome, state, steps))
+        })?;
+        history.add(steps, &place);
+        self.accept(state);
+        Ok(outcome)
     }
 
     /// Repeats a training along `history`: as many steps on each side as it says, then yields, unless the end came

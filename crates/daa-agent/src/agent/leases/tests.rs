@@ -9,9 +9,11 @@ use crate::events::{Event, Observer};
 use crate::folder::RunFolder;
 use crate::recorder::Recorder;
 use crate::stop::StopHandle;
-use daa_base::{AgentId, Clock, Millis, Seed, SystemClock};
+use daa_base::{AgentId, Clock, ManualClock, Millis, Seed, SystemClock, Timestamp};
 use daa_coord::Digest;
-use daa_gpu_core::DeviceChoice;
+use daa_gpu_core::injection::{Fault, Planned, Site};
+use daa_gpu_core::{ContextConfig, DeviceChoice, Failover, TenantSpec, Weight};
+use daa_kernels::Session;
 use daa_learn::data::{Dataset, InputShape, Target};
 use daa_learn::nn::{Architecture, OutputHead, Purpose, compile};
 use daa_learn::train::{Optimizer, PreparedData, Schedule as RateSchedule, TrainConfig};
@@ -236,6 +238,140 @@ async fn only_the_end_of_its_own_lease_makes_a_holder_leave() {
         "after a gap, a lease that the ledger does not know has ended"
     );
     chain.shutdown();
+}
+
+/// The host in the part of a device that another host context stands in for.
+fn breakable(clock: &Arc<ManualClock>) -> (ComputeContext, Arc<SharedDevice>) {
+    let config = ContextConfig {
+        device: DeviceChoice::Cpu,
+        cpu_workers: 1,
+        ..ContextConfig::default()
+    };
+    let context = ComputeContext::open(&config).expect("the host is always there");
+    let of_device: Arc<dyn Clock> = clock.clone();
+    let device =
+        SharedDevice::over(context.clone(), of_device, Failover::as_device_for_test).expect("shared");
+    (context, Arc::new(device))
+}
+
+/// An order of a few dozen steps.
+fn short_order(long: &Order) -> Order {
+    Order {
+        work: Work::Final,
+        architecture: long.architecture.clone(),
+        parameters: long.parameters,
+        network: Arc::clone(&long.network),
+        data: Arc::clone(&long.data),
+        config: TrainConfig {
+            epochs: 20,
+            ..long.config.clone()
+        },
+        seed: long.seed,
+        from: None,
+        dir: long.dir.clone(),
+        target_unit: 1.0,
+    }
+}
+
+/// Trains `order` under a lease on `device`, on its own chain and agent.
+async fn train_on(device: &Arc<SharedDevice>, world: &mut World, order: &Arc<Order>) -> TrainState {
+    world.agent.device = Arc::clone(device);
+    let carried = world.agent.carry_out(order).await.expect("the work ends");
+    match carried {
+        Carried::Finished { outcome, state } => {
+            assert_eq!(outcome, Outcome::Finished);
+            *state
+        }
+        Carried::Stopped => panic!("nobody asked to stop"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_leaves_a_failing_device_and_comes_back_and_says_so() {
+    let mut world = world().await;
+    let order = Arc::new(short_order(&world.order));
+    let clock = Arc::new(ManualClock::new(Timestamp(0)));
+    let (_, healthy) = breakable(&clock);
+    let whole = train_on(&healthy, &mut world, &order).await;
+    let (context, device) = breakable(&clock);
+    context.inject_for_test(&[Planned {
+        site: Site::Submit,
+        after: 30,
+        fault: Fault::DestroyDuring,
+    }]);
+    while world.events.try_recv().is_ok() {}
+    let state = train_on(&device, &mut world, &order).await;
+    assert!(
+        state.is_bitwise(&whole),
+        "both sides are the host, so nothing differs"
+    );
+    let error = next(&mut world.events, |event| match event {
+        EventKind::DeviceFailed { error, fallback } => Some(format!("{error} {fallback}")),
+        _ => None,
+    })
+    .await;
+    assert!(
+        error.contains("lost") && error.contains("the host CPU"),
+        "{error}"
+    );
+    let ended = |event: &EventKind| match event {
+        EventKind::LeaseEnded {
+            bytes, high_water, ..
+        } => Some((*bytes, *high_water)),
+        _ => None,
+    };
+    let (bytes, high_water) = next(&mut world.events, ended).await;
+    assert_eq!(high_water, bytes, "one plan, wherever it is loaded");
+    clock.advance(Duration::from_secs(600));
+    let state = train_on(&device, &mut world, &order).await;
+    assert!(state.is_bitwise(&whole));
+    let back = next(&mut world.events, |event| match event {
+        EventKind::DeviceReturned { reason, .. } => Some(reason.clone()),
+        _ => None,
+    })
+    .await;
+    assert!(back.contains("probe"), "{back}");
+    world.chain.shutdown();
+}
+
+/// A short job, such as the test of a model, is done again on the host.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_short_job_is_repeated_where_the_device_says() {
+    let mut world = world().await;
+    let clock = Arc::new(ManualClock::new(Timestamp(0)));
+    let (context, device) = breakable(&clock);
+    world.agent.device = device;
+    let (of_job, network) = (context.clone(), Arc::clone(&world.order.network));
+    let bytes = network.peak_bytes();
+    let job: Arc<LeasedJob> = Arc::new(move |lease, context| {
+        of_job.destroy_device_for_test();
+        let tenant = context.tenant(TenantSpec {
+            name: "short".to_owned(),
+            budget: lease.bytes,
+            token: lease.token,
+            weight: Weight::default(),
+        })?;
+        drop(Session::load(&tenant, Arc::clone(network.plan()))?);
+        Ok(tenant.usage().high_water)
+    });
+    let end = world
+        .agent
+        .leased(Work::Test, bytes, &job)
+        .await
+        .expect("the host does it");
+    assert_eq!(end, TaskEnd::Done);
+    let first = next(&mut world.events, granted).await;
+    let error = next(&mut world.events, |event| match event {
+        EventKind::DeviceFailed { error, .. } => Some(error.clone()),
+        _ => None,
+    })
+    .await;
+    assert!(error.contains("lost"), "{error}");
+    assert!(
+        next(&mut world.events, granted).await > first,
+        "under a lease of its own"
+    );
+    world.chain.shutdown();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
