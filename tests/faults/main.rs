@@ -116,12 +116,7 @@ mod tests {
         for seed in 0..200 {
             let schedule = Schedule::draw(seed);
             assert_eq!(format!("{schedule:?}"), format!("{:?}", Schedule::draw(seed)));
-            labels.extend(
-                schedule
-                    .planned
-                    .iter()
-                    .map(|planned| schedule::label(planned.fault)),
-            );
+            labels.extend(schedule.planned.iter().map(|planned| schedule::label_of(planned)));
         }
         assert_eq!(labels.len(), schedule::LABELS.len(), "{labels:?}");
     }

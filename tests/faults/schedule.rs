@@ -17,8 +17,7 @@ pub(crate) const LABELS: [&str; 8] = [
     "reopening refused (simulated)",
 ];
 
-/// The label of a fault, without its place in a probe: see [`label_of`].
-pub(crate) const fn label(fault: Fault) -> &'static str {
+const fn label(fault: Fault) -> &'static str {
     match fault {
         Fault::DestroyBefore => LABELS[0],
         Fault::DestroyDuring => LABELS[1],

@@ -234,7 +234,7 @@ impl Trainer {
     ) -> Result<Outcome, TrainError> {
         let ((outcome, state, steps), place) = runner.run(None, &mut |session: &mut Session| {
             let mut steps = 0;
-            let (outcome, state) = self.from_checkpoint(session, &mut |progress| {
+            let (outcome, state) = self.advance(session, &mut |progress| {
                 let answer = control(progress);
                 steps += u32::from(answer == Control::Continue);
                 answer
@@ -329,7 +329,7 @@ impl Trainer {
     ) -> Result<(Interval, Place), TrainError> {
         runner.run(role, &mut |session: &mut Session| {
             let mut steps = 0;
-            let (outcome, state) = self.from_checkpoint(session, &mut |progress| {
+            let (outcome, state) = self.advance(session, &mut |progress| {
                 let answer = bounds.ask(steps, progress);
                 steps += u32::from(answer == Control::Continue);
                 answer

@@ -128,13 +128,13 @@ impl Trainer {
         session: &mut Session,
         control: &mut dyn FnMut(&Progress<'_>) -> Control,
     ) -> Result<Outcome, TrainError> {
-        let (outcome, state) = self.from_checkpoint(session, control)?;
+        let (outcome, state) = self.advance(session, control)?;
         self.state = state;
         Ok(outcome)
     }
 
     /// As [`Self::run`], but gives the new state back and leaves the old one, the checkpoint, where it is.
-    pub(super) fn from_checkpoint(
+    pub(super) fn advance(
         &self,
         session: &mut Session,
         control: &mut dyn FnMut(&Progress<'_>) -> Control,
