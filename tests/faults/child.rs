@@ -3,8 +3,8 @@
 use daa_base::{Clock, ManualClock, Permille, Seed, Timestamp};
 use daa_gpu_core::breaker::blame;
 use daa_gpu_core::{
-    BreakerConfig, Bytes, ComputeContext, ContextConfig, DeviceChoice, ErrorClass, Failover, FencingToken,
-    GpuError, Image, Loaded, Role, Tenant, TenantSpec, Weight,
+    BreakerConfig, Bytes, Clear, ComputeContext, ContextConfig, DeviceChoice, ErrorClass, Failover,
+    FencingToken, GpuError, Image, Loaded, Role, Tenant, TenantSpec, Weight,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -52,6 +52,8 @@ fn ensure(is_so: bool, what: &str) -> Result<(), String> {
 fn piece(context: &ComputeContext) -> Result<(Tenant, Loaded), GpuError> {
     let image = Image {
         arena: PIECE,
+        constants: Bytes::ZERO,
+        clear: Clear::Always,
         lists: Vec::new(),
         upload: Bytes::ZERO,
         upload_ring: 1,
