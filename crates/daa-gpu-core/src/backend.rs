@@ -9,6 +9,7 @@ use crate::image::{Image, Slice};
 use crate::memory::pool::{BufferUsage, PageLimits, Pooled};
 use crate::pipelines::PipelineReport;
 use crate::pressure::{MemorySource, Unavailable};
+use crate::profile::{Profile, TimeSource};
 use crate::tenant::{Lease, Ticket};
 use daa_base::Bytes;
 use std::fmt::Debug;
@@ -95,6 +96,11 @@ pub(crate) trait Backend: Debug + Send + Sync {
         None
     }
 
+    /// How the times of its lists are taken.
+    fn time_source(&self) -> TimeSource {
+        TimeSource::Host
+    }
+
     /// What is known about its compiled pipelines.
     fn pipelines(&self) -> PipelineReport {
         PipelineReport::default()
@@ -135,6 +141,7 @@ pub(crate) struct Tally {
     pub(crate) read_bytes: AtomicU64,
     /// Nanoseconds of turns.
     pub(crate) busy: AtomicU64,
+    pub(crate) profile: Arc<Profile>,
 }
 
 /// Counts device time that a tenant was served.

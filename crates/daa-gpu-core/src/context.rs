@@ -10,6 +10,7 @@ use crate::memory::pool::{Pool, PoolReport};
 use crate::memory::trace::Recorder;
 use crate::pipelines::PipelineReport;
 use crate::pressure::{MemorySample, MemorySource, Unavailable};
+use crate::profile::ProfileReport;
 use crate::schedule::DeviceLoad;
 use crate::tenant::{Fences, Lease, Roll, Tenant, TenantSpec, TenantUsage};
 use daa_base::{Bytes, Clock, DeviceEpoch, FencingToken, SystemClock};
@@ -343,6 +344,15 @@ impl ComputeContext {
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn pass_for_test(&self, site: crate::injection::Site) -> Option<crate::injection::Fault> {
         self.shared.lineage.injection.pass(site)
+    }
+
+    /// Where the time went so far: see [`crate::profile`].
+    #[must_use]
+    pub fn profile(&self) -> ProfileReport {
+        self.shared
+            .tally
+            .profile
+            .report(self.shared.backend.time_source())
     }
 
     /// What is known about the compiled pipelines of this device.

@@ -18,6 +18,7 @@ pub mod memory;
 pub mod pipelines;
 pub mod pressure;
 pub mod probe;
+pub mod profile;
 pub mod program;
 #[cfg(feature = "gpu")]
 mod raw;
@@ -41,6 +42,7 @@ pub use memory::pool::{PoolReport, TierReport};
 pub use memory::tier::{Tier, reserved_bytes};
 pub use pipelines::{PipelineFileReport, PipelineReport};
 pub use probe::{Expected, Probe};
+pub use profile::{ProfileReport, Spread, TimeReport, TimeSource};
 pub use program::{Access, BindingSpec, HostCall, HostFn, Program, Scratch};
 pub use schedule::{DeviceLoad, FairQueue, TenantLoad, Weight, WeightError};
 #[cfg(feature = "gpu")]

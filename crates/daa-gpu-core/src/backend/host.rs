@@ -14,6 +14,7 @@ use crate::error::{DeviceError, GpuError};
 use crate::health::Health;
 use crate::image::Image;
 use crate::memory::pool::{BufferUsage, Pooled};
+use crate::profile::{Cost, Timed};
 use crate::program::Scratch;
 use crate::tenant::{Lease, Ticket};
 use cell::{Cell, Job};
@@ -118,6 +119,7 @@ impl Backend for HostBackend {
             // There is room for all of them.
             drop(free.send(area));
         }
+        let timed = Timed::new(&self.tally.profile, image, Cost::HOST);
         let memory = cell::Memory::new(image, parts.arena, parts.constants, parts.params);
         let cell = Cell::new(
             memory,
@@ -130,6 +132,7 @@ impl Backend for HostBackend {
         );
         Ok(Box::new(HostResident {
             cell: Arc::new(cell),
+            timed,
             staging,
             readback: parts.readback,
             health: Arc::clone(&self.health),
@@ -157,6 +160,7 @@ impl Backend for HostBackend {
 #[derive(Debug)]
 struct HostResident {
     cell: Arc<Cell>,
+    timed: Arc<Timed>,
     staging: Receiver<Pooled<Buffer>>,
     /// Workers read straight out of the arena. The area is held so that an image takes the same memory everywhere,
     /// and a lease sized for one backend holds on the other.
@@ -223,6 +227,7 @@ impl Resident for HostResident {
         let (reply, replies) = bounded(1);
         let mut job = Job {
             list: work.list,
+            sample: work.list.and_then(|list| self.timed.begin(list)),
             reply: Some(reply),
             ..Job::default()
         };

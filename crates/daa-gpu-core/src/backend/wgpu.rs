@@ -4,6 +4,7 @@ mod device;
 mod pipeline;
 mod poller;
 mod resident;
+mod stopwatch;
 
 pub(crate) use pipeline::frame::Checked as CheckedCache;
 
@@ -15,6 +16,7 @@ use crate::image::{Image, SLICE_ALIGN};
 use crate::memory::pool::{BufferUsage, PageLimits, Pooled};
 use crate::pipelines::PipelineReport;
 use crate::pressure::{MemorySource, Unavailable};
+use crate::profile::TimeSource;
 use crate::tenant::Lease;
 use daa_base::{Bytes, Clock};
 use device::Gpu;
@@ -79,11 +81,12 @@ impl WgpuBackend {
 
 /// What is asked for where the adapter offers it. Everything works without.
 const fn wanted_features(config: &ContextConfig) -> wgpu::Features {
-    if config.pipeline_cache.is_some() {
+    let cache = if config.pipeline_cache.is_some() {
         wgpu::Features::PIPELINE_CACHE
     } else {
         wgpu::Features::empty()
-    }
+    };
+    stopwatch::FEATURES.union(cache)
 }
 
 /// Installs the handlers for loss and for errors that no scope catches.
@@ -138,6 +141,10 @@ impl Backend for WgpuBackend {
         let resident = WgpuResident::load(&self.gpu, image, parts)?;
         self.gpu.pipelines.save();
         Ok(Box::new(resident))
+    }
+
+    fn time_source(&self) -> TimeSource {
+        self.gpu.stopwatches.source()
     }
 
     fn pipelines(&self) -> PipelineReport {

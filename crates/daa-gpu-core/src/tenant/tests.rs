@@ -2,6 +2,7 @@
 
 mod host;
 mod memory;
+mod profile;
 mod programs;
 mod recorded;
 #[cfg(feature = "gpu")]

@@ -7,6 +7,7 @@ use crate::backend::{Buffer, Region, Tally, count};
 use crate::error::GpuError;
 use crate::health::Health;
 use crate::image::{Command, Image, Slice, params_slot};
+use crate::profile::Sample;
 use crate::program::{HostCall, Program, Scratch};
 use crate::tenant::{Effect, Lease};
 use crossbeam::channel::Sender;
@@ -54,6 +55,8 @@ pub(super) struct Job {
     pub(super) region: Region,
     pub(super) staging: Option<Pooled<Buffer>>,
     pub(super) list: Option<usize>,
+    /// Set when the run of the list is timed.
+    pub(super) sample: Option<Sample>,
     pub(super) reads: Vec<Span>,
     /// Who waits for it; `None` for a piece of a larger submission.
     pub(super) reply: Option<Sender<Result<Vec<u8>, GpuError>>>,
@@ -138,14 +141,22 @@ impl Memory {
         bytes
     }
 
-    fn run(&mut self, list: usize, scratch: &mut Scratch) -> u64 {
+    fn run(&mut self, list: usize, scratch: &mut Scratch, sample: &mut Option<Sample>) -> u64 {
         let arena = host_words(&mut self.arena);
         let constants: &[u32] = self.constants.as_mut().map_or_else(Default::default, host_words);
         let words: &[u32] = self.params.as_mut().map_or_else(Default::default, host_words);
         let mut dispatches = 0;
+        if let Some(sample) = sample {
+            sample.start();
+        }
         for step in &self.lists[list] {
             match step {
-                Step::Zero(span) => span.of_mut(arena).fill(0),
+                Step::Zero(span) => {
+                    span.of_mut(arena).fill(0);
+                    if let Some(sample) = sample {
+                        sample.start();
+                    }
+                }
                 Step::Run {
                     program,
                     params,
@@ -159,6 +170,9 @@ impl Memory {
                         scratch,
                     });
                     dispatches += 1;
+                    if let Some(sample) = sample {
+                        sample.mark();
+                    }
                 }
             }
         }
@@ -339,10 +353,13 @@ impl Cell {
                 );
             }
             if let Some(list) = job.list {
-                count(&self.tally.dispatches, memory.run(list, scratch));
+                count(&self.tally.dispatches, memory.run(list, scratch, &mut job.sample));
             }
             let bytes = memory.read(&job.reads);
             count(&self.tally.read_bytes, bytes.len() as u64);
+            if let Some(sample) = job.sample.take() {
+                sample.finish();
+            }
             bytes
         };
         // A panic leaves the memory of this image, and only of this one, half written: nothing runs on it again.

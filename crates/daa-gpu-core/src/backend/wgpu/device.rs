@@ -2,6 +2,7 @@
 
 use super::pipeline::Pipelines;
 use super::poller::Signal;
+use super::stopwatch::Stopwatches;
 use crate::backend::{Tally, count};
 use crate::config::ContextConfig;
 use crate::error::GpuError;
@@ -19,6 +20,7 @@ pub(super) struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) pipelines: Pipelines,
+    pub(super) stopwatches: Stopwatches,
     pub(super) health: Arc<Health>,
     pub(super) tally: Arc<Tally>,
     pub(super) deadline: Duration,
@@ -37,10 +39,12 @@ impl Gpu {
         tally: Arc<Tally>,
     ) -> Self {
         let deadline = config.step_deadline;
+        let stopwatches = Stopwatches::new(&device, &queue);
         Self {
             device,
             queue,
             pipelines,
+            stopwatches,
             health,
             tally,
             deadline,

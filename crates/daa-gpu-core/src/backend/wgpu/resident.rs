@@ -1,6 +1,7 @@
 //! A loaded image on a wgpu device: bind groups made once, commands encoded anew for each submission.
 
 use super::device::Gpu;
+use super::stopwatch::Timing;
 use super::{Buffer, Parts, Pooled, place, raw};
 use crate::backend::{Checked, Region, Resident, count};
 use crate::error::GpuError;
@@ -8,6 +9,7 @@ use crate::health::Health;
 use crate::image::{Command, Dispatch, Image, Slice, params_slot};
 use crate::memory::pool::Origin;
 use crate::program::Access;
+use crate::profile::Timed;
 use crate::tenant::Ticket;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use std::num::NonZeroU64;
@@ -79,6 +81,7 @@ pub(super) struct WgpuResident {
     #[expect(dead_code, reason = "held for the bind groups, and for the books")]
     params: Option<Pooled<Buffer>>,
     lists: Vec<Vec<Step>>,
+    timed: Arc<Timed>,
     uploads: Ring,
     readback: Ring,
 }
@@ -139,6 +142,7 @@ impl WgpuResident {
             constants,
             params,
             lists,
+            timed: Timed::new(&gpu.tally.profile, image, gpu.stopwatches.cost()),
             uploads: Ring::new(uploads),
             readback,
         })
@@ -213,13 +217,19 @@ impl WgpuResident {
     fn encode(&self, list: usize, encoder: &mut wgpu::CommandEncoder) {
         let mut dispatches = 0;
         let (arena, base) = place(&self.arena);
-        let steps = &self.lists[list];
-        for chunk in steps.chunk_by(|a, b| matches!((a, b), (Step::Run { .. }, Step::Run { .. }))) {
+        let mut timing = self.timing(list);
+        for chunk in chunks(&self.lists[list]) {
             if let [Step::Zero(slice)] = chunk {
                 encoder.clear_buffer(arena, base + slice.offset, Some(slice.bytes));
                 continue;
             }
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: None,
+                timestamp_writes: timing.as_mut().and_then(Timing::around),
+            });
+            if let Some(timing) = &mut timing {
+                timing.begin(&mut pass);
+            }
             let mut current: Option<&wgpu::ComputePipeline> = None;
             for step in chunk {
                 if let Step::Run {
@@ -235,10 +245,30 @@ impl WgpuResident {
                     pass.set_bind_group(0, bindings, &[]);
                     pass.dispatch_workgroups(*x, *y, *z);
                     dispatches += 1;
+                    if let Some(timing) = &mut timing {
+                        timing.mark(&mut pass);
+                    }
                 }
             }
         }
         count(&self.gpu.tally.dispatches, dispatches);
+        if let Some(timing) = timing {
+            timing.finish(encoder);
+        }
+    }
+
+    /// The timing of a run of `list`, if it is one that is timed.
+    fn timing(&self, list: usize) -> Option<Timing> {
+        let sample = self.timed.begin(list)?;
+        let runs = |chunk: &[Step]| {
+            chunk
+                .iter()
+                .filter(|step| matches!(step, Step::Run { .. }))
+                .count()
+        };
+        let passes = chunks(&self.lists[list]).map(runs).filter(|runs| *runs > 0);
+        let (dispatches, passes) = passes.fold((0, 0), |(all, passes), runs| (all + runs, passes + 1));
+        Some(self.gpu.stopwatches.start(sample, dispatches, passes))
     }
 
     /// Encodes one area's worth of reads; its bytes go to `reply` when they have arrived.
@@ -336,6 +366,11 @@ impl Drop for WgpuResident {
         self.uploads.collect(&self.gpu);
         self.readback.collect(&self.gpu);
     }
+}
+
+/// The dispatches that share a pass, and each of the rest alone.
+fn chunks(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
+    steps.chunk_by(|a, b| matches!((a, b), (Step::Run { .. }, Step::Run { .. })))
 }
 
 /// An upload staging area that is being filled.

@@ -22,7 +22,7 @@ fn software() -> Option<ComputeContext> {
     }
 }
 
-fn on_software(body: impl FnOnce(&ComputeContext)) {
+pub(super) fn on_software(body: impl FnOnce(&ComputeContext)) {
     if let Some(context) = software() {
         body(&context);
         assert!(!context.is_lost());
