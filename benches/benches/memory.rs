@@ -8,7 +8,9 @@ use daa_benches::networks::{cnn, mlp};
 use daa_benches::op::Recorded;
 use daa_benches::steps::compiled;
 use daa_gpu_core::memory::trace::RecordLimit;
-use daa_gpu_core::{Bytes, Clear, Colour, Image, Lifetime, Slice, Tenant, Work, pack};
+use daa_gpu_core::{
+    Bytes, Clear, Colour, ContextConfig, Image, Lifetime, Profiling, Slice, Tenant, Work, pack,
+};
 use daa_kernels::{Plan, PlanOptions};
 use daa_learn::nn::{OptimizerKind, Purpose, compile};
 use std::hint::black_box;
@@ -187,6 +189,50 @@ fn dispatches(criterion: &mut Criterion, devices: &[Device]) {
     group.finish();
 }
 
+/// What sampling costs: the same list on a context that samples and on one that does not. They take turns, of which
+/// one is timed, so that both see the same machine.
+fn profiling(criterion: &mut Criterion) {
+    let config = |profiling| ContextConfig {
+        cpu_workers: 1,
+        profiling,
+        ..ContextConfig::default()
+    };
+    let [sampled, off] = [Profiling::Sampled, Profiling::Off].map(config);
+    let mut pairs = vec![[device::host_with(sampled.clone()), device::host_with(off.clone())]];
+    pairs.extend(
+        device::software_with(sampled)
+            .zip(device::software_with(off))
+            .map(|(sampled, off)| [sampled, off]),
+    );
+    let clock = SystemClock::new();
+    let mut group = criterion.benchmark_group("profile::dispatch");
+    for (pair, count) in pairs
+        .iter()
+        .flat_map(|pair| [1, 100, 1000].map(|count| (pair, count)))
+    {
+        let recorded = Recorded::new(|record| {
+            let x = record.random(&[1])?;
+            let sum = record.graph.state("sum", &[1])?;
+            (0..count).try_for_each(|_| record.graph.accumulate(sum, x))
+        });
+        for (which, word) in [(1, "off"), (0, "sampled")] {
+            let id = format!("dispatches={count},backend={},profile={word}", pair[which].name);
+            group.bench_function(id, |bencher| {
+                let mut loaded = [recorded.load(&pair[0]), recorded.load(&pair[1])];
+                bencher.iter_custom(|count| {
+                    (0..count).fold(Duration::ZERO, |sum, _| {
+                        loaded[1 - which].run();
+                        let begun = clock.monotonic();
+                        loaded[which].run();
+                        sum + clock.monotonic().saturating_sub(begun)
+                    })
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
 /// Random lifetimes, which rarely reach the lower bound, so that the search runs until its effort is spent; and the
 /// lifetimes of networks, with which it ends early.
 fn layout(criterion: &mut Criterion) {
@@ -241,6 +287,7 @@ fn main() {
     hits(&mut criterion, &devices[0]);
     transfers(&mut criterion, &devices);
     dispatches(&mut criterion, &devices);
+    profiling(&mut criterion);
     layout(&mut criterion);
     plans(&mut criterion);
     criterion.final_summary();

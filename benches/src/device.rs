@@ -38,10 +38,21 @@ impl Device {
 /// When the operating system gives no threads.
 #[must_use]
 pub fn host(workers: usize) -> Device {
-    let config = ContextConfig {
-        device: DeviceChoice::Cpu,
+    host_with(ContextConfig {
         cpu_workers: workers,
         ..ContextConfig::default()
+    })
+}
+
+/// The host CPU, opened with `config`.
+///
+/// # Panics
+/// When the operating system gives no threads.
+#[must_use]
+pub fn host_with(config: ContextConfig) -> Device {
+    let config = ContextConfig {
+        device: DeviceChoice::Cpu,
+        ..config
     };
     Device {
         name: "host",
@@ -54,11 +65,20 @@ pub fn host(workers: usize) -> Device {
 /// # Panics
 /// When it is there and cannot be opened.
 #[must_use]
-#[expect(clippy::print_stderr, reason = "a benchmark that does not run must say why")]
 pub fn software() -> Option<Device> {
+    software_with(ContextConfig::default())
+}
+
+/// The same, opened with `config`.
+///
+/// # Panics
+/// When it is there and cannot be opened.
+#[must_use]
+#[expect(clippy::print_stderr, reason = "a benchmark that does not run must say why")]
+pub fn software_with(config: ContextConfig) -> Option<Device> {
     let config = ContextConfig {
         device: DeviceChoice::Software,
-        ..ContextConfig::default()
+        ..config
     };
     match ComputeContext::open(&config) {
         Ok(context) => Some(Device {

@@ -4,6 +4,7 @@ pub(crate) mod host;
 #[cfg(feature = "gpu")]
 pub(crate) mod wgpu;
 
+use crate::config::ContextConfig;
 use crate::error::GpuError;
 use crate::image::{Image, Slice};
 use crate::memory::pool::{BufferUsage, PageLimits, Pooled};
@@ -149,6 +150,15 @@ pub(crate) fn charge(tally: &Tally, lease: &Lease, cost: Duration) {
     // The whole first: who reads a tenant's part and then the whole finds the part within it.
     count(&tally.busy, u64::try_from(cost.as_nanos()).unwrap_or(u64::MAX));
     lease.charge(cost);
+}
+
+impl Tally {
+    pub(crate) fn new(config: &ContextConfig, clock: &Arc<dyn Clock>) -> Self {
+        Self {
+            profile: Arc::new(Profile::new(config.profiling, clock)),
+            ..Self::default()
+        }
+    }
 }
 
 /// Adds to a count.

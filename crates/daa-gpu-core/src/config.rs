@@ -71,6 +71,18 @@ pub struct ContextConfig {
     /// its owner alone. A file that is damaged, of another driver, or writable by others is not used and made anew
     /// ([`crate::PipelineReport`] counts them); one that cannot be written costs compiling again, nothing else.
     pub pipeline_cache: Option<PathBuf>,
+    /// Whether the times of dispatches are sampled.
+    pub profiling: Profiling,
+}
+
+/// Whether a context finds out where its time goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Profiling {
+    /// Some runs of each command list are timed, so few that it costs next to nothing: see [`crate::profile`].
+    #[default]
+    Sampled,
+    /// Runs are counted and none is timed.
+    Off,
 }
 
 impl Default for ContextConfig {
@@ -84,6 +96,7 @@ impl Default for ContextConfig {
             queue_depth: 256,
             max_pipelines: 1024,
             pipeline_cache: None,
+            profiling: Profiling::default(),
         }
     }
 }

@@ -180,7 +180,7 @@ impl ComputeContext {
         lineage.injection.open(epoch)?;
         let opened_at = lineage.clock.monotonic();
         let health = Arc::new(Health::new(epoch));
-        let tally = Arc::new(Tally::default());
+        let tally = Arc::new(Tally::new(config, &lineage.clock));
         let opened = open_device(config, &health, &tally, &lineage.clock)?;
         let capacity = config
             .memory

@@ -30,7 +30,7 @@ pub use adapter::{
     survey,
 };
 pub use breaker::{Breaker, BreakerConfig};
-pub use config::{ConfigError, ContextConfig, MemoryConfig};
+pub use config::{ConfigError, ContextConfig, MemoryConfig, Profiling};
 pub use context::{ComputeContext, Counters};
 pub use daa_base::{Bytes, DeviceEpoch, FencingToken};
 pub use error::{DeviceError, ErrorClass, GpuError, MemoryError, WorkError};

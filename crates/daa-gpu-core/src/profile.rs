@@ -12,8 +12,9 @@ mod sample;
 
 pub(crate) use sample::{Sample, Timed};
 
+use crate::config::Profiling;
 use books::Books;
-use daa_base::{Clock as _, SystemClock};
+use daa_base::{Clock, SystemClock};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -113,14 +114,31 @@ impl Cost {
 }
 
 /// The times of one context.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Profile {
-    clock: SystemClock,
+    profiling: Profiling,
+    clock: Arc<dyn Clock>,
     books: Mutex<Books>,
     live: Mutex<Vec<Weak<Timed>>>,
 }
 
+impl Default for Profile {
+    fn default() -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        Self::new(Profiling::default(), &clock)
+    }
+}
+
 impl Profile {
+    pub(crate) fn new(profiling: Profiling, clock: &Arc<dyn Clock>) -> Self {
+        Self {
+            profiling,
+            clock: Arc::clone(clock),
+            books: Mutex::default(),
+            live: Mutex::default(),
+        }
+    }
+
     fn now(&self) -> Duration {
         self.clock.monotonic()
     }

@@ -2,6 +2,7 @@
 
 use super::books::Sums;
 use super::{Cost, Profile};
+use crate::config::Profiling;
 use crate::image::{Command, Image};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -86,7 +87,10 @@ impl Timed {
                 dispatches,
                 programs,
                 runs: AtomicU64::new(0),
-                next: AtomicU64::new(0),
+                next: AtomicU64::new(match profile.profiling {
+                    Profiling::Sampled => 0,
+                    Profiling::Off => u64::MAX,
+                }),
                 last: Mutex::new(None),
             }
         });

@@ -68,6 +68,18 @@ fn the_host_times_every_dispatch() {
 }
 
 #[test]
+fn a_context_that_does_not_sample_still_counts() {
+    let config = ContextConfig {
+        profiling: crate::Profiling::Off,
+        ..ContextConfig::default()
+    };
+    let report = profile(&ComputeContext::host(&config).expect("the host is there"));
+    assert_eq!(entry(&report.lists, "sum").runs, 12);
+    assert!(report.lists.iter().all(|list| list.total_ns == 0));
+    assert_eq!(report.latency.samples, 0);
+}
+
+#[test]
 fn a_failed_run_is_not_in_the_profile() {
     use crate::program::{Access, BindingSpec, Program};
     static FAILING: Program = Program {
