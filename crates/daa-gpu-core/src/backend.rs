@@ -12,7 +12,7 @@ use crate::pipelines::PipelineReport;
 use crate::pressure::{MemorySource, Unavailable};
 use crate::profile::{Profile, TimeSource};
 use crate::tenant::{Lease, Ticket};
-use daa_base::Bytes;
+use daa_base::{Bytes, Clock};
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
