@@ -1,7 +1,7 @@
 use super::*;
 use crate::image::{CommandList, Dispatch, Slice};
 use crate::program::{HostCall, Program};
-use crate::{Bytes, Command, Image};
+use crate::{Bytes, Clear, Command, Image};
 use proptest::prelude::*;
 
 const fn program(name: &'static str) -> Program {
@@ -33,6 +33,8 @@ fn image() -> Image {
     let zero = Command::Zero(Slice { offset: 0, bytes: 4 });
     Image {
         arena: Bytes(256),
+        clear: Clear::Always,
+        constants: Bytes::ZERO,
         lists: vec![CommandList {
             name: "step".to_owned(),
             commands: vec![dispatch(&ADD), zero, dispatch(&MUL), dispatch(&MUL)],
