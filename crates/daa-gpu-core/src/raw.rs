@@ -48,7 +48,7 @@ mod vulkan {
 
     /// `VK_EXT_memory_budget` of one adapter: what the driver lets this process use of the largest device-local heap,
     /// and what it uses of it. Budgets change as other processes come and go.
-    /// <https://registry.khronos.org/vulkan/specs/latest/man/html/VK_EXT_memory_budget.html>
+    /// <https://docs.vulkan.org/refpages/latest/refpages/source/VK_EXT_memory_budget.html>
     pub(crate) struct VulkanBudget {
         /// Keeps instance and physical device alive.
         adapter: wgpu::Adapter,

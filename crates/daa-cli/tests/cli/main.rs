@@ -1,6 +1,7 @@
 //! The program from outside: command lines in, streams and exit codes out.
 
 mod bad_input;
+mod forecast;
 mod memory;
 mod predict;
 #[cfg(unix)]

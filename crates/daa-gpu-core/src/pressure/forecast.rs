@@ -16,13 +16,15 @@
 //!
 //! # Method
 //!
-//! Where memory stands says much about where it will go: near the top of a run it can hardly rise. So the quantile is
-//! taken over residuals seen *in similar states*: a quantile regression forest (Meinshausen 2006, "Quantile Regression
-//! Forests", with the random splits of Geurts, Ernst and Wehenkel 2006) over level, trend, time since changes, and
-//! what followed the most similar moments of the same run. Residuals are in a unit that follows the run, so that runs
-//! of different size can learn from one another. The quantile's level follows each run by adaptive conformal
-//! inference (Gibbs and Candès 2021, "Adaptive Conformal Inference Under Distribution Shift"), which keeps coverage
-//! near the stated one in the long run whatever the run does.
+//! Where memory stands says much about where it will go: near the top of a run it can hardly rise. Four experts give a
+//! quantile of residuals each: those seen *in similar states* of the fitted runs, found by a quantile regression
+//! forest (Meinshausen 2006, "Quantile Regression Forests", with the random splits of Geurts, Ernst and Wehenkel 2006)
+//! over level, trend, and time since changes; those of the fitted runs whatever their state; what followed the most
+//! similar moments of the same run; and the baseline. Residuals of other runs are in a unit that follows the run, so
+//! that runs of different size can learn from one another. The expert with the least recent pinball loss is believed,
+//! at first the one that did best on the fitted runs. Each expert's level follows the run by adaptive conformal
+//! inference (Gibbs and Candès 2021, "Adaptive Conformal Inference Under Distribution Shift"), which pulls coverage
+//! towards the stated one whatever the run does.
 //!
 //! [`Model::fit`] tries units and rates of adaption by cross-validation over whole runs, and takes the baseline itself
 //! unless one of them needs clearly less headroom at equal coverage on runs that it was not fitted on.
@@ -30,6 +32,7 @@
 //! Everything here is pure and deterministic.
 
 mod evaluate;
+mod experts;
 mod features;
 mod fit;
 mod forest;

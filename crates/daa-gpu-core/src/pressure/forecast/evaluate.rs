@@ -1,5 +1,6 @@
 //! How well a forecast does on runs it was not fitted on.
 
+use super::experts::Adaptive;
 use super::model::{Forecaster, Method, Model, Rolling, Window};
 use super::quantile::{level_of, quantile};
 use super::{ForecastConfig, ForecastError, check, outcomes};
@@ -78,10 +79,7 @@ pub fn evaluate(model: &Arc<Model>, runs: &[&[f64]]) -> Result<Evaluation, Forec
     let measured = sums.measured();
     let baseline = match model.method() {
         Method::Baseline => measured,
-        Method::SimilarStates => {
-            let level = level_for(&levels(&model.rolling, runs, &model.config), sums.kept);
-            rolling_sums(&model.rolling, runs, &model.config, &[level])[0].measured()
-        }
+        Method::SimilarStates => equal(&model.rolling, runs, &model.config, sums.kept),
     };
     Ok(Evaluation {
         method: model.method(),
@@ -89,6 +87,78 @@ pub fn evaluate(model: &Arc<Model>, runs: &[&[f64]]) -> Result<Evaluation, Forec
         measured,
         baseline,
     })
+}
+
+/// The baseline at a coverage of `kept` bounds: with a level that stays, or one that follows each run if the baseline
+/// has such, whichever needs less headroom.
+fn equal(rolling: &Rolling, runs: &[&[f64]], config: &ForecastConfig, kept: usize) -> Measured {
+    let level = level_for(&levels(rolling, runs, config), kept);
+    let fixed = rolling_sums(rolling, runs, config, &[level])[0];
+    if rolling.rate == 0.0 {
+        return fixed.measured();
+    }
+    // The more is aimed at, the more is kept, nearly: halving comes close.
+    let (mut low, mut high) = (0.0, 1.0);
+    let mut nearest: Option<Sums> = None;
+    for _ in 0..16 {
+        let aim = f64::midpoint(low, high);
+        let sums = adaptive_sums(rolling, runs, config, aim).all;
+        let is_nearer = |other: &Sums| sums.kept.abs_diff(kept) < other.kept.abs_diff(kept);
+        if nearest.as_ref().is_none_or(is_nearer) {
+            nearest = Some(sums);
+        }
+        if sums.kept < kept { low = aim } else { high = aim }
+    }
+    nearest
+        .filter(|sums| sums.kept + sums.bounds / 500 >= kept && sums.headroom < fixed.headroom)
+        .unwrap_or(fixed)
+        .measured()
+}
+
+/// Sums over all bounds and over those of each run.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ByRun {
+    pub(super) all: Sums,
+    pub(super) each: Vec<Sums>,
+}
+
+impl ByRun {
+    /// How far coverage is from `coverage`, run by run: the root of the mean square.
+    pub(super) fn spread(&self, coverage: f64) -> f64 {
+        let square = |sums: &Sums| {
+            let off = sums.measured().coverage - coverage;
+            off * off * sums.bounds as f64
+        };
+        (self.each.iter().map(square).sum::<f64>() / self.all.bounds.max(1) as f64).sqrt()
+    }
+}
+
+/// What the baseline does with a level that follows each run, aiming at a coverage of `aim`.
+pub(super) fn adaptive_sums(rolling: &Rolling, runs: &[&[f64]], config: &ForecastConfig, aim: f64) -> ByRun {
+    let mut done = ByRun::default();
+    for values in runs {
+        let mut sums = Sums::default();
+        let mut adaptive = Adaptive {
+            level: (rolling.level + aim - config.coverage).clamp(0.0, 1.0),
+            rate: rolling.rate,
+            coverage: aim,
+        };
+        let outcomes = outcomes(values, config);
+        let mut bounds = Vec::with_capacity(outcomes.len());
+        let mut window = Window::new(rolling);
+        for (at, (&value, &outcome)) in values.iter().zip(&outcomes).enumerate() {
+            if let Some(before) = at.checked_sub(config.horizon) {
+                window.push(outcomes[before] - values[before]);
+                adaptive.saw(outcomes[before] <= bounds[before]);
+            }
+            let bound = (value + quantile(window.sorted(), adaptive.level)).max(0.0);
+            bounds.push(bound);
+            sums.add(bound, outcome);
+            done.all.add(bound, outcome);
+        }
+        done.each.push(sums);
+    }
+    done
 }
 
 /// For every bound, the least level at which the baseline would have kept it, sorted.

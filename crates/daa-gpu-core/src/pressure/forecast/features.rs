@@ -11,7 +11,7 @@ const FIRST_COUNT: usize = 10;
 /// Moments of the same run that are searched for similar ones, the newest.
 const MOMENTS: usize = 512;
 /// Similar moments that are looked at.
-const SIMILAR: usize = 12;
+pub(super) const SIMILAR: usize = 24;
 /// How far back the shape of a moment reaches, in samples.
 const LAGS: [usize; 6] = [1, 2, 4, 8, 16, 32];
 /// Numbers that describe the shape of a moment: differences to earlier samples, and the level.
@@ -39,12 +39,18 @@ impl Unit {
 pub(super) struct Seen {
     raw: [f64; FEATURES],
     units: [f64; 3],
+    followed: Option<[f64; SIMILAR]>,
 }
 
 impl Seen {
     /// The unit's size in bytes.
     pub(super) const fn unit(&self, unit: Unit) -> f64 {
         self.units[unit as usize]
+    }
+
+    /// What followed the most similar moments of the same run, sorted; `None` while there are few.
+    pub(super) const fn followed(&self) -> Option<&[f64; SIMILAR]> {
+        self.followed.as_ref()
     }
 
     /// The state with amounts counted in `unit`.
@@ -203,7 +209,8 @@ impl State {
     /// The state after the last sample.
     pub(super) fn look(&self, prior: &Prior) -> Seen {
         let value = self.back(0);
-        let (middle, upper) = self.similar();
+        let followed = self.similar();
+        let (middle, upper) = followed.map_or((0.0, 0.0), |all| (quantile(&all, 0.5), quantile(&all, 0.9)));
         let now = self.seen.saturating_sub(1);
         let since_fall = (now - self.fell) as f64;
         let phase = if self.falls < 2 {
@@ -233,17 +240,16 @@ impl State {
                 now as f64,
             ],
             units: [1.0, floor(peak), floor(swing)],
+            followed,
         }
     }
 
-    /// Median and 9th decile of what followed the most similar moments of this run; zeros while there are few.
-    fn similar(&self) -> (f64, f64) {
+    /// What followed the most similar moments of this run, sorted.
+    fn similar(&self) -> Option<[f64; SIMILAR]> {
         let known = self.residuals.len();
-        let Some(now) = self.shapes.back() else {
-            return (0.0, 0.0);
-        };
+        let now = self.shapes.back()?;
         if known < 2 * SIMILAR {
-            return (0.0, 0.0);
+            return None;
         }
         // Nearest so far, the farthest of them last.
         let mut nearest = [(f64::INFINITY, 0.0); SIMILAR];
@@ -258,8 +264,8 @@ impl State {
             }
         }
         let mut followed = nearest.map(|(_, residual)| residual);
-        followed.sort_by(f64::total_cmp);
-        (quantile(&followed, 0.5), quantile(&followed, 0.9))
+        followed.sort_unstable_by(f64::total_cmp);
+        Some(followed)
     }
 }
 
@@ -297,12 +303,11 @@ mod tests {
         let mut state = State::new(&config);
         // A period of ten: rising, then back to zero.
         let wave = |at: usize| (at % 10) as f64;
-        for at in 0..200 {
+        for at in 0..350 {
             state.push(wave(at));
-            if at > 160 {
-                let (middle, upper) = state.similar();
+            if at > 300 {
                 let follows = wave(at + 3) - wave(at);
-                assert_eq!((middle, upper), (follows, follows), "at {at}");
+                assert_eq!(state.similar(), Some([follows; SIMILAR]), "at {at}");
             }
         }
     }

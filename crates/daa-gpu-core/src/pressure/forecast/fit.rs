@@ -1,26 +1,28 @@
 //! Choosing a method on recorded runs.
 
-use super::evaluate::{Sums, level_for, levels, rolling_sums};
-use super::features::{FEATURES, Prior, Seen, State, Unit};
+use super::evaluate::{ByRun, Sums, adaptive_sums, level_for, levels, rolling_sums};
+use super::experts::{EXPERTS, Experts, Start};
+use super::features::{Prior, Seen, State, Unit};
 use super::forest::{Example, Forest};
-use super::model::{Adaptive, Learned, Model, Rolling};
-use super::quantile::quantile;
+use super::model::{Learned, Model, Rolling, Window};
 use super::{ForecastConfig, ForecastError, check, outcomes};
 
 /// Samples that count for a fit, over all runs.
-const MOST_SAMPLES: usize = 60_000;
+const MOST_SAMPLES: usize = 30_000;
 /// Windows of the baseline that are tried.
 const WINDOWS: [usize; 6] = [32, 64, 128, 256, 512, 1024];
 /// Rates of adaption that are tried.
-const RATES: [f64; 5] = [0.0, 0.005, 0.01, 0.02, 0.05];
+const RATES: [f64; 5] = [0.0025, 0.005, 0.01, 0.02, 0.04];
 /// Parts that runs are put into for cross-validation.
 const FOLDS: usize = 5;
 /// What a method must save of the baseline's headroom to be taken.
 const WORTH: f64 = 0.03;
 /// How far from the stated one a method's coverage may be on runs that it was not fitted on.
-const NEAR: f64 = 0.01;
+const NEAR: f64 = 0.015;
+/// What straying coverage costs: as much as this many times its root mean square in headroom.
+const STRAY: f64 = 3.0;
 /// Share of the runs on which a method must need less headroom than the baseline.
-const WINS: f64 = 0.6;
+const WINS: f64 = 0.5;
 
 pub(super) fn fit(runs: &[&[f64]], config: &ForecastConfig) -> Result<Model, ForecastError> {
     config.validate()?;
@@ -68,6 +70,7 @@ fn best_rolling(runs: &[&[f64]], config: &ForecastConfig) -> Rolling {
                 window,
                 warm,
                 level: config.coverage,
+                rate: 0.0,
                 prior: thinned(&all, window),
             };
             let levels = levels(&rolling, runs, config);
@@ -84,8 +87,31 @@ fn best_rolling(runs: &[&[f64]], config: &ForecastConfig) -> Rolling {
             }
         }
     }
-    best.map(|(_, _, rolling)| rolling)
-        .expect("there are windows to try, and the first is taken")
+    let (_, _, mut rolling) = best.expect("there are windows to try, and the first is taken");
+    rolling.rate = best_rate(runs, config, &rolling);
+    rolling
+}
+
+/// How fast the baseline's level shall follow: among the rates that cost hardly any headroom, the one that keeps the
+/// coverage of each run nearest to the stated one.
+fn best_rate(runs: &[&[f64]], config: &ForecastConfig, rolling: &Rolling) -> f64 {
+    let levels = levels(rolling, runs, config);
+    let spread = |rate| {
+        let rolling = Rolling {
+            rate,
+            ..rolling.clone()
+        };
+        let done = adaptive_sums(&rolling, runs, config, config.coverage);
+        let fixed = rolling_sums(&rolling, runs, config, &[level_for(&levels, done.all.kept)])[0];
+        let costs = done.all.headroom - fixed.headroom;
+        let near = (done.all.measured().coverage - config.coverage).abs() <= NEAR;
+        (near && costs <= WORTH * fixed.headroom.abs()).then(|| (done.spread(config.coverage), rate))
+    };
+    let tried = RATES.into_iter().filter_map(spread);
+    // The level that stays is calibrated on these very runs; it is taken only if nothing else is near.
+    tried
+        .min_by(|a, b| a.0.total_cmp(&b.0))
+        .map_or(0.0, |(_, rate)| rate)
 }
 
 /// At most `most` of `sorted`, evenly spaced, in an order in which any run of them is spread over the whole.
@@ -112,11 +138,14 @@ struct Walk {
 }
 
 /// What a candidate did on the runs that it was not fitted on.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Trial {
-    all: Sums,
-    each: Vec<Sums>,
-    level: f64,
+    done: ByRun,
+    start: Start,
+    unit: Unit,
+    /// Sums of the experts' losses, and of their levels.
+    losses: [f64; EXPERTS],
+    levels: [f64; EXPERTS],
 }
 
 /// The method that beats the baseline clearly, if there is one.
@@ -128,32 +157,40 @@ fn best_learned(runs: &[&[f64]], config: &ForecastConfig, rolling: &Rolling) -> 
     let prior = prior(runs, config);
     let walks: Vec<Walk> = runs.iter().map(|values| walk(values, config, &prior)).collect();
     let levels = levels(rolling, runs, config);
-    let mut best: Option<(f64, Unit, usize, f64)> = None;
+    let mut tried: Vec<(f64, Trial)> = Vec::new();
     for unit in Unit::ALL {
-        let trials = cross_validate(&walks, unit, config);
-        let equal: Vec<f64> = trials
-            .iter()
-            .map(|trial| level_for(&levels, trial.all.kept))
-            .collect();
-        for (at, trial) in trials.iter().enumerate() {
-            let gain = gain(runs, config, rolling, equal[at], trial);
-            let (measured, _) = (trial.all.measured(), ());
-            let near = (measured.coverage - config.coverage).abs() <= NEAR;
-            if let Some(gain) = gain
-                && near
-                && best.as_ref().is_none_or(|(other, ..)| gain > *other)
-            {
-                best = Some((gain, unit, at, trial.level));
+        let forests = forests(&walks, unit);
+        let trial = |start: Start| cross_validate(&walks, &forests, unit, config, rolling, start);
+        // What the experts are worth, and where their levels settle.
+        let first = trial(Start {
+            levels: [config.coverage; EXPERTS],
+            odds: [1.0; EXPERTS],
+            rate: 0.005,
+        });
+        let usual = first.losses[EXPERTS - 1].max(f64::MIN_POSITIVE);
+        let count = first.done.all.bounds.max(1) as f64;
+        for rate in RATES {
+            let trial = trial(Start {
+                levels: first.levels.map(|level| level / count),
+                odds: first.losses.map(|loss| loss / usual),
+                rate,
+            });
+            let level = level_for(&levels, trial.done.all.kept);
+            let gain = gain(runs, config, rolling, level, &trial.done);
+            let near = (trial.done.all.measured().coverage - config.coverage).abs() <= NEAR;
+            if let Some(gain) = gain.filter(|_| near) {
+                tried.push((gain, trial));
             }
         }
     }
-    let (_, unit, rate, level) = best?;
+    // What is saved, less what coverage strays from run to run.
+    let score = |(gain, trial): &(f64, Trial)| gain - STRAY * trial.done.spread(config.coverage);
+    let (_, best) = tried.into_iter().max_by(|a, b| score(a).total_cmp(&score(b)))?;
     Some(Learned {
-        forest: Forest::grow(&examples(walks.iter(), unit)),
-        unit,
+        forest: Forest::grow(&examples(walks.iter(), best.unit)),
+        unit: best.unit,
         prior,
-        level,
-        rate: RATES[rate],
+        start: best.start,
     })
 }
 
@@ -163,7 +200,7 @@ fn gain(
     config: &ForecastConfig,
     rolling: &Rolling,
     level: f64,
-    trial: &Trial,
+    trial: &ByRun,
 ) -> Option<f64> {
     let mut baseline = 0.0;
     let mut wins = 0_usize;
@@ -224,63 +261,56 @@ fn examples<'a>(walks: impl Iterator<Item = &'a Walk>, unit: Unit) -> Vec<Exampl
     walks.flat_map(of).collect()
 }
 
-/// One trial per rate, each run followed with a forest that has not seen it.
-fn cross_validate(walks: &[Walk], unit: Unit, config: &ForecastConfig) -> Vec<Trial> {
+/// For each part of the runs, a forest that has seen all others.
+fn forests(walks: &[Walk], unit: Unit) -> Vec<Forest> {
     let folds = FOLDS.min(walks.len());
-    let mut trials = vec![
-        Trial {
-            each: vec![Sums::default(); walks.len()],
-            ..Trial::default()
-        };
-        RATES.len()
-    ];
-    let mut similar = Vec::new();
-    for fold in 0..folds {
-        let others = walks.iter().enumerate().filter(|(at, _)| at % folds != fold);
-        let forest = Forest::grow(&examples(others.map(|(_, walk)| walk), unit));
-        for (at, walk) in walks.iter().enumerate().filter(|(at, _)| at % folds == fold) {
-            follow(walk, at, &forest, unit, config, &mut trials, &mut similar);
-        }
-    }
-    for trial in &mut trials {
-        trial.level /= trial.all.bounds.max(1) as f64;
-    }
-    trials
+    let without = |fold: usize| {
+        let others = walks.iter().enumerate().filter(move |(at, _)| at % folds != fold);
+        Forest::grow(&examples(others.map(|(_, walk)| walk), unit))
+    };
+    (0..folds).map(without).collect()
 }
 
-/// Follows one run at every rate at once.
-fn follow(
-    walk: &Walk,
-    run: usize,
-    forest: &Forest,
+/// Follows each run with a forest that has not seen it.
+fn cross_validate(
+    walks: &[Walk],
+    forests: &[Forest],
     unit: Unit,
     config: &ForecastConfig,
-    trials: &mut [Trial],
-    similar: &mut Vec<f64>,
-) {
-    let start = |rate| Adaptive {
-        level: config.coverage,
-        rate,
-        coverage: config.coverage,
+    rolling: &Rolling,
+    start: Start,
+) -> Trial {
+    let mut trial = Trial {
+        done: ByRun::default(),
+        start,
+        unit,
+        losses: [0.0; EXPERTS],
+        levels: [0.0; EXPERTS],
     };
-    let mut levels = RATES.map(start);
-    let mut bounds = vec![[0.0; RATES.len()]; walk.outcomes.len()];
-    for (at, seen) in walk.seen.iter().enumerate() {
-        if let Some(before) = at.checked_sub(config.horizon) {
-            for (adaptive, bound) in levels.iter_mut().zip(bounds[before]) {
-                adaptive.saw(walk.outcomes[before] <= bound);
+    let mut similar = Vec::new();
+    for (at, walk) in walks.iter().enumerate() {
+        let forest = &forests[at % forests.len()];
+        let mut window = Window::new(rolling);
+        let mut experts = Experts::new(&start, config);
+        let mut sums = Sums::default();
+        for (at, seen) in walk.seen.iter().enumerate() {
+            if let Some(before) = at.checked_sub(config.horizon) {
+                let outcome = walk.outcomes[before];
+                window.push(outcome - walk.values[before]);
+                for (sum, loss) in trial.losses.iter_mut().zip(experts.pending_losses(outcome)) {
+                    *sum += loss;
+                }
+                experts.saw(outcome);
+            }
+            forest.similar(&seen.scaled(unit), &mut similar);
+            let bound = experts.bound(walk.values[at], seen, unit, forest, &similar, window.sorted());
+            sums.add(bound, walk.outcomes[at]);
+            trial.done.all.add(bound, walk.outcomes[at]);
+            for (sum, adaptive) in trial.levels.iter_mut().zip(experts.levels()) {
+                *sum += adaptive.level;
             }
         }
-        let features: [f64; FEATURES] = seen.scaled(unit);
-        forest.similar(&features, similar);
-        for (rate, adaptive) in levels.iter().enumerate() {
-            let rise = quantile(similar, adaptive.level) * seen.unit(unit);
-            let bound = (walk.values[at] + rise).max(0.0);
-            bounds[at][rate] = bound;
-            let trial = &mut trials[rate];
-            trial.all.add(bound, walk.outcomes[at]);
-            trial.each[run].add(bound, walk.outcomes[at]);
-            trial.level += adaptive.level;
-        }
+        trial.done.each.push(sums);
     }
+    trial
 }

@@ -11,6 +11,8 @@ const MOST: usize = 6_000;
 const LEAF: usize = 10;
 /// Most residuals that a leaf keeps: evenly spaced quantiles of its own.
 const KEPT: usize = 20;
+/// Most residuals that are kept of all states together.
+const KEPT_OF_ALL: usize = 1000;
 /// Deepest leaf.
 const DEPTH: usize = 14;
 /// Thresholds tried per feature and node.
@@ -39,6 +41,8 @@ enum Node {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Forest {
     trees: Vec<Vec<Node>>,
+    /// Residuals whatever the state, sorted and thinned.
+    all: Vec<f64>,
 }
 
 impl Forest {
@@ -58,8 +62,10 @@ impl Forest {
             Self::grow_node(&chosen, &mut drawn, DEPTH, &mut rng, &mut nodes);
             nodes
         });
+        let everything: Vec<usize> = (0..chosen.len()).collect();
         Self {
             trees: trees.collect(),
+            all: kept(&chosen, &everything, KEPT_OF_ALL),
         }
     }
 
@@ -78,7 +84,7 @@ impl Forest {
             best_split(examples, which, rng)
         };
         let Some((feature, threshold)) = split else {
-            nodes.push(Node::Leaf(kept(examples, which)));
+            nodes.push(Node::Leaf(kept(examples, which, KEPT)));
             return place;
         };
         nodes.push(Node::Leaf(Vec::new()));
@@ -93,6 +99,11 @@ impl Forest {
             children: [first, second],
         };
         place
+    }
+
+    /// Residuals whatever the state, sorted.
+    pub(super) fn all(&self) -> &[f64] {
+        &self.all
     }
 
     /// Puts the residuals of similar states into `into`, sorted.
@@ -118,15 +129,15 @@ impl Forest {
 }
 
 /// The residuals of a leaf, sorted and thinned.
-fn kept(examples: &[&Example], which: &[usize]) -> Vec<f64> {
+fn kept(examples: &[&Example], which: &[usize], most: usize) -> Vec<f64> {
     let mut all: Vec<f64> = which.iter().map(|&at| examples[at].residual).collect();
     all.sort_by(f64::total_cmp);
-    if all.len() <= KEPT {
+    if all.len() <= most {
         return all;
     }
     // The middles of equal shares.
-    (0..KEPT)
-        .map(|part| all[(2 * part + 1) * all.len() / (2 * KEPT)])
+    (0..most)
+        .map(|part| all[(2 * part + 1) * all.len() / (2 * most)])
         .collect()
 }
 

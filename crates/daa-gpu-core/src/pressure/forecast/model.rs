@@ -1,6 +1,7 @@
 //! A fitted forecast, and one run followed with it.
 
-use super::features::{Outcome, Prior, State, Unit};
+use super::experts::{Adaptive, Experts, Start};
+use super::features::{Prior, State, Unit};
 use super::forest::Forest;
 use super::quantile::{SortedWindow, quantile};
 use super::{ForecastConfig, ForecastError};
@@ -10,6 +11,8 @@ use std::sync::Arc;
 
 /// Residuals in the window of a forecast that was not fitted.
 const UNFITTED_WINDOW: usize = 256;
+/// How fast the level of a forecast that was not fitted follows.
+const UNFITTED_RATE: f64 = 0.02;
 
 /// Which method a model took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,8 +32,10 @@ pub(super) struct Rolling {
     /// How many residuals of its own a run needs before those of the fitted runs no longer count; `window`: they are
     /// displaced one by one.
     pub(super) warm: usize,
-    /// The quantile's level.
+    /// The quantile's level at the start of a run.
     pub(super) level: f64,
+    /// How fast the level follows a run; 0: it stays.
+    pub(super) rate: f64,
     /// Residuals of the fitted runs that stand in at first, `window` at most.
     pub(super) prior: Vec<f64>,
 }
@@ -76,28 +81,7 @@ pub(super) struct Learned {
     pub(super) forest: Forest,
     pub(super) unit: Unit,
     pub(super) prior: Prior,
-    /// Level that runs start at.
-    pub(super) level: f64,
-    /// How fast the level follows.
-    pub(super) rate: f64,
-}
-
-/// A quantile level that follows a run by adaptive conformal inference: it rises after a bound that was not kept and
-/// falls after one that was, so that in the long run bounds are kept as often as stated. Kept within bounds from where
-/// it finds back.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Adaptive {
-    pub(super) level: f64,
-    pub(super) rate: f64,
-    pub(super) coverage: f64,
-}
-
-impl Adaptive {
-    pub(super) fn saw(&mut self, kept: bool) {
-        let missed = if kept { 0.0 } else { 1.0 };
-        let step = self.rate * (missed - (1.0 - self.coverage));
-        self.level = (self.level + step).clamp(0.0, 1.2);
-    }
+    pub(super) start: Start,
 }
 
 /// A fitted forecast. Shared by all runs that are followed with it.
@@ -123,6 +107,7 @@ impl Model {
                 window: UNFITTED_WINDOW,
                 warm: 0,
                 level: config.coverage,
+                rate: UNFITTED_RATE,
                 prior: Vec::new(),
             },
             learned: None,
@@ -162,27 +147,44 @@ pub struct Forecaster {
     model: Arc<Model>,
     state: State,
     window: Window,
-    adaptive: Option<Adaptive>,
-    /// Bounds whose outcome is not known yet.
-    pending: VecDeque<f64>,
+    follows: Follows,
     similar: Vec<f64>,
     kept: u64,
     due: u64,
+}
+
+/// How a run is followed.
+#[derive(Debug, Clone)]
+enum Follows {
+    /// With the baseline.
+    Rolling {
+        adaptive: Adaptive,
+        /// Bounds whose outcome is not known yet.
+        pending: VecDeque<f64>,
+    },
+    /// With the best of several experts.
+    Experts(Experts),
 }
 
 impl Forecaster {
     /// At the start of a run.
     #[must_use]
     pub fn new(model: Arc<Model>) -> Self {
+        let follows = match &model.learned {
+            Some(learned) => Follows::Experts(Experts::new(&learned.start, &model.config)),
+            None => Follows::Rolling {
+                adaptive: Adaptive {
+                    level: model.rolling.level,
+                    rate: model.rolling.rate,
+                    coverage: model.config.coverage,
+                },
+                pending: VecDeque::new(),
+            },
+        };
         Self {
             state: State::new(&model.config),
             window: Window::new(&model.rolling),
-            adaptive: model.learned.as_ref().map(|learned| Adaptive {
-                level: learned.level,
-                rate: learned.rate,
-                coverage: model.config.coverage,
-            }),
-            pending: VecDeque::new(),
+            follows,
             similar: Vec::new(),
             kept: 0,
             due: 0,
@@ -210,33 +212,39 @@ impl Forecaster {
         } else {
             value.clamp(0.0, super::MAX_VALUE)
         };
-        if let Some(Outcome {
-            residual,
-            value: outcome,
-        }) = self.state.push(value)
-        {
-            self.window.push(residual);
-            if let Some(bound) = self.pending.pop_front() {
-                let kept = outcome <= bound;
-                self.due += 1;
-                self.kept += u64::from(kept);
-                if let Some(adaptive) = &mut self.adaptive {
-                    adaptive.saw(kept);
-                }
-            }
+        if let Some(outcome) = self.state.push(value) {
+            self.window.push(outcome.residual);
+            let kept = match &mut self.follows {
+                Follows::Rolling { adaptive, pending } => pending.pop_front().map(|bound| {
+                    adaptive.saw(outcome.value <= bound);
+                    outcome.value <= bound
+                }),
+                Follows::Experts(experts) => experts.saw(outcome.value),
+            };
+            self.due += u64::from(kept.is_some());
+            self.kept += u64::from(kept == Some(true));
         }
-        let rise = match (&self.model.learned, &self.adaptive) {
-            (Some(learned), Some(adaptive)) => {
+        match (&self.model.learned, &mut self.follows) {
+            (Some(learned), Follows::Experts(experts)) => {
                 let seen = self.state.look(&learned.prior);
                 learned
                     .forest
                     .similar(&seen.scaled(learned.unit), &mut self.similar);
-                quantile(&self.similar, adaptive.level) * seen.unit(learned.unit)
+                experts.bound(
+                    value,
+                    &seen,
+                    learned.unit,
+                    &learned.forest,
+                    &self.similar,
+                    self.window.sorted(),
+                )
             }
-            _ => quantile(self.window.sorted(), self.model.rolling.level),
-        };
-        let bound = (value + rise).max(0.0);
-        self.pending.push_back(bound);
-        bound
+            (_, Follows::Rolling { adaptive, pending }) => {
+                let bound = (value + quantile(self.window.sorted(), adaptive.level)).max(0.0);
+                pending.push_back(bound);
+                bound
+            }
+            (None, Follows::Experts(_)) => unreachable!("experts follow only what was learned"),
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 /// How steeply the quantile function goes on beyond its largest sample, in spreads per unit of level: a method that
 /// keeps missing must be able to rise beyond all that it has seen.
-const BEYOND: f64 = 10.0;
+const BEYOND: f64 = 2.0;
 
 /// The quantile of `sorted` at `level`, 0 and up. Levels above `n / (n + 1)` go on beyond the largest sample. Samples
 /// count as in conformal prediction: the largest of n covers a new one with probability n / (n + 1). Of no samples: 0.

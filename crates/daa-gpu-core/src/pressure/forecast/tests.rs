@@ -36,6 +36,25 @@ fn a_random_walk_is_covered_as_stated_and_never_held_back_more_than_by_the_basel
 }
 
 #[test]
+fn sawtooths_are_seen_through() {
+    let mut rng = Seed(2).stream("saws").rng();
+    let saw = |_| -> Vec<f64> {
+        let (period, slope) = (20 + rng.below(30), 1e4 * (1.0 + rng.uniform()));
+        (0..400)
+            .map(|at| 5e4 + (at % period) as f64 * slope + 2e3 * rng.normal())
+            .collect()
+    };
+    let runs: Vec<Vec<f64>> = (0..12).map(saw).collect();
+    let done = measure(&runs, &ForecastConfig::default());
+    assert_eq!(done.method, Method::SimilarStates);
+    assert!((done.measured.coverage - 0.95).abs() < 0.03, "{done:?}");
+    assert!(
+        done.measured.mean_headroom < 0.7 * done.baseline.mean_headroom,
+        "{done:?}"
+    );
+}
+
+#[test]
 fn what_never_moves_needs_no_headroom() {
     let runs = vec![vec![7e5; 100]; 6];
     let done = measure(&runs, &ForecastConfig::default());
