@@ -116,6 +116,10 @@ pub(crate) trait Backend: Debug + Send + Sync {
     #[cfg(any(test, feature = "testing"))]
     fn destroy(&self);
 
+    /// Lets so many turns begin and no more; `None` for any number. The host's are held by a host function that waits.
+    #[cfg(test)]
+    fn allow_turns_for_test(&self, _turns: Option<usize>) {}
+
     /// What the driver's own books say of buffers, bind groups and pipelines.
     #[cfg(test)]
     fn driver_counts(&self) -> Option<[isize; 3]> {

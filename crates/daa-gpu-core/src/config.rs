@@ -62,7 +62,7 @@ pub struct ContextConfig {
     pub cpu_workers: usize,
     /// Longest wait for one submission, for room in a queue, and for threads at shutdown: 1 ms to 1 h.
     pub step_deadline: Duration,
-    /// Submissions that may be under way, per loaded image on the CPU backend and in all on a GPU, 1 to 65,536.
+    /// Submissions that may be under way for one loaded image, 1 to 65,536.
     pub queue_depth: usize,
     /// Compiled pipelines kept in memory on a GPU, 1 to 65,536; the least recently used go first.
     pub max_pipelines: usize,

@@ -376,6 +376,12 @@ impl ComputeContext {
         }
     }
 
+    /// Lets so many turns of a GPU begin and no more; `None` for any number.
+    #[cfg(test)]
+    pub(crate) fn allow_turns_for_test(&self, turns: Option<usize>) {
+        self.shared.backend.allow_turns_for_test(turns);
+    }
+
     /// What the driver's own books say of buffers, bind groups and pipelines; `None` on the host.
     #[cfg(test)]
     pub(crate) fn driver_counts(&self) -> Option<[isize; 3]> {

@@ -1,10 +1,12 @@
 //! The wgpu backend: Vulkan, Metal and DX12.
 
 mod device;
+mod line;
 mod pipeline;
 mod poller;
 mod resident;
 mod stopwatch;
+mod turns;
 
 pub(crate) use pipeline::frame::Checked as CheckedCache;
 
@@ -17,13 +19,14 @@ use crate::memory::pool::{BufferUsage, PageLimits, Pooled};
 use crate::pipelines::PipelineReport;
 use crate::pressure::{MemorySource, Unavailable};
 use crate::profile::TimeSource;
-use crate::tenant::Lease;
+use crate::tenant::{Effect, Lease};
 use daa_base::{Bytes, Clock};
 use device::Gpu;
 use pipeline::Pipelines;
 use poller::Poller;
 use resident::WgpuResident;
 use std::sync::Arc;
+use turns::{Submission, Turns};
 
 /// One opened wgpu device.
 #[derive(Debug)]
@@ -41,7 +44,7 @@ impl WgpuBackend {
         config: &ContextConfig,
         health: &Arc<Health>,
         tally: &Arc<Tally>,
-        _clock: &Arc<dyn Clock>,
+        clock: &Arc<dyn Clock>,
     ) -> Result<Self, DeviceError> {
         let limits = adapter.limits();
         let descriptor = wgpu::DeviceDescriptor {
@@ -61,11 +64,13 @@ impl WgpuBackend {
         })?;
         // First of all, so that no failure of this device goes unnoticed.
         watch(&device, health);
-        let (poller, signals) = Poller::start(&device, &queue, config, health)?;
+        let turns = Arc::new(Turns::new(device.clone(), queue.clone(), clock, health, tally));
+        let (poller, signals) = Poller::start(&device, &turns, config, health)?;
         let gpu = Gpu::new(
             Pipelines::open(&device, &adapter.get_info(), config),
             device,
             queue,
+            turns,
             signals,
             config,
             Arc::clone(health),
@@ -137,8 +142,8 @@ impl Backend for WgpuBackend {
         Ok(Buffer::Device(Box::new(created)))
     }
 
-    fn load(&self, image: &Image, parts: Parts, _lease: &Arc<Lease>) -> Result<Box<dyn Resident>, GpuError> {
-        let resident = WgpuResident::load(&self.gpu, image, parts)?;
+    fn load(&self, image: &Image, parts: Parts, lease: &Arc<Lease>) -> Result<Box<dyn Resident>, GpuError> {
+        let resident = WgpuResident::load(&self.gpu, image, parts, lease)?;
         self.gpu.pipelines.save();
         Ok(Box::new(resident))
     }
@@ -159,7 +164,12 @@ impl Backend for WgpuBackend {
                 .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             let (buffer, offset) = place(memory);
             encoder.clear_buffer(buffer, offset, Some(memory.reserved().get()));
-            self.gpu.submit(encoder.finish())
+            self.gpu.submit_first(Submission {
+                commands: encoder.finish(),
+                after: Vec::new(),
+                line: None,
+                effect: Effect::None,
+            })
         })?
     }
 
@@ -180,6 +190,14 @@ impl Backend for WgpuBackend {
         self.gpu.device.destroy();
         // The callback comes with the next poll; an error says that the device is gone already.
         drop(self.gpu.poll_now());
+    }
+
+    #[cfg(test)]
+    fn allow_turns_for_test(&self, turns: Option<usize>) {
+        self.gpu.turns.allow_for_test(turns);
+        drop(self.gpu.hand_over());
+        // Each poll is behind what is with the device; it fails when that is gone.
+        while self.gpu.poll_now().is_ok() && !self.gpu.turns.is_quiet_for_test() {}
     }
 
     #[cfg(test)]

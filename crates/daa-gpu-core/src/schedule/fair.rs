@@ -218,14 +218,25 @@ impl<T> FairQueue<T> {
     /// A turn has ended, and took `cost`. A turn costs a nanosecond at least.
     pub fn end(&mut self, turn: Turn, cost: Duration) {
         let cost = u64::try_from(cost.as_nanos()).unwrap_or(u64::MAX).max(1);
+        self.typical = smoothed((self.typical > 0).then_some(self.typical), cost);
+        if let Some(member) = self.members.get_mut(&turn.member) {
+            member.typical = Some(smoothed(member.typical, cost));
+        }
+        self.close(turn, cost);
+    }
+
+    /// A turn came to nothing: its item was refused. It costs nothing, and tells nothing about the turns to come.
+    pub fn cancel(&mut self, turn: Turn) {
+        self.close(turn, 0);
+    }
+
+    fn close(&mut self, turn: Turn, cost: u64) {
         self.under_way = self.under_way.saturating_sub(1);
         self.ended = self.ended.max(turn.number);
-        self.typical = smoothed((self.typical > 0).then_some(self.typical), cost);
         let key = turn.member;
         if let Some(member) = self.members.get_mut(&key) {
             let (old, place) = (member.tag, member.place);
             member.tag = old.saturating_sub(turn.charged) + member.price(cost);
-            member.typical = Some(smoothed(member.typical, cost));
             member.under_way -= 1;
             if member.under_way == 0 && member.items.is_empty() {
                 member.left_at = self.begun;

@@ -3,12 +3,13 @@
 use super::pipeline::Pipelines;
 use super::poller::Signal;
 use super::stopwatch::Stopwatches;
-use crate::backend::{Tally, count};
+use super::turns::{Submission, Turns, Wake};
+use crate::backend::Tally;
 use crate::config::ContextConfig;
-use crate::error::GpuError;
+use crate::error::{ErrorClass, GpuError};
 use crate::health::Health;
 use crate::memory::pool::BufferUsage;
-use crossbeam::channel::{SendTimeoutError, Sender, TrySendError, bounded};
+use crossbeam::channel::{SendTimeoutError, Sender, bounded};
 use daa_base::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +20,14 @@ use wgpu::BufferUsages;
 pub(super) struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
+    pub(super) turns: Arc<Turns>,
     pub(super) pipelines: Pipelines,
     pub(super) stopwatches: Stopwatches,
     pub(super) health: Arc<Health>,
     pub(super) tally: Arc<Tally>,
     pub(super) deadline: Duration,
+    /// Submissions that may be under way for one image.
+    pub(super) queue_depth: usize,
     // Last: the poller ends when this is gone, and is to be the last that holds the queue.
     signals: Sender<Signal>,
 }
@@ -33,48 +37,39 @@ impl Gpu {
         pipelines: Pipelines,
         device: wgpu::Device,
         queue: wgpu::Queue,
+        turns: Arc<Turns>,
         signals: Sender<Signal>,
         config: &ContextConfig,
         health: Arc<Health>,
         tally: Arc<Tally>,
     ) -> Self {
-        let deadline = config.step_deadline;
+        let (deadline, queue_depth) = (config.step_deadline, config.queue_depth);
         let stopwatches = Stopwatches::new(&device, &queue);
         Self {
             device,
             queue,
+            turns,
             pipelines,
             stopwatches,
             health,
             tally,
             deadline,
+            queue_depth,
             signals,
         }
     }
 
     /// Runs `work` and turns what the driver says about it into an error.
     pub(super) fn scoped<T>(&self, work: impl FnOnce() -> T) -> Result<T, GpuError> {
-        let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
-        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let result = work();
-        // The futures are ready at once outside of browsers.
-        let validation = pollster::block_on(validation.pop());
-        let memory = pollster::block_on(memory.pop());
-        let internal = pollster::block_on(internal.pop());
-        let Some(error) = validation.or(memory).or(internal) else {
+        let (result, error) = caught(&self.device, work);
+        let Some(error) = error else {
             return Ok(result);
         };
         // A device that is gone refuses everything as invalid; the poll tells that from a mistake of ours.
-        if !matches!(error, wgpu::Error::OutOfMemory { .. }) {
+        if error.class() != ErrorClass::OutOfMemory {
             self.poll_now()?;
         }
-        let message = error.to_string();
-        Err(match error {
-            wgpu::Error::OutOfMemory { .. } => GpuError::OutOfMemory { message },
-            wgpu::Error::Validation { .. } => GpuError::Validation { message },
-            wgpu::Error::Internal { .. } => GpuError::Internal { message },
-        })
+        Err(error)
     }
 
     /// Makes a buffer, in its state at rest.
@@ -109,17 +104,23 @@ impl Gpu {
         self.queue.write_buffer(buffer, offset, data);
     }
 
-    /// Hands one command buffer to the device and tells the poller to see it through.
-    pub(super) fn submit(&self, commands: wgpu::CommandBuffer) -> Result<(), GpuError> {
-        let index = self.queue.submit([commands]);
-        count(&self.tally.submits, 1);
-        match self.signals.try_send(Signal::Submitted(index)) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Disconnected(_)) => Err(self.gone()),
-            Err(TrySendError::Full(signal)) => {
-                count(&self.tally.host_waits, 1);
-                self.send(signal)
-            }
+    /// Queues a submission for its tenant's turn, and hands over what there is room for.
+    pub(super) fn submit(&self, submission: Submission) -> Result<(), GpuError> {
+        self.turns.push(submission);
+        self.hand_over()
+    }
+
+    /// The same, before everything that waits.
+    pub(super) fn submit_first(&self, submission: Submission) -> Result<(), GpuError> {
+        self.turns.push_first(submission);
+        self.hand_over()
+    }
+
+    pub(super) fn hand_over(&self) -> Result<(), GpuError> {
+        // A failing poll says that the device is gone, which is looked at next.
+        match self.turns.hand_over(|| drop(self.poll_now())) {
+            Wake::Yes => self.send(Signal::Work),
+            Wake::No => Ok(()),
         }
     }
 
@@ -128,7 +129,7 @@ impl Gpu {
             .send_timeout(signal, self.deadline)
             .map_err(|error| match error {
                 SendTimeoutError::Timeout(_) => GpuError::Timeout {
-                    what: "room in the queue of the device",
+                    what: "room in the queue of the polling thread",
                     deadline: self.deadline,
                 },
                 SendTimeoutError::Disconnected(_) => self.gone(),
@@ -160,4 +161,25 @@ impl Gpu {
         };
         self.health.check().err().unwrap_or_else(ended)
     }
+}
+
+/// Runs `work`; also what the driver says against it.
+pub(super) fn caught<T>(device: &wgpu::Device, work: impl FnOnce() -> T) -> (T, Option<GpuError>) {
+    let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
+    let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+    let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let result = work();
+    // The futures are ready at once outside of browsers.
+    let validation = pollster::block_on(validation.pop());
+    let memory = pollster::block_on(memory.pop());
+    let internal = pollster::block_on(internal.pop());
+    let error = validation.or(memory).or(internal).map(|error| {
+        let message = error.to_string();
+        match error {
+            wgpu::Error::OutOfMemory { .. } => GpuError::OutOfMemory { message },
+            wgpu::Error::Validation { .. } => GpuError::Validation { message },
+            wgpu::Error::Internal { .. } => GpuError::Internal { message },
+        }
+    });
+    (result, error)
 }

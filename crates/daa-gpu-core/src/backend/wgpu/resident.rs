@@ -1,21 +1,20 @@
 //! A loaded image on a wgpu device: bind groups made once, commands encoded anew for each submission.
 
 use super::device::Gpu;
+use super::line::Line;
 use super::stopwatch::Timing;
+use super::turns::{After, Reply, Submission};
 use super::{Buffer, Parts, Pooled, place, raw};
 use crate::backend::{Checked, Region, Resident, count};
 use crate::error::GpuError;
-use crate::health::Health;
 use crate::image::{Command, Dispatch, Image, Slice, params_slot};
 use crate::memory::pool::Origin;
 use crate::profile::Timed;
 use crate::program::Access;
-use crate::tenant::Ticket;
+use crate::tenant::{Effect, Lease, Ticket};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use std::num::NonZeroU64;
 use std::sync::Arc;
-
-type Reply = Result<Vec<u8>, GpuError>;
 
 #[derive(Debug)]
 enum Step {
@@ -76,10 +75,11 @@ impl Ring {
 #[derive(Debug)]
 pub(super) struct WgpuResident {
     gpu: Arc<Gpu>,
-    arena: Pooled<Buffer>,
-    constants: Option<Pooled<Buffer>>,
-    #[expect(dead_code, reason = "held for the bind groups, and for the books")]
-    params: Option<Pooled<Buffer>>,
+    line: Arc<Line>,
+    arena: Arc<Pooled<Buffer>>,
+    constants: Option<Arc<Pooled<Buffer>>>,
+    /// Held for the bind groups, and for the books.
+    params: Option<Arc<Pooled<Buffer>>>,
     lists: Vec<Vec<Step>>,
     timed: Arc<Timed>,
     uploads: Ring,
@@ -87,7 +87,13 @@ pub(super) struct WgpuResident {
 }
 
 impl WgpuResident {
-    pub(super) fn load(gpu: &Arc<Gpu>, image: &Image, parts: Parts) -> Result<Self, GpuError> {
+    pub(super) fn load(
+        gpu: &Arc<Gpu>,
+        image: &Image,
+        parts: Parts,
+        lease: &Arc<Lease>,
+    ) -> Result<Self, GpuError> {
+        let line = Arc::new(Line::new(lease, gpu.queue_depth));
         let Parts {
             arena,
             constants,
@@ -133,14 +139,21 @@ impl WgpuResident {
                     encoder.clear_buffer(buffer, base, Some(memory.reserved().get()));
                 }
             }
-            gpu.submit(encoder.finish())
+            gpu.submit_first(Submission {
+                commands: encoder.finish(),
+                after: Vec::new(),
+                line: Some(Arc::clone(&line)),
+                effect: Effect::Changes,
+            })
         })??;
+        line.check()?;
         let readback = Ring::new(readback.into_iter().collect());
         Ok(Self {
             gpu: Arc::clone(gpu),
-            arena,
-            constants,
-            params,
+            line,
+            arena: Arc::new(arena),
+            constants: constants.map(Arc::new),
+            params: params.map(Arc::new),
             lists,
             timed: Timed::new(&gpu.tally.profile, image, gpu.stopwatches.cost()),
             uploads: Ring::new(uploads),
@@ -148,15 +161,28 @@ impl WgpuResident {
         })
     }
 
-    fn encoder(&self) -> wgpu::CommandEncoder {
-        self.gpu
-            .device
-            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
+    fn recording(&self) -> Recording {
+        let descriptor = wgpu::CommandEncoderDescriptor::default();
+        Recording {
+            encoder: self.gpu.device.create_command_encoder(&descriptor),
+            after: Vec::new(),
+            effect: Effect::None,
+        }
+    }
+
+    /// Queues what was recorded.
+    fn submit(&self, recording: Recording) -> Result<(), GpuError> {
+        self.gpu.submit(Submission {
+            commands: recording.encoder.finish(),
+            after: recording.after,
+            line: Some(Arc::clone(&self.line)),
+            effect: recording.effect,
+        })
     }
 
     /// Encodes the uploads. Each full staging area is submitted ahead; the last goes with what follows.
-    fn upload(&self, uploads: &[(Slice, &[u8])], region: Region) -> Result<wgpu::CommandEncoder, GpuError> {
-        let mut encoder = self.encoder();
+    fn upload(&self, uploads: &[(Slice, &[u8])], region: Region) -> Result<Recording, GpuError> {
+        let mut recording = self.recording();
         let mut area: Option<Area> = None;
         for (slice, data) in uploads {
             let (mut offset, mut data) = (slice.offset, *data);
@@ -170,47 +196,49 @@ impl WgpuResident {
                 offset += now.len() as u64;
                 data = rest;
                 if current.room() == 0 && !data.is_empty() {
-                    self.seal(current, region, &mut encoder);
-                    let full = std::mem::replace(&mut encoder, self.encoder());
-                    self.gpu.submit(full.finish())?;
+                    self.seal(current, region, &mut recording);
+                    self.submit(std::mem::replace(&mut recording, self.recording()))?;
                 } else {
                     area = Some(current);
                 }
             }
         }
         if let Some(last) = area {
-            self.seal(last, region, &mut encoder);
+            self.seal(last, region, &mut recording);
         }
         count(
             &self.gpu.tally.uploaded_bytes,
             uploads.iter().map(|(slice, _)| slice.bytes).sum(),
         );
-        Ok(encoder)
+        Ok(recording)
     }
 
     /// Encodes the copies out of a staging area, which goes back to its ring, mapped again, when they are done.
-    fn seal(&self, area: Area, region: Region, encoder: &mut wgpu::CommandEncoder) {
+    fn seal(&self, area: Area, region: Region, recording: &mut Recording) {
         let Area {
             buffer, view, copies, ..
         } = area;
         drop(view);
-        let staging = raw(&buffer).clone();
+        let staging = raw(&buffer);
         staging.unmap();
         let mut from = 0;
         let target = match region {
             Region::Arena => Some(&self.arena),
             Region::Constants => self.constants.as_ref(),
         };
-        let Some((target, base)) = target.map(place) else {
+        let Some((target, base)) = target.map(|memory| place(memory)) else {
             unreachable!("uploads of constants are refused for images without any");
         };
         for Slice { offset, bytes } in copies {
-            encoder.copy_buffer_to_buffer(&staging, from, target, base + offset, bytes);
+            recording
+                .encoder
+                .copy_buffer_to_buffer(staging, from, target, base + offset, bytes);
             from += bytes;
         }
-        let (home, health) = (self.uploads.home.clone(), Arc::clone(&self.gpu.health));
-        encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Write, .., move |mapped| {
-            at_rest(mapped, buffer, &home, &health);
+        recording.effect = Effect::Changes;
+        recording.after.push(After::Rest {
+            area: buffer,
+            home: self.uploads.home.clone(),
         });
     }
 
@@ -272,45 +300,37 @@ impl WgpuResident {
     }
 
     /// Encodes one area's worth of reads; its bytes go to `reply` when they have arrived.
-    fn read(
-        &self,
-        reads: &[Slice],
-        encoder: &wgpu::CommandEncoder,
-        area: Pooled<Buffer>,
-        reply: Sender<Reply>,
-    ) {
-        let total = reads.iter().map(|slice| slice.bytes).sum::<u64>();
-        count(&self.gpu.tally.read_bytes, total);
-        let (home, health) = (self.readback.home.clone(), Arc::clone(&self.gpu.health));
-        let staging = raw(&area).clone();
-        encoder.map_buffer_on_submit(&staging.clone(), wgpu::MapMode::Read, 0..total, move |mapped| {
-            let bytes = mapped.map_err(|error| error.to_string()).and_then(|()| {
-                let view = staging
-                    .get_mapped_range(0..total)
-                    .map_err(|error| error.to_string())?;
-                Ok(view.to_vec())
-            });
-            if bytes.is_ok() {
-                staging.unmap();
-            } else {
-                health.lose("a readback area cannot be mapped".to_owned());
-            }
-            let answer =
-                bytes.map_err(|message| health.check().err().unwrap_or(GpuError::Internal { message }));
-            // Home first: whoever waits for the answer may read again at once.
-            drop(home.try_send(area));
-            drop(reply.try_send(answer));
+    fn read(&self, reads: &[Slice], recording: &mut Recording, area: Pooled<Buffer>, reply: Sender<Reply>) {
+        let (arena, base) = place(&self.arena);
+        let mut bytes = 0;
+        for slice in reads {
+            recording.encoder.copy_buffer_to_buffer(
+                arena,
+                base + slice.offset,
+                raw(&area),
+                bytes,
+                slice.bytes,
+            );
+            bytes += slice.bytes;
+        }
+        count(&self.gpu.tally.read_bytes, bytes);
+        recording.after.push(After::Read {
+            area,
+            bytes,
+            home: self.readback.home.clone(),
+            reply,
         });
     }
 
     fn work(&self, work: Checked<'_>) -> Result<Ticket, GpuError> {
         // First: nothing may fail between the sealing of a staging area and its submission.
+        self.line.wait_for_room(self.gpu.deadline, &self.gpu.tally)?;
         let mut area = match work.reads {
             [] => None,
             _ => Some(self.readback.take(&self.gpu, "the readback area")?),
         };
-        let mut encoder = match self.upload(work.uploads, work.region) {
-            Ok(encoder) => encoder,
+        let mut recording = match self.upload(work.uploads, work.region) {
+            Ok(recording) => recording,
             Err(error) => {
                 // There is room for it.
                 area.into_iter()
@@ -322,30 +342,23 @@ impl WgpuResident {
         let pieces = cut(work.reads, capacity);
         let (reply, replies) = bounded(pieces.len().max(1));
         if let Some(list) = work.list {
-            self.encode(list, &mut encoder);
+            self.encode(list, &mut recording.encoder);
+            recording.effect = Effect::Changes;
         }
         if pieces.is_empty() {
-            let reply = reply.clone();
-            encoder.on_submitted_work_done(move || drop(reply.try_send(Ok(Vec::new()))));
+            recording.after.push(After::Done(reply.clone()));
         }
         for (index, piece) in pieces.iter().enumerate() {
             if index > 0 {
-                let full = std::mem::replace(&mut encoder, self.encoder());
-                self.gpu.submit(full.finish())?;
+                self.submit(std::mem::replace(&mut recording, self.recording()))?;
             }
             let area = match area.take() {
                 Some(area) => area,
                 None => self.readback.take(&self.gpu, "the readback area")?,
             };
-            let mut from = 0;
-            let (arena, base) = place(&self.arena);
-            for Slice { offset, bytes } in piece {
-                encoder.copy_buffer_to_buffer(arena, base + offset, raw(&area), from, *bytes);
-                from += bytes;
-            }
-            self.read(piece, &encoder, area, reply.clone());
+            self.read(piece, &mut recording, area, reply.clone());
         }
-        self.gpu.submit(encoder.finish())?;
+        self.submit(recording)?;
         Ok(Ticket::new(
             replies,
             pieces.len().max(1),
@@ -353,6 +366,13 @@ impl WgpuResident {
             Arc::clone(&self.gpu.health),
         ))
     }
+}
+
+/// A submission that is being recorded.
+struct Recording {
+    encoder: wgpu::CommandEncoder,
+    after: Vec<After>,
+    effect: Effect,
 }
 
 impl Resident for WgpuResident {
@@ -363,6 +383,12 @@ impl Resident for WgpuResident {
 
 impl Drop for WgpuResident {
     fn drop(&mut self) {
+        let memory = [&self.arena]
+            .into_iter()
+            .chain(&self.constants)
+            .chain(&self.params)
+            .map(Arc::clone);
+        self.line.retire(self.gpu.deadline, memory);
         self.uploads.collect(&self.gpu);
         self.readback.collect(&self.gpu);
     }
@@ -410,20 +436,6 @@ impl Area {
             bytes: data.len() as u64,
         });
     }
-}
-
-/// An upload staging area is mapped again, or the device is broken.
-fn at_rest(
-    mapped: Result<(), wgpu::BufferAsyncError>,
-    area: Pooled<Buffer>,
-    home: &Sender<Pooled<Buffer>>,
-    health: &Health,
-) {
-    if let Err(error) = mapped {
-        health.lose(format!("an upload staging area cannot be mapped again: {error}"));
-    }
-    // There is room for every area; the image may be gone.
-    drop(home.try_send(area));
 }
 
 /// What dispatches bind slices of.

@@ -2,15 +2,19 @@ use super::*;
 use crate::DeviceChoice;
 use crate::error::DeviceError;
 use crate::program::{Access, BindingSpec, Program};
+use daa_base::{Clock, SystemClock};
+use std::sync::Arc;
+
+mod turns;
 
 /// A context on the software driver. Without one: fails where it is required, else says so and gives `None`.
 #[expect(clippy::print_stderr, reason = "a test that does not run must say why")]
-fn software() -> Option<ComputeContext> {
+fn software_with(config: ContextConfig, clock: Arc<dyn Clock>) -> Option<ComputeContext> {
     let config = ContextConfig {
         device: DeviceChoice::Software,
-        ..ContextConfig::default()
+        ..config
     };
-    match ComputeContext::open(&config) {
+    match ComputeContext::open_with_clock(&config, clock) {
         Ok(context) => Some(context),
         Err(error @ DeviceError::NoAdapter { .. }) => {
             let required = std::env::var("DAA_REQUIRE_SOFTWARE_GPU").is_ok_and(|value| value == "1");
@@ -20,6 +24,10 @@ fn software() -> Option<ComputeContext> {
         }
         Err(error) => panic!("the software driver is there, but: {error}"),
     }
+}
+
+fn software() -> Option<ComputeContext> {
+    software_with(ContextConfig::default(), Arc::new(SystemClock::new()))
 }
 
 pub(super) fn on_software(body: impl FnOnce(&ComputeContext)) {
