@@ -65,7 +65,7 @@ pub struct EnhancedGPUDAAAgent {
     pub compute_context: Arc<RwLock<ComputeContext<f32>>>,
     /// What its tasks hold, in bytes.
     pub memory_manager: Arc<Mutex<EnhancedGpuMemoryManager>>,
-    /// Buffers for reuse.
+    /// Buffers for reuse, within the capacity and by the settings of [`memory_manager`](Self::memory_manager).
     pub buffer_pool: Arc<Mutex<AdvancedBufferPool>>,
     /// How scarce memory was.
     pub pressure_monitor: Arc<RwLock<MemoryPressureMonitor>>,
@@ -130,8 +130,8 @@ impl EnhancedGPUDAAAgent {
             core,
             coordination: spec.coordination,
             compute_context: Arc::new(RwLock::new(ComputeContext::with_limit(spec.memory_limit_mb))),
+            buffer_pool: Arc::new(Mutex::new(memory.buffer_pool())),
             memory_manager: Arc::new(Mutex::new(memory)),
-            buffer_pool: Arc::new(Mutex::new(AdvancedBufferPool::new(spec.memory_limit_mb))),
             pressure_monitor: Arc::new(RwLock::new(MemoryPressureMonitor::new())),
             pipeline_cache: Arc::new(Mutex::new(PipelineCache::new())),
             kernel_optimizer: Arc::new(RwLock::new(KernelOptimizer::new())),

@@ -4,20 +4,23 @@ use crate::error::{DAAError, DAAResult};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Settings of the memory manager.
+/// Settings of the memory manager, and of the buffer pool that shares its capacity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GpuMemoryConfig {
     /// Whether the pressure level is reported.
     pub enable_pressure_monitoring: bool,
-    /// Whether the next allocation is forecast.
+    /// Whether an upper bound for the use to come is forecast, and released buffers make way as soon as that bound, not
+    /// only the use itself, reaches the clean-up threshold.
     pub enable_predictive_allocation: bool,
-    /// Whether repeated failures stop allocation for a while.
+    /// Whether five refusals in a row stop allocation for 30 seconds.
     pub enable_circuit_breaker: bool,
-    /// Capacity in MiB.
+    /// Capacity in MiB of all that is held or kept for reuse, at most the limit of the manager.
     pub buffer_pool_size_mb: u64,
-    /// Share of the capacity above which memory is under pressure, above 0 and at most 1.
+    /// Share of the capacity at which the level is High, above 0 and at most 1; the levels below begin at seven and six
+    /// eighths of it. Above it memory is under pressure.
     pub pressure_threshold: f32,
-    /// Share of the capacity above which a clean-up is due, above 0 and at most 1.
+    /// Share of the capacity at which the level is Critical, above 0 and at most 1. What is kept for reuse is dropped so
+    /// far that it and what is held stay below.
     pub cleanup_threshold: f32,
 }
 

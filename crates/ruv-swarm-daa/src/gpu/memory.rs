@@ -1,12 +1,23 @@
 //! Memory of an agent: a manager that counts and refuses, a pool of host buffers, a pressure monitor.
+//!
+//! The manager and the pool of an agent share one capacity. Blocks, levels, forecast, reclaim ladder and breaker are
+//! those of `daa-gpu-core`; here they get the names and the settings of the original document.
+
+mod pool;
+mod store;
+
+pub use pool::{AdvancedBufferPool, PooledBuffer};
 
 use super::config::GpuMemoryConfig;
-use super::monitor::RunningMean;
 use crate::error::{DAAError, DAAResult};
+use daa_base::{Permille, Rng, Seed};
+use daa_gpu_core::breaker::{Breaker, BreakerConfig, Permit, State};
+use daa_gpu_core::pressure::{Level, Thresholds};
+use daa_gpu_core::{Bytes, ErrorClass};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use store::{Shared, Store};
 
-const MIB: u64 = 1 << 20;
 /// Failures in a row that open the breaker.
 const BREAKER_FAILURES: u32 = 5;
 /// How long the breaker stays open.
@@ -28,17 +39,21 @@ pub enum MemoryPressure {
 }
 
 impl MemoryPressure {
-    /// The level for `used` of `capacity` bytes; a capacity of 0 is critical.
+    /// The level for `used` of `capacity` bytes at the usual thresholds; a capacity of 0 is critical.
     #[must_use]
     pub fn of(used: u64, capacity: u64) -> Self {
-        let tenths = u128::from(used) * 10;
-        let level = |limit: u128| tenths < limit * u128::from(capacity);
-        match () {
-            () if level(6) => Self::None,
-            () if level(7) => Self::Low,
-            () if level(8) => Self::Medium,
-            () if level(9) => Self::High,
-            () => Self::Critical,
+        Thresholds::default().level(Bytes(used), Bytes(capacity)).into()
+    }
+}
+
+impl From<Level> for MemoryPressure {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::None => Self::None,
+            Level::Low => Self::Low,
+            Level::Medium => Self::Medium,
+            Level::High => Self::High,
+            Level::Critical => Self::Critical,
         }
     }
 }
@@ -98,14 +113,12 @@ impl MemoryPressureMonitor {
 #[derive(Debug)]
 pub struct EnhancedGpuMemoryManager {
     config: GpuMemoryConfig,
-    limit: u64,
+    store: Shared,
     held: BTreeMap<u64, u64>,
     next: u64,
-    in_use: u64,
-    high_water: u64,
-    sizes: RunningMean,
-    failures: u32,
-    closed_until: Option<Duration>,
+    breaker: Breaker,
+    /// The breaker wants one; without jitter it draws nothing that matters.
+    rng: Rng,
 }
 
 impl EnhancedGpuMemoryManager {
@@ -120,24 +133,30 @@ impl EnhancedGpuMemoryManager {
         };
         config.validate()?;
         Ok(Self {
-            config,
-            limit: limit_mb * MIB,
+            store: Store::shared(Bytes::mib(limit_mb).get(), &config)?,
             held: BTreeMap::new(),
             next: 0,
-            in_use: 0,
-            high_water: 0,
-            sizes: RunningMean::default(),
-            failures: 0,
-            closed_until: None,
+            breaker: breaker()?,
+            rng: Seed(0).stream("memory breaker").rng(),
+            config,
         })
     }
 
-    /// Replaces the settings. The capacity never goes above the limit of [`new`](Self::new).
+    /// A pool of buffers that share this manager's capacity and follow its settings.
+    #[must_use]
+    pub fn buffer_pool(&self) -> AdvancedBufferPool {
+        AdvancedBufferPool::sharing(&self.store)
+    }
+
+    /// Replaces the settings. The capacity never goes above the limit of [`new`](Self::new). The breaker and the
+    /// forecast begin anew.
     ///
     /// # Errors
     /// [`DAAError::ConfigError`] for a setting out of range.
     pub fn configure(&mut self, config: GpuMemoryConfig) -> DAAResult<()> {
         config.validate()?;
+        self.store.lock().configure(&config)?;
+        self.breaker = breaker()?;
         self.config = config;
         Ok(())
     }
@@ -151,60 +170,63 @@ impl EnhancedGpuMemoryManager {
     /// What may be held, in bytes.
     #[must_use]
     pub fn capacity(&self) -> u64 {
-        self.limit.min(self.config.buffer_pool_size_mb * MIB)
+        self.store.lock().capacity()
     }
 
-    /// What is held, in bytes.
+    /// What is held, in bytes; buffers of [`buffer_pool`](Self::buffer_pool) are part of it.
     #[must_use]
     pub fn in_use(&self) -> u64 {
-        self.in_use
+        self.store.lock().in_use()
     }
 
     /// The most that was ever held, in bytes.
     #[must_use]
     pub fn high_water(&self) -> u64 {
-        self.high_water
+        self.store.lock().high_water()
     }
 
     /// Takes `bytes` at time `now` of any clock that does not go back, and returns a ticket for
     /// [`free`](Self::free).
     ///
     /// # Errors
-    /// [`DAAError::MemoryError`] past the capacity, and for 30 s after five such failures in a row if the breaker is
-    /// enabled.
+    /// [`DAAError::MemoryError`] past the capacity, and, if the breaker is enabled, for 30 s after five such failures in
+    /// a row. The first try after that decides whether the pause ends or begins again.
     pub fn allocate(&mut self, bytes: u64, now: Duration) -> DAAResult<u64> {
-        if let Some(until) = self
-            .closed_until
-            .filter(|&until| self.config.enable_circuit_breaker && now < until)
-        {
-            let left = (until - now).as_millis();
-            return Err(DAAError::memory(format!(
-                "allocation is paused for {left} ms after repeated failures"
-            )));
-        }
-        let fits = self
-            .in_use
-            .checked_add(bytes)
-            .filter(|&sum| sum <= self.capacity());
-        let Some(sum) = fits else {
-            self.failures = self.failures.saturating_add(1);
-            if self.failures >= BREAKER_FAILURES {
-                self.closed_until = Some(now.saturating_add(BREAKER_PAUSE));
-            }
-            return Err(DAAError::memory(format!(
-                "{bytes} bytes were asked for, {} of {} are free",
-                self.capacity().saturating_sub(self.in_use),
-                self.capacity()
-            )));
-        };
-        (self.failures, self.closed_until) = (0, None);
-        self.in_use = sum;
-        self.high_water = self.high_water.max(sum);
-        self.sizes.add(bytes as f64);
+        let permit = self.ask_breaker(now)?;
+        let counted = self.store.lock().count(bytes);
+        self.tell_breaker(permit, counted.is_ok(), now);
+        counted?;
         let ticket = self.next;
-        self.next += 1;
         self.held.insert(ticket, bytes);
+        self.next += 1;
         Ok(ticket)
+    }
+
+    fn ask_breaker(&mut self, now: Duration) -> DAAResult<Option<Permit>> {
+        if !self.config.enable_circuit_breaker {
+            return Ok(None);
+        }
+        let permit = self.breaker.try_probe(now);
+        match self.breaker.state() {
+            State::Open { until, .. } => Err(DAAError::memory(format!(
+                "allocation is paused for {} ms after repeated failures",
+                until.saturating_sub(now).as_millis()
+            ))),
+            _ => Ok(permit),
+        }
+    }
+
+    fn tell_breaker(&mut self, permit: Option<Permit>, succeeded: bool, now: Duration) {
+        const CLASS: ErrorClass = ErrorClass::OutOfMemory;
+        if !self.config.enable_circuit_breaker {
+            return;
+        }
+        match (permit, succeeded) {
+            (Some(permit), true) => drop(self.breaker.passed(permit, now)),
+            (Some(permit), false) => drop(self.breaker.refuted(permit, CLASS, now, &mut self.rng)),
+            (None, true) => self.breaker.succeeded(),
+            (None, false) => drop(self.breaker.failed(CLASS, now, &mut self.rng)),
+        }
     }
 
     /// Gives back what `ticket` stands for.
@@ -216,16 +238,18 @@ impl EnhancedGpuMemoryManager {
             .held
             .remove(&ticket)
             .ok_or_else(|| DAAError::memory(format!("the allocation {ticket} is not held")))?;
-        self.in_use -= bytes;
+        self.store.lock().uncount(bytes);
         Ok(())
     }
 
-    /// How scarce memory is; `None` where monitoring is off.
+    /// How scarce memory is; `None` where monitoring is off. `High` begins at the pressure threshold, `Critical` at the
+    /// clean-up threshold, `Medium` and `Low` at seven and six eighths of the former; a level is left once use is 2 % of
+    /// the capacity below it.
     #[must_use]
     pub fn pressure(&self) -> Option<MemoryPressure> {
         self.config
             .enable_pressure_monitoring
-            .then(|| MemoryPressure::of(self.in_use, self.capacity()))
+            .then(|| self.store.lock().level().into())
     }
 
     /// Whether more than the pressure threshold is in use; never where monitoring is off.
@@ -235,22 +259,35 @@ impl EnhancedGpuMemoryManager {
             && self.used_share() > f64::from(self.config.pressure_threshold)
     }
 
-    /// Whether more than the clean-up threshold is in use.
+    /// Whether more than the clean-up threshold is in use. The pool's released buffers, which count as use here, are
+    /// dropped by themselves at that threshold.
     #[must_use]
     pub fn needs_cleanup(&self) -> bool {
         self.used_share() > f64::from(self.config.cleanup_threshold)
     }
 
-    /// The mean size asked for so far, as a forecast of the next, in bytes; `None` before the first allocation and
-    /// where forecasts are off.
+    /// What use will stay below over the next ten allocations and releases, in bytes, with 95 % of such bounds kept in the
+    /// long run; `None` before the first allocation and where forecasts are off. Where they are on, released buffers
+    /// make way as soon as this bound reaches the clean-up threshold.
     #[must_use]
     pub fn forecast(&self) -> Option<f64> {
-        (self.config.enable_predictive_allocation && self.sizes.count() > 0).then(|| self.sizes.mean())
+        let upper = self.store.lock().upper().map(|upper| upper.get() as f64);
+        upper.filter(|_| self.config.enable_predictive_allocation)
     }
 
     fn used_share(&self) -> f64 {
-        self.in_use as f64 / self.capacity() as f64
+        let store = self.store.lock();
+        store.in_use() as f64 / store.capacity() as f64
     }
+}
+
+/// As the original document has it: five failures, 30 seconds, one success.
+fn breaker() -> DAAResult<Breaker> {
+    let mut config = BreakerConfig::default();
+    config.out_of_memory = BREAKER_FAILURES;
+    (config.base, config.cap) = (BREAKER_PAUSE, BREAKER_PAUSE);
+    config.jitter = Permille::ZERO;
+    Breaker::new(config).map_err(|error| DAAError::config(error.to_string()))
 }
 
 /// The five tiers of buffer sizes.
@@ -272,118 +309,12 @@ impl Tier {
     /// The tier of a buffer of so many bytes.
     #[must_use]
     pub fn of(bytes: usize) -> Self {
-        match bytes {
-            0..0x400 => Self::Micro,
-            0x400..0x10_0000 => Self::Small,
-            0x10_0000..0xA0_0000 => Self::Medium,
-            0xA0_0000..0x640_0000 => Self::Large,
-            _ => Self::XLarge,
+        match daa_gpu_core::Tier::of(Bytes(bytes as u64)) {
+            daa_gpu_core::Tier::Micro => Self::Micro,
+            daa_gpu_core::Tier::Small => Self::Small,
+            daa_gpu_core::Tier::Medium => Self::Medium,
+            daa_gpu_core::Tier::Large => Self::Large,
+            daa_gpu_core::Tier::XLarge => Self::XLarge,
         }
-    }
-}
-
-/// A buffer in host memory that belongs to a pool.
-#[derive(Debug)]
-pub struct PooledBuffer {
-    /// The bytes, at least as many as were asked for. What they hold at first is 0 or left from an earlier use.
-    pub data: Vec<u8>,
-    counted: u64,
-}
-
-/// Keeps released buffers for reuse, by tier. The buffers lie in host memory.
-#[derive(Debug)]
-pub struct AdvancedBufferPool {
-    capacity: u64,
-    in_use: u64,
-    cached: u64,
-    free: BTreeMap<Tier, Vec<Vec<u8>>>,
-    hits: u64,
-    misses: u64,
-}
-
-impl AdvancedBufferPool {
-    /// A pool for so many MiB in use and cached together.
-    #[must_use]
-    pub fn new(capacity_mb: u64) -> Self {
-        Self {
-            capacity: capacity_mb.saturating_mul(MIB),
-            in_use: 0,
-            cached: 0,
-            free: BTreeMap::new(),
-            hits: 0,
-            misses: 0,
-        }
-    }
-
-    /// A buffer of at least `bytes`: a released one of at most twice the size, else a new one.
-    ///
-    /// # Errors
-    /// [`DAAError::MemoryError`] past the capacity.
-    pub fn allocate(&mut self, bytes: usize) -> DAAResult<PooledBuffer> {
-        let list = self.free.entry(Tier::of(bytes)).or_default();
-        let fits = |buffer: &Vec<u8>| buffer.len() >= bytes && buffer.len() <= bytes.saturating_mul(2);
-        if let Some(index) = list.iter().position(fits) {
-            let data = list.swap_remove(index);
-            let counted = data.len() as u64;
-            (self.cached, self.in_use, self.hits) =
-                (self.cached - counted, self.in_use + counted, self.hits + 1);
-            return Ok(PooledBuffer { data, counted });
-        }
-        let counted = bytes as u64;
-        if self.in_use.saturating_add(self.cached).saturating_add(counted) > self.capacity {
-            self.trim();
-        }
-        if self.in_use.saturating_add(counted) > self.capacity {
-            return Err(DAAError::memory(format!(
-                "{bytes} bytes were asked for, {} of {} are free",
-                self.capacity.saturating_sub(self.in_use),
-                self.capacity
-            )));
-        }
-        self.in_use += counted;
-        self.misses += 1;
-        Ok(PooledBuffer {
-            data: vec![0; bytes],
-            counted,
-        })
-    }
-
-    /// Takes a buffer back and keeps it for reuse.
-    pub fn release(&mut self, buffer: PooledBuffer) {
-        self.in_use = self.in_use.saturating_sub(buffer.counted);
-        let mut data = buffer.data;
-        data.resize(usize::try_from(buffer.counted).unwrap_or(usize::MAX), 0);
-        self.cached += buffer.counted;
-        self.free.entry(Tier::of(data.len())).or_default().push(data);
-    }
-
-    /// Drops all released buffers.
-    pub fn trim(&mut self) {
-        self.free.clear();
-        self.cached = 0;
-    }
-
-    /// Bytes in use.
-    #[must_use]
-    pub fn in_use(&self) -> u64 {
-        self.in_use
-    }
-
-    /// Bytes kept for reuse.
-    #[must_use]
-    pub fn cached(&self) -> u64 {
-        self.cached
-    }
-
-    /// Allocations served from released buffers, and those that were not.
-    #[must_use]
-    pub fn hits_and_misses(&self) -> (u64, u64) {
-        (self.hits, self.misses)
-    }
-
-    /// How scarce the pool's memory is.
-    #[must_use]
-    pub fn pressure(&self) -> MemoryPressure {
-        MemoryPressure::of(self.in_use, self.capacity)
     }
 }

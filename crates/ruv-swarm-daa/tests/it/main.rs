@@ -9,6 +9,7 @@
 mod agents;
 mod coordinator;
 mod gpu;
+mod gpu_memory;
 mod learning;
 #[cfg(feature = "coordination")]
 mod leases;
