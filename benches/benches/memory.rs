@@ -89,7 +89,7 @@ fn hits(criterion: &mut Criterion, host: &Device) {
 
 /// Sub-allocation alone. `steady` allocates one block and frees it again, between two that stay.
 fn heap(criterion: &mut Criterion) {
-    const ARENA: u64 = 1 << 30;
+    const ARENA: u64 = 4 << 30;
     let mut group = criterion.benchmark_group("heap::mix");
     group.throughput(Throughput::Elements(1));
     let mut paged = Mix::new(mix::heap(ARENA), ARENA);

@@ -23,10 +23,12 @@ pub trait Contender {
 impl Contender for Heap {
     type Block = Block;
 
+    #[inline]
     fn allocate(&mut self, bytes: u64) -> Option<Block> {
-        Self::allocate(self, Colour::ReadWrite, bytes)
-            .ok()
-            .map(|granted| granted.block)
+        if let Some(block) = self.allocate_hit(Colour::ReadWrite, bytes) {
+            return Some(block);
+        }
+        Self::allocate(self, Colour::ReadWrite, bytes).ok().map(|granted| granted.block)
     }
 
     fn free(&mut self, block: Block) {
@@ -87,6 +89,7 @@ pub struct Mix<C: Contender> {
     bytes: u64,
     steps: Vec<(u64, usize)>,
     next: usize,
+    random: usize,
     /// Allocations that were refused.
     pub refusals: u64,
 }
@@ -109,6 +112,7 @@ impl<C: Contender> Mix<C> {
             bytes: 0,
             steps: (0..1 << 18).map(|_| step(&mut rng)).collect(),
             next: 0,
+            random: 0,
             refusals: 0,
         };
         for _ in 0..1 << 18 {
@@ -118,12 +122,13 @@ impl<C: Contender> Mix<C> {
         mix
     }
 
-    /// One allocation, or where that would be too much or is refused one free.
+    /// The next allocation, or, where what is asked for would be too much or it is refused, one free. It comes next again
+    /// then, so that the sizes of the blocks stay log-uniform.
     pub fn step(&mut self) {
         let (bytes, random) = self.steps[self.next % self.steps.len()];
-        self.next += 1;
         if self.bytes + bytes <= self.limit {
             if let Some(block) = self.contender.allocate(bytes) {
+                self.next += 1;
                 self.bytes += bytes;
                 self.live.push((block, bytes));
                 return;
@@ -131,7 +136,8 @@ impl<C: Contender> Mix<C> {
             self.refusals += 1;
         }
         if !self.live.is_empty() {
-            let (block, bytes) = self.live.swap_remove(random % self.live.len());
+            self.random = self.random.wrapping_add(random);
+            let (block, bytes) = self.live.swap_remove(self.random % self.live.len());
             self.bytes -= bytes;
             self.contender.free(block);
         }

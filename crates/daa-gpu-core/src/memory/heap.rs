@@ -10,6 +10,7 @@ mod bins;
 mod block;
 mod compact;
 mod config;
+mod miss;
 mod pages;
 mod report;
 mod shared;
@@ -26,7 +27,6 @@ use daa_base::Bytes;
 use pages::{Chain, Pages};
 use report::{Books, Served};
 use shared::Shared;
-use slab::Slab;
 
 /// The sub-allocator.
 #[derive(Debug)]
@@ -92,98 +92,77 @@ impl Heap {
     /// # Errors
     /// No page has room, and a new one would exceed the capacity even with all idle pages given up; or the limit of the
     /// tier is reached. Nothing has changed then but the count of refusals.
+    #[inline(always)]
     pub fn allocate(&mut self, colour: Colour, bytes: u64) -> Result<Granted, HeapRefusal> {
+        match self.allocate_hit(colour, bytes) {
+            Some(block) => Ok(Granted {
+                block,
+                new_page: None,
+                evicted: Vec::new(),
+            }),
+            None => self.miss(colour, bytes),
+        }
+    }
+
+    /// A block of at least `bytes` bytes from what is there: a constant number of steps for slabs and shared pages.
+    /// `None`, and nothing has changed, where [`Heap::allocate`] makes a page, looks further or refuses.
+    #[inline(always)]
+    pub fn allocate_hit(&mut self, colour: Colour, bytes: u64) -> Option<Block> {
+        let wish = self.wish(colour, bytes).ok()?;
+        if bytes < self.config.slab_below.get() {
+            self.slab_hit(wish)
+        } else if bytes < self.config.dedicated_from.get() {
+            self.hole(wish, shared::LOOKS)
+        } else {
+            self.dedicated_hit(wish)
+        }
+    }
+
+    #[inline(always)]
+    fn wish(&self, colour: Colour, bytes: u64) -> Result<Wish, HeapLimit> {
+        if bytes > self.config.capacity.get() {
+            return Err(HeapLimit::Capacity);
+        }
         let tier = Tier::of(Bytes(bytes));
         let limit = self.config.limit(tier).max_in_use;
         let room = limit.get().saturating_sub(self.books.in_use_of(tier));
-        if bytes > self.config.capacity.get() {
-            return Err(self.refusal(colour, bytes, HeapLimit::Capacity));
-        }
+        // Neither addition overflows: the capacity is at most 1 PiB.
+        let unit = self.config.alignment - 1;
         let wish = Wish {
             colour,
             wanted: bytes,
-            bytes: bytes.max(1).next_multiple_of(self.config.alignment),
+            bytes: (bytes.max(1) + unit) & !unit,
             room,
         };
         if wish.bytes > room {
-            return Err(self.refusal(colour, bytes, HeapLimit::Tier(tier)));
+            return Err(HeapLimit::Tier(tier));
         }
-        let granted = if bytes < self.config.slab_below.get() {
-            self.small(wish)
-        } else if bytes < self.config.dedicated_from.get() {
-            self.middle(wish)
-        } else {
-            self.large(wish)
-        };
-        let granted = granted
-            .or_else(|| self.hole(wish, usize::MAX))
-            .or_else(|| self.larger_slab(wish));
-        granted.ok_or_else(|| self.refusal(colour, bytes, HeapLimit::Capacity))
+        Ok(wish)
     }
 
-    fn small(&mut self, wish: Wish) -> Option<Granted> {
+    #[inline(always)]
+    fn slab_hit(&mut self, wish: Wish) -> Option<Block> {
         let class = bin_above(wish.bytes >> self.unit_log2);
-        let size = least_of(class) << self.unit_log2;
-        if size <= wish.room {
-            let slot = self.slabs[wish.colour.index()][class].room;
-            if slot != NONE {
-                return Some(self.grant(wish, slot, Served::Hit));
-            }
-            let pages = self.slabs[wish.colour.index()][class].pages;
-            let most = (self.config.slab_page.get() / size).clamp(1, slab::MOST_BLOCKS.into());
-            let ahead = self.ahead(wish).div_ceil(size);
-            let target = (64_u64 << pages.min(6)).max(ahead).min(most);
-            if let Some((bytes, evicted)) = self.make_room(size, target * size, size) {
-                let slot = self.pages.add(PageKind::Slab, wish.colour, bytes);
-                self.pages.get_mut(slot).slab = Slab::new(class as u32, (bytes / size) as u32);
-                self.slabs[wish.colour.index()][class] = Class {
-                    room: slot,
-                    pages: pages + 1,
-                };
-                return Some(self.grant_new(wish, slot, evicted));
-            }
-        }
-        self.hole(wish, shared::LOOKS)
+        let slot = self.slabs[wish.colour.index()][class].room;
+        let fits = slot != NONE && least_of(class) << self.unit_log2 <= wish.room;
+        fits.then(|| self.grant_slab(wish, slot, Served::Hit))
     }
 
-    /// A block of a class that is larger than need be: better than none.
-    fn larger_slab(&mut self, wish: Wish) -> Option<Granted> {
-        let least = bin_above(wish.bytes >> self.unit_log2);
-        let classes = self.slabs[wish.colour.index()].iter().enumerate().skip(least);
-        let (class, slot) = classes
-            .map(|(class, pages)| (class, pages.room))
-            .find(|&(_, slot)| slot != NONE)?;
-        let fits = least_of(class) << self.unit_log2 <= wish.room;
-        fits.then(|| self.grant(wish, slot, Served::Hit))
+    /// A block in a hole of a shared page, found with so many `looks` at holes of about its size.
+    #[inline(always)]
+    fn hole(&mut self, wish: Wish, looks: usize) -> Option<Block> {
+        let units = wish.units(self.unit_log2)?;
+        let node = self.shared[wish.colour.index()].take(units, wish.slack(), looks, |_| true)?;
+        Some(self.grant_node(wish, node, Served::Hit))
     }
 
-    fn middle(&mut self, wish: Wish) -> Option<Granted> {
-        if let Some(granted) = self.hole(wish, shared::LOOKS) {
-            return Some(granted);
-        }
-        let shared = &self.shared[wish.colour.index()];
-        let grown = shared
-            .reserved
-            .max(self.config.first_page.get())
-            .max(self.ahead(wish));
-        let target = grown.min(self.config.page.get()).max(wish.bytes);
-        let (bytes, evicted) = self.make_room(wish.bytes, target, self.config.alignment)?;
-        let slot = self.pages.add(PageKind::Shared, wish.colour, bytes);
-        let shared = &mut self.shared[wish.colour.index()];
-        shared.reserved += bytes;
-        self.pages.get_mut(slot).mark = shared.add_page(slot, (bytes >> self.unit_log2) as u32);
-        let node = shared.take(wish.units(self.unit_log2)?, wish.slack(), shared::LOOKS, |page| {
-            page == slot
-        })?;
-        Some(self.grant_node(wish, node, Served::Miss, evicted))
-    }
-
-    fn large(&mut self, wish: Wish) -> Option<Granted> {
+    fn dedicated_hit(&mut self, wish: Wish) -> Option<Block> {
         let bins = &self.dedicated[wish.colour.index()];
         let units = wish.bytes >> self.unit_log2;
         // The bin of the size itself and the next hold what is at most a quarter larger; an eighth is accepted.
+        let most = wish.bytes + (wish.bytes / 8).min(u32::MAX.into());
+        let (mut best, mut least) = (NONE, wish.room.min(most) + 1);
         let mut bin = bin_of(units);
-        let (mut best, mut least) = (NONE, wish.room.min(wish.bytes + wish.bytes / 8) + 1);
         while let Some(found) = bins.first_from(bin).filter(|&found| found <= bin_of(units) + 1) {
             let mut slot = bins.head(found);
             while slot != NONE {
@@ -195,123 +174,74 @@ impl Heap {
             }
             bin = found + 1;
         }
-        if best != NONE {
-            return Some(self.grant(wish, best, Served::Hit));
-        }
-        if let Some((bytes, evicted)) = self.make_room(wish.bytes, wish.bytes, self.config.alignment) {
-            let slot = self.pages.add(PageKind::Dedicated, wish.colour, bytes);
-            return Some(self.grant_new(wish, slot, evicted));
-        }
-        self.hole(wish, shared::LOOKS)
-    }
-
-    /// A block in a hole of a shared page, found with so many `looks` at holes of about its size.
-    fn hole(&mut self, wish: Wish, looks: usize) -> Option<Granted> {
-        let units = wish.units(self.unit_log2)?;
-        let node = self.shared[wish.colour.index()].take(units, wish.slack(), looks, |_| true)?;
-        Some(self.grant_node(wish, node, Served::Hit, Vec::new()))
-    }
-
-    /// How much a tier wants to have made ahead.
-    fn ahead(&self, wish: Wish) -> u64 {
-        let tier = Tier::of(Bytes(wish.wanted));
-        self.config.limit(tier).preallocate.get()
-    }
-
-    /// How large a new page may be, `least` to `target` and a multiple of `step`, once the pages returned are given up.
-    fn make_room(&mut self, least: u64, target: u64, step: u64) -> Option<(u64, Vec<PageId>)> {
-        let firm = self.pages.reserved - self.pages.idle;
-        let bytes = target.min(self.config.capacity.get() - firm);
-        let bytes = bytes - bytes % step;
-        if bytes < least {
+        if best == NONE {
             return None;
         }
-        let evicted = self.trim(self.config.capacity.get() - bytes);
-        Some((bytes, evicted))
+        self.unfile_dedicated(best);
+        Some(self.grant_dedicated(wish, best, Served::Hit))
     }
 
-    fn grant_new(&mut self, wish: Wish, slot: u32, evicted: Vec<PageId>) -> Granted {
-        let mut granted = self.grant(wish, slot, Served::Miss);
-        granted.new_page = Some(self.new_page(slot));
-        granted.evicted = evicted;
-        granted
-    }
-
-    fn new_page(&self, slot: u32) -> NewPage {
-        let page = self.pages.get(slot);
-        NewPage {
-            id: self.pages.id(slot),
-            colour: page.colour,
-            kind: page.kind.unwrap_or(PageKind::Shared),
-            bytes: page.bytes,
-        }
-    }
-
-    /// A block in a slab page with room, or all of an idle dedicated buffer.
-    fn grant(&mut self, wish: Wish, slot: u32, served: Served) -> Granted {
-        let fresh = served == Served::Miss;
+    #[inline(always)]
+    fn grant_slab(&mut self, wish: Wish, slot: u32, served: Served) -> Block {
         let page = self.pages.get_mut(slot);
-        let was_idle = page.in_use == 0 && !fresh;
-        let bytes;
-        let (offset, node) = if page.kind == Some(PageKind::Slab) {
-            bytes = least_of(page.slab.class as usize) << self.unit_log2;
-            let node = page.slab.take((bytes - wish.wanted) as u32);
-            if page.slab.is_full() {
-                let class = &mut self.slabs[wish.colour.index()][page.slab.class as usize];
-                class.room = self.pages.unlink(Chain::Room, class.room, slot);
-            }
-            (u64::from(node) * bytes, node)
-        } else {
-            bytes = page.bytes;
-            page.mark = (bytes - wish.wanted) as u32;
-            if was_idle {
-                self.unfile_dedicated(slot);
-            }
-            (0, 0)
-        };
-        self.pages.get_mut(slot).in_use += bytes;
-        if was_idle {
-            self.pages.unset_idle(slot);
+        let bytes = least_of(page.slab.class as usize) << self.unit_log2;
+        let slack = (bytes - wish.wanted) as u32;
+        let node = page.slab.take(slack);
+        if page.slab.is_full() {
+            let class = &mut self.slabs[wish.colour.index()][page.slab.class as usize];
+            class.room = self.pages.unlink(Chain::Room, class.room, slot);
         }
-        self.books.enter(wish.wanted, bytes, served);
-        let block = Block {
-            page: self.pages.id(slot),
-            offset,
+        let page = self.enter(wish, bytes, slot, served);
+        Block {
+            page,
+            offset: u64::from(node) * bytes,
             bytes,
             node,
-            slack: (bytes - wish.wanted) as u32,
-        };
-        Granted {
-            block,
-            new_page: None,
-            evicted: Vec::new(),
+            slack,
         }
     }
 
-    fn grant_node(&mut self, wish: Wish, node: u32, served: Served, evicted: Vec<PageId>) -> Granted {
-        let fresh = served == Served::Miss;
+    #[inline(always)]
+    fn grant_node(&mut self, wish: Wish, node: u32, served: Served) -> Block {
         let found = self.shared[wish.colour.index()].node(node);
         let (slot, offset) = (found.page, u64::from(found.offset) << self.unit_log2);
-        let page = self.pages.get_mut(slot);
-        let was_idle = page.in_use == 0 && !fresh;
-        page.in_use += wish.bytes;
-        if was_idle {
-            self.pages.unset_idle(slot);
-        }
-        self.books.enter(wish.wanted, wish.bytes, served);
         self.books.highest_end = self.books.highest_end.max(offset + wish.bytes);
-        let block = Block {
-            page: self.pages.id(slot),
+        let page = self.enter(wish, wish.bytes, slot, served);
+        Block {
+            page,
             offset,
             bytes: wish.bytes,
             node,
             slack: wish.slack(),
-        };
-        Granted {
-            block,
-            new_page: fresh.then(|| self.new_page(slot)),
-            evicted,
         }
+    }
+
+    /// The buffer is not filed as idle any more.
+    fn grant_dedicated(&mut self, wish: Wish, slot: u32, served: Served) -> Block {
+        let page = self.pages.get_mut(slot);
+        let bytes = page.bytes;
+        page.mark = (bytes - wish.wanted) as u32;
+        let slack = page.mark;
+        let page = self.enter(wish, bytes, slot, served);
+        Block {
+            page,
+            offset: 0,
+            bytes,
+            node: 0,
+            slack,
+        }
+    }
+
+    /// Enters a block of `bytes` in the books; a page that is not new and had none is idle no more.
+    #[inline(always)]
+    fn enter(&mut self, wish: Wish, bytes: u64, slot: u32, served: Served) -> PageId {
+        self.books.enter(wish.wanted, bytes, served);
+        let page = self.pages.get_mut(slot);
+        page.in_use += bytes;
+        if page.in_use == bytes && served != Served::Miss {
+            self.pages.unset_idle(slot);
+        }
+        self.pages.id(slot)
     }
 
     fn unfile_dedicated(&mut self, slot: u32) {
@@ -324,6 +254,7 @@ impl Heap {
     /// Gives a block back. Returns the pages that the caller has to free: idle ones beyond what is kept.
     ///
     /// A block that is not in use, say because it was given back before, changes nothing and is counted.
+    #[inline(always)]
     pub fn free(&mut self, block: Block) -> Vec<PageId> {
         if !self.release(block) {
             self.books.strays += 1;
@@ -337,6 +268,7 @@ impl Heap {
     }
 
     /// Whether the block was one.
+    #[inline(always)]
     fn release(&mut self, block: Block) -> bool {
         let Some((page, kind)) = self.pages.named(block.page) else {
             return false;
@@ -344,7 +276,7 @@ impl Heap {
         let (slot, colour) = (block.page.slot, page.colour.index());
         match kind {
             PageKind::Slab => {
-                if page.slab.slack(block.node) != Some(block.slack) {
+                if !page.slab.is_taken(block.node) {
                     return false;
                 }
                 let page = self.pages.get_mut(slot);
@@ -404,8 +336,7 @@ impl Heap {
                 class.room = self.pages.unlink(Chain::Room, class.room, slot);
             }
             Some(PageKind::Shared) => {
-                self.shared[colour].reserved -= page.bytes;
-                self.shared[colour].remove_page(page.mark);
+                self.shared[colour].remove_page(page.mark, page.bytes);
             }
             Some(PageKind::Dedicated) => self.unfile_dedicated(slot),
             None => return,
@@ -480,34 +411,12 @@ impl Heap {
 
     fn largest_free(&self, colour: Colour) -> u64 {
         let hole = u64::from(self.shared[colour.index()].largest()) << self.unit_log2;
-        let whole = self.pages.iter().filter(|(_, page, kind)| {
-            *kind == PageKind::Dedicated && page.in_use == 0 && page.colour == colour
-        });
-        let slab = self.slabs[colour.index()]
-            .iter()
-            .rposition(|class| class.room != NONE);
+        let bins = &self.dedicated[colour.index()];
+        let next = |&slot: &u32| Some(self.pages.next_in(Chain::Room, slot)).filter(|&slot| slot != NONE);
+        let idle = std::iter::successors(bins.last().map(|bin| bins.head(bin)), next);
+        let slab = self.slabs[colour.index()].iter().rposition(|class| class.room != NONE);
         let slab = slab.map_or(0, |class| least_of(class) << self.unit_log2);
-        whole
-            .map(|(_, page, _)| page.bytes)
-            .fold(hole.max(slab), u64::max)
-    }
-
-    fn refusal(&mut self, colour: Colour, wanted: u64, limit: HeapLimit) -> HeapRefusal {
-        self.books.refuse(wanted);
-        let allowed = match limit {
-            HeapLimit::Tier(tier) => self.config.limit(tier).max_in_use,
-            HeapLimit::Capacity => self.config.capacity,
-        };
-        HeapRefusal {
-            wanted: Bytes(wanted),
-            colour,
-            limit,
-            allowed,
-            in_use: Bytes(self.books.in_use),
-            reserved: Bytes(self.pages.reserved),
-            capacity: self.config.capacity,
-            largest_free: Bytes(self.largest_free(colour)),
-        }
+        idle.map(|slot| self.pages.get(slot).bytes).fold(hole.max(slab), u64::max)
     }
 }
 

@@ -11,7 +11,7 @@ pub(super) const NONE: u32 = u32::MAX;
 
 /// Where something of `units` is filed: the last bin whose least size is not above it. Sizes below 16 have a bin each,
 /// larger ones eight bins per doubling. Zero and one share their place in the order, not their bin.
-#[inline]
+#[inline(always)]
 pub(super) const fn bin_of(units: u64) -> usize {
     if units < 1 << PER_DOUBLING_LOG2 {
         return units as usize;
@@ -22,7 +22,7 @@ pub(super) const fn bin_of(units: u64) -> usize {
 }
 
 /// The least size that is filed in `bin`.
-#[inline]
+#[inline(always)]
 pub(super) const fn least_of(bin: usize) -> u64 {
     if bin < 1 << PER_DOUBLING_LOG2 {
         return bin as u64;
@@ -32,7 +32,7 @@ pub(super) const fn least_of(bin: usize) -> u64 {
 }
 
 /// The first bin in which everything is at least `units` large.
-#[inline]
+#[inline(always)]
 pub(super) const fn bin_above(units: u64) -> usize {
     let bin = bin_of(units);
     if least_of(bin) == units { bin } else { bin + 1 }
@@ -55,12 +55,12 @@ impl Bins {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn head(&self, bin: usize) -> u32 {
         self.heads[bin]
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn set_head(&mut self, bin: usize, head: u32) {
         self.heads[bin] = head;
         let (word, bit) = (bin / 64, 1 << (bin % 64));
@@ -76,7 +76,7 @@ impl Bins {
     }
 
     /// The first bin from `bin` on that holds something.
-    #[inline]
+    #[inline(always)]
     pub(super) fn first_from(&self, bin: usize) -> Option<usize> {
         let word = bin / 64;
         let rest = self.words.get(word)? & (u64::MAX << (bin % 64));

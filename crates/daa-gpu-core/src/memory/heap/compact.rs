@@ -86,7 +86,7 @@ impl Heap {
             let mut slot = self.slabs[colour.index()][class].room;
             while slot != NONE {
                 if self.pages.id(slot) != not && self.pages.get(slot).in_use > 0 {
-                    return Some(self.grant(wish, slot, Served::Uncounted).block);
+                    return Some(self.grant_slab(wish, slot, Served::Uncounted));
                 }
                 slot = self.pages.next_in(Chain::Room, slot);
             }
@@ -95,6 +95,6 @@ impl Heap {
         let pages = &self.pages;
         let may = |slot| pages.id(slot) != not && pages.get(slot).in_use > 0;
         let node = self.shared[colour.index()].take(units, wish.slack(), usize::MAX, may)?;
-        Some(self.grant_node(wish, node, Served::Uncounted, Vec::new()).block)
+        Some(self.grant_node(wish, node, Served::Uncounted))
     }
 }

@@ -101,7 +101,7 @@ impl Pages {
         self.vacant.push(slot);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn id(&self, slot: u32) -> PageId {
         PageId {
             slot,
@@ -109,18 +109,18 @@ impl Pages {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&self, slot: u32) -> &Page {
         &self.slots[slot as usize]
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn get_mut(&mut self, slot: u32) -> &mut Page {
         &mut self.slots[slot as usize]
     }
 
     /// The page, if there is one by that name.
-    #[inline]
+    #[inline(always)]
     pub(super) fn named(&self, id: PageId) -> Option<(&Page, PageKind)> {
         let page = self.slots.get(id.slot as usize)?;
         (page.generation == id.generation)
@@ -137,13 +137,13 @@ impl Pages {
         slots.filter_map(|(slot, page)| Some((slot as u32, page, page.kind?)))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn next_in(&self, chain: Chain, slot: u32) -> u32 {
         self.slots[slot as usize].links[chain as usize].after
     }
 
     /// Puts the page in front of `head`; it is the head afterwards.
-    #[inline]
+    #[inline(always)]
     pub(super) fn link(&mut self, chain: Chain, head: u32, slot: u32) {
         self.slots[slot as usize].links[chain as usize] = Links {
             before: NONE,
@@ -155,7 +155,7 @@ impl Pages {
     }
 
     /// Takes the page out of the list that begins with `head`, and returns what that begins with afterwards.
-    #[inline]
+    #[inline(always)]
     pub(super) fn unlink(&mut self, chain: Chain, head: u32, slot: u32) -> u32 {
         let index = chain as usize;
         let Links { before, after } =
@@ -170,12 +170,12 @@ impl Pages {
         head
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) const fn oldest_idle(&self) -> u32 {
         self.oldest_idle
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn set_idle(&mut self, slot: u32) {
         let newest = self.newest_idle;
         self.slots[slot as usize].links[Chain::Idle as usize] = Links {
@@ -191,7 +191,7 @@ impl Pages {
         self.idle += self.slots[slot as usize].bytes;
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn unset_idle(&mut self, slot: u32) {
         if self.newest_idle == slot {
             self.newest_idle = self.slots[slot as usize].links[Chain::Idle as usize].before;

@@ -160,12 +160,12 @@ impl Books {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) const fn in_use_of(&self, tier: Tier) -> u64 {
         self.tiers[tier.index()].in_use
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn enter(&mut self, wanted: u64, bytes: u64, served: Served) {
         self.live += wanted;
         self.in_use += bytes;
@@ -183,7 +183,7 @@ impl Books {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn leave(&mut self, wanted: u64, bytes: u64) {
         self.live -= wanted;
         self.in_use -= bytes;

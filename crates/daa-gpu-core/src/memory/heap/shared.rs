@@ -41,6 +41,7 @@ pub(super) struct Shared {
     bins: Bins,
     /// Blocks taken so far, modulo 2³².
     clock: u32,
+    pages: u32,
     pub(super) reserved: u64,
 }
 
@@ -51,17 +52,18 @@ impl Shared {
             spare: NONE,
             bins: Bins::new(),
             clock: 0,
+            pages: 0,
             reserved: 0,
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn node(&self, index: u32) -> &Node {
         &self.nodes[index as usize]
     }
 
     /// Whether there is a block at `index` that begins at `offset` in `page`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_block(&self, index: u32, page: u32, offset: u64) -> bool {
         self.nodes.get(index as usize).is_some_and(|node| {
             node.before_hole == BLOCK && node.page == page && u64::from(node.offset) == offset
@@ -69,7 +71,9 @@ impl Shared {
     }
 
     /// A page that is one hole; returns its first node, which stays its first.
-    pub(super) fn add_page(&mut self, page: u32, units: u32) -> u32 {
+    pub(super) fn add_page(&mut self, page: u32, units: u32, bytes: u64) -> u32 {
+        self.pages += 1;
+        self.reserved += bytes;
         let index = self.new_node(Node {
             offset: 0,
             units,
@@ -85,7 +89,9 @@ impl Shared {
     }
 
     /// Forgets a page that is one hole.
-    pub(super) fn remove_page(&mut self, first: u32) {
+    pub(super) fn remove_page(&mut self, first: u32, bytes: u64) {
+        self.pages -= 1;
+        self.reserved -= bytes;
         self.unfile(first);
         self.retire(first);
     }
@@ -97,7 +103,7 @@ impl Shared {
     /// It takes the low end of the hole. But where it fills at least half of the hole and the block above that is newer
     /// than the one below, it takes the high end: what was placed at about the same time is often freed at about the same
     /// time, and then leaves one hole.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(
         &mut self,
         units: u32,
@@ -131,14 +137,14 @@ impl Shared {
     }
 
     /// Whether block `a` was taken after block `b`, as far as the clock has not gone round since.
-    #[inline]
+    #[inline(always)]
     fn is_newer(&self, a: u32, b: u32) -> bool {
         let age = |block: u32| self.clock.wrapping_sub(self.nodes[block as usize].after_hole);
         age(a) < age(b)
     }
 
     /// Cuts a node that is not filed; returns the upper part.
-    #[inline]
+    #[inline(always)]
     fn split(&mut self, low: u32, units: u32) -> u32 {
         let node = self.nodes[low as usize];
         let high = self.new_node(Node {
@@ -155,14 +161,15 @@ impl Shared {
         high
     }
 
-    #[inline]
+    #[inline(always)]
     fn find(&self, units: u32, looks: usize, may: impl Fn(u32) -> bool) -> Option<u32> {
+        let most = if self.pages == 1 { 1 } else { PLACES };
         let mut bin = bin_of(u64::from(units));
         while let Some(next) = self.bins.first_from(bin) {
             let mut hole = self.bins.head(next);
             let (mut best, mut lowest) = (None, u32::MAX);
             let (mut small, mut places) = (0, 0);
-            while hole != NONE && small < looks && places < PLACES {
+            while hole != NONE && small < looks && places < most {
                 let node = &self.nodes[hole as usize];
                 if node.units < units {
                     small += 1;
@@ -183,7 +190,7 @@ impl Shared {
     }
 
     /// Makes a hole of a block; returns whether its page is nothing else.
-    #[inline]
+    #[inline(always)]
     pub(super) fn give(&mut self, index: u32) -> bool {
         let mut index = index;
         let above = self.nodes[index as usize].above;
@@ -221,12 +228,12 @@ impl Shared {
             .filter(|(_, node)| node.before_hole == BLOCK)
     }
 
-    #[inline]
+    #[inline(always)]
     fn is_hole(&self, index: u32) -> bool {
         self.nodes[index as usize].before_hole != BLOCK
     }
 
-    #[inline]
+    #[inline(always)]
     fn merge(&mut self, low: u32, high: u32) {
         let Node { units, above, .. } = self.nodes[high as usize];
         let node = &mut self.nodes[low as usize];
@@ -237,7 +244,7 @@ impl Shared {
         self.retire(high);
     }
 
-    #[inline]
+    #[inline(always)]
     fn file(&mut self, index: u32) {
         let bin = bin_of(u64::from(self.nodes[index as usize].units));
         let head = self.bins.head(bin);
@@ -249,7 +256,7 @@ impl Shared {
         self.bins.set_head(bin, index);
     }
 
-    #[inline]
+    #[inline(always)]
     fn unfile(&mut self, index: u32) {
         let Node {
             units,
@@ -267,7 +274,7 @@ impl Shared {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn new_node(&mut self, node: Node) -> u32 {
         if self.spare == NONE {
             self.nodes.push(node);
@@ -279,7 +286,7 @@ impl Shared {
         index
     }
 
-    #[inline]
+    #[inline(always)]
     fn retire(&mut self, index: u32) {
         let node = &mut self.nodes[index as usize];
         (node.before_hole, node.after_hole) = (SPARE, self.spare);

@@ -36,13 +36,13 @@ impl Slab {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) const fn is_full(&self) -> bool {
         self.used == self.count
     }
 
     /// The first free block. There is one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&mut self, slack: u32) -> u32 {
         let word = self.summary.trailing_zeros() as usize;
         let bits = self.free[word];
@@ -56,15 +56,15 @@ impl Slab {
         block
     }
 
-    /// What the block was not asked for, if it is in use.
-    #[inline]
-    pub(super) fn slack(&self, block: u32) -> Option<u32> {
-        let bit = self.free.get(block as usize / 64)? >> (block % 64) & 1;
-        (bit == 0).then(|| self.slack.get(block as usize).copied())?
+    /// Whether there is such a block and it is in use.
+    #[inline(always)]
+    pub(super) fn is_taken(&self, block: u32) -> bool {
+        let word = self.free.get(block as usize / 64);
+        block < self.count && word.is_some_and(|word| word >> (block % 64) & 1 == 0)
     }
 
     /// Frees a block in use.
-    #[inline]
+    #[inline(always)]
     pub(super) fn give(&mut self, block: u32) {
         self.free[block as usize / 64] |= 1 << (block % 64);
         self.summary |= 1 << (block / 64);
@@ -73,6 +73,7 @@ impl Slab {
 
     /// The blocks in use with their slack, in order.
     pub(super) fn blocks(&self) -> impl Iterator<Item = (u32, u32)> {
-        (0..self.count).filter_map(|block| Some((block, self.slack(block)?)))
+        let taken = (0..self.count).filter(|&block| self.is_taken(block));
+        taken.map(|block| (block, self.slack[block as usize]))
     }
 }
