@@ -20,11 +20,20 @@ impl Device {
     /// When the device has less.
     #[must_use]
     pub fn tenant(&self, budget: Bytes) -> Tenant {
+        self.tenant_of_weight(budget, Weight::default())
+    }
+
+    /// The same, with a weight.
+    ///
+    /// # Panics
+    /// When the device has less.
+    #[must_use]
+    pub fn tenant_of_weight(&self, budget: Bytes, weight: Weight) -> Tenant {
         let spec = TenantSpec {
             name: "benchmark".to_owned(),
             budget,
             token: FencingToken(1),
-            weight: Weight::default(),
+            weight,
         };
         self.context
             .tenant(spec)

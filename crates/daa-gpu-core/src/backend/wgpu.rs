@@ -73,8 +73,6 @@ impl WgpuBackend {
             turns,
             signals,
             config,
-            Arc::clone(health),
-            Arc::clone(tally),
         );
         Ok(Self {
             gpu: Arc::new(gpu),

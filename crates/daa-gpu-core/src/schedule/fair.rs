@@ -180,7 +180,7 @@ impl<T> FairQueue<T> {
     }
 
     /// The item of the member with the least tag; its turn begins.
-    pub fn next(&mut self) -> Option<(Turn, T)> {
+    pub fn begin(&mut self) -> Option<(Turn, T)> {
         let &(tag, key) = self.ready.first()?;
         let typical = self.typical;
         let member = self.members.get_mut(&key)?;
@@ -205,13 +205,13 @@ impl<T> FairQueue<T> {
         Some((turn, item))
     }
 
-    /// Like [`Self::next`], but nothing while a member with a lesser tag has a turn under way or has just had one, and
+    /// Like [`Self::begin`], but nothing while a member with a lesser tag has a turn under way or has just had one, and
     /// may ask for the next any moment. For turns that begin before an earlier one has ended, only to save time: taking
     /// them from whoever happens to be there would give every member that has few items at a time the same part.
-    pub fn next_early(&mut self) -> Option<(Turn, T)> {
+    pub fn begin_early(&mut self) -> Option<(Turn, T)> {
         match (self.ready.first(), self.present.first()) {
             (Some(ready), Some(present)) if present < ready => None,
-            _ => self.next(),
+            _ => self.begin(),
         }
     }
 

@@ -86,7 +86,7 @@ impl Turns {
     pub(super) fn work(&self, scratch: &mut Scratch) {
         let mut state = self.lock();
         loop {
-            if let Some((turn, cell)) = state.queue.next() {
+            if let Some((turn, cell)) = state.queue.begin() {
                 drop(state);
                 let began = self.now();
                 let left = cell.serve(scratch, began);

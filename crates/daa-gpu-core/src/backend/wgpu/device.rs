@@ -40,9 +40,8 @@ impl Gpu {
         turns: Arc<Turns>,
         signals: Sender<Signal>,
         config: &ContextConfig,
-        health: Arc<Health>,
-        tally: Arc<Tally>,
     ) -> Self {
+        let (health, tally) = (Arc::clone(&turns.health), Arc::clone(&turns.tally));
         let (deadline, queue_depth) = (config.step_deadline, config.queue_depth);
         let stopwatches = Stopwatches::new(&device, &queue);
         Self {

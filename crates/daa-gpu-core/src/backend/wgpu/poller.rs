@@ -112,7 +112,9 @@ impl Watch {
                         self.answer(signal);
                     }
                 }
-                Next::Look => drop(self.poll(wgpu::PollType::Poll)),
+                Next::Look => {
+                    self.poll(wgpu::PollType::Poll);
+                }
                 Next::Sleep => match signals.recv() {
                     Ok(signal) => self.answer(signal),
                     Err(_) => break,
@@ -128,7 +130,9 @@ impl Watch {
     fn go_on(&self) {
         self.turns.end_oldest();
         // This is the thread that would be woken.
-        let _ = self.turns.hand_over(|| drop(self.poll(wgpu::PollType::Poll)));
+        let _ = self.turns.hand_over(|| {
+            self.poll(wgpu::PollType::Poll);
+        });
     }
 
     fn answer(&self, signal: Signal) {

@@ -72,8 +72,8 @@ pub(super) struct Turns {
     queue: wgpu::Queue,
     state: Mutex<State>,
     clock: Arc<dyn Clock>,
-    health: Arc<Health>,
-    tally: Arc<Tally>,
+    pub(super) health: Arc<Health>,
+    pub(super) tally: Arc<Tally>,
 }
 
 #[derive(Debug, Default)]
@@ -130,8 +130,8 @@ impl State {
             return None;
         }
         let (turn, submission) = match self.flights.len() {
-            0 => self.queue.next(),
-            1..IN_FLIGHT => self.queue.next_early(),
+            0 => self.queue.begin(),
+            1..IN_FLIGHT => self.queue.begin_early(),
             _ => None,
         }?;
         #[cfg(test)]

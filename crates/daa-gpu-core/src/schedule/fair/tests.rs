@@ -79,7 +79,7 @@ impl Device {
     /// Begins turns while there are lanes and items; who gets one gets another item if `refill`.
     fn begin(&mut self, refill: impl Fn(usize) -> bool) {
         while self.running.len() < self.lanes
-            && let Some((turn, ())) = self.queue.next()
+            && let Some((turn, ())) = self.queue.begin()
         {
             let client = turn.member().0 as usize;
             let cost = self.clients[client].costs.draw(&mut self.rng);
@@ -152,12 +152,12 @@ proptest! {
         let mut device = Device::new(&clients, 1, seed);
         let mut since = vec![None; clients.len()];
         for _ in 0..2000 {
-            for client in 0..clients.len() {
+            for (client, since) in since.iter_mut().enumerate() {
                 // Some always want more, some only now and then, some have several items at once.
                 let wants = device.rng.below(1 + patience as usize * client) == 0;
-                if wants && since[client].is_none() {
+                if wants && since.is_none() {
                     device.push(client);
-                    since[client] = Some(device.now);
+                    *since = Some(device.now);
                 }
             }
             let (before, now) = (device.queue.waiting(), device.now);
@@ -211,7 +211,7 @@ proptest! {
             queue.push(MemberKey(key), Weight::new(weight).expect("in range"), number);
         }
         let mut seen = BTreeMap::<MemberKey, Vec<usize>>::new();
-        while let Some((turn, number)) = queue.next() {
+        while let Some((turn, number)) = queue.begin() {
             seen.entry(turn.member()).or_default().push(number);
             queue.end(turn, Duration::from_micros(number as u64));
         }
@@ -285,7 +285,7 @@ const B: MemberKey = MemberKey(2);
 const C: MemberKey = MemberKey(3);
 
 fn begins(queue: &mut FairQueue<()>, want: MemberKey) -> Turn {
-    let (turn, ()) = queue.next().expect("something waits");
+    let (turn, ()) = queue.begin().expect("something waits");
     assert_eq!(turn.member(), want);
     turn
 }
@@ -315,7 +315,7 @@ fn turns_after_absence(in_time: bool) -> usize {
         push(&mut queue, A);
     }
     let mut turns = 0;
-    while let Some((turn, ())) = queue.next()
+    while let Some((turn, ())) = queue.begin()
         && turn.member() == A
     {
         turns += 1;
@@ -344,13 +344,13 @@ fn turns_begin_early_only_in_order() {
         queue.end(turn, TURN);
     }
     let first = begins(&mut queue, A);
-    assert_eq!(queue.next_early(), None, "A's next comes before B's");
+    assert_eq!(queue.begin_early(), None, "A's next comes before B's");
     queue.push(A, weight(900), ());
-    let (second, ()) = queue.next_early().expect("and here it is");
+    let (second, ()) = queue.begin_early().expect("and here it is");
     assert_eq!(second.member(), A);
     queue.end(first, 20 * TURN);
     queue.end(second, 20 * TURN);
-    let next = queue.next_early().map(|(turn, ())| turn.member());
+    let next = queue.begin_early().map(|(turn, ())| turn.member());
     assert_eq!(next, Some(B), "A has had its part");
 }
 
@@ -365,7 +365,7 @@ fn what_is_taken_out_does_not_run() {
     assert_eq!(queue.take(C, |_| true), []);
     assert_eq!((queue.waiting(), queue.members()), (2, 1));
     let mut left = Vec::new();
-    while let Some((turn, number)) = queue.next() {
+    while let Some((turn, number)) = queue.begin() {
         left.push(number);
         queue.end(turn, Duration::ZERO);
     }
@@ -399,7 +399,7 @@ fn the_books_stay_small() {
         queue.push(MemberKey(key), Weight::MIN, ());
         queue.push(A, Weight::MAX, ());
         for _ in 0..2 {
-            let (turn, ()) = queue.next().expect("both wait");
+            let (turn, ()) = queue.begin().expect("both wait");
             let cost = if turn.member() == A { 1 } else { 1000 };
             queue.end(turn, Duration::from_nanos(cost));
         }
