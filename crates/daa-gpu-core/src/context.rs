@@ -251,7 +251,8 @@ impl ComputeContext {
     /// again ([`MemoryError::Fenced`]). Other tokens are not affected. Fencing twice changes nothing. Token 0, of
     /// tenants without a lease, is never fenced: nothing happens.
     ///
-    /// A submission that another thread is handing over meanwhile may still be taken, as one made just before.
+    /// Work whose turn has not come is refused when it does, and its image with it. What is with the device already
+    /// ends.
     ///
     /// The newest 4096 fenced tokens are remembered one by one. Of older ones only the newest is: neither it nor any
     /// token below it, save 0, opens a tenant again; tenants that are open stay as they are. Tokens of a device grow
