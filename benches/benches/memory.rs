@@ -8,12 +8,18 @@ use daa_benches::networks::{cnn, mlp};
 use daa_benches::op::Recorded;
 use daa_benches::steps::compiled;
 use daa_gpu_core::memory::trace::RecordLimit;
+use daa_gpu_core::wgpu::{
+    BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferDescriptor,
+    BufferUsages, CommandEncoderDescriptor, ComputePassDescriptor, ComputePipeline,
+    ComputePipelineDescriptor, PipelineCompilationOptions, PollType, ShaderModuleDescriptor, ShaderSource,
+};
 use daa_gpu_core::{
     Bytes, Clear, Colour, ContextConfig, Image, Lifetime, Profiling, Slice, Tenant, Work, pack,
 };
 use daa_kernels::{Plan, PlanOptions};
 use daa_learn::nn::{OptimizerKind, Purpose, compile};
 use std::hint::black_box;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
@@ -141,6 +147,106 @@ fn recorded(host: &Device, tenants: &[Tenant], pairs: u64) -> Duration {
         assert_eq!(recording.stop().lost(), 0);
     }
     elapsed
+}
+
+/// A buffer of 64 KiB from the pool and from wgpu, and what comes before the first results of a kernel over 16 MiB: memory
+/// that the pool has, and a buffer that wgpu makes and so fills with zeros first. Both with the same bind group, dispatch
+/// and wait.
+fn against_wgpu(criterion: &mut Criterion, device: &Device) {
+    let Some((wgpu, queue)) = device.context.wgpu() else {
+        return;
+    };
+    let make = |size| {
+        wgpu.create_buffer(&BufferDescriptor {
+            label: None,
+            size,
+            usage: BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        })
+    };
+    let tenant = device.tenant(Bytes::mib(64));
+    let take = |size| tenant.allocate(Bytes(size), Colour::ReadWrite).expect("it fits");
+    let mut group = criterion.benchmark_group("pool::buffer");
+    group.bench_function("bytes=65536,from=pool", |bencher| {
+        bencher.iter(|| drop(black_box(take(65_536))))
+    });
+    group.bench_function("bytes=65536,from=wgpu", |bencher| {
+        bencher.iter_custom(|times| {
+            let clock = SystemClock::new();
+            let mut spent = Duration::ZERO;
+            for _ in 0..times {
+                let began = clock.monotonic();
+                let buffer = black_box(make(65_536));
+                spent += clock.monotonic() - began;
+                drop(buffer);
+                // Not counted: what was dropped returns to the driver only here.
+                wgpu.poll(PollType::Poll).expect("the device works");
+            }
+            spent
+        });
+    });
+    group.finish();
+    let pipeline = fill_pipeline(&wgpu);
+    let first_dispatch = |buffer: &Buffer, offset, size| {
+        let group = wgpu.create_bind_group(&BindGroupDescriptor {
+            label: None,
+            layout: &pipeline.get_bind_group_layout(0),
+            entries: &[BindGroupEntry {
+                binding: 0,
+                resource: BindingResource::Buffer(BufferBinding {
+                    buffer,
+                    offset,
+                    size: NonZeroU64::new(size),
+                }),
+            }],
+        });
+        let mut encoder = wgpu.create_command_encoder(&CommandEncoderDescriptor::default());
+        let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
+        pass.set_pipeline(&pipeline);
+        pass.set_bind_group(0, &group, &[]);
+        pass.dispatch_workgroups(1, 1, 1);
+        drop(pass);
+        let submitted = queue.submit([encoder.finish()]);
+        let wait = PollType::Wait {
+            submission_index: Some(submitted),
+            timeout: None,
+        };
+        wgpu.poll(wait).expect("the device works");
+    };
+    let size = 16 << 20;
+    let mut group = criterion.benchmark_group("pool::first_dispatch");
+    group.bench_function("bytes=16777216,from=pool", |bencher| {
+        drop(take(size));
+        bencher.iter(|| {
+            let held = take(size);
+            let slice = held.raw().expect("this is a device");
+            first_dispatch(slice.buffer, slice.offset, slice.bytes);
+        });
+    });
+    group.bench_function("bytes=16777216,from=wgpu", |bencher| {
+        bencher.iter(|| first_dispatch(&make(size), 0, size));
+    });
+    group.finish();
+}
+
+/// Writes a word per workgroup, so that the dispatch itself takes next to no time.
+fn fill_pipeline(wgpu: &daa_gpu_core::wgpu::Device) -> ComputePipeline {
+    let module = wgpu.create_shader_module(ShaderModuleDescriptor {
+        label: None,
+        source: ShaderSource::Wgsl(
+            "@group(0) @binding(0) var<storage, read_write> values: array<f32>;
+            @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) { values[id.x] += 1.0; }"
+                .into(),
+        ),
+    });
+    wgpu.create_compute_pipeline(&ComputePipelineDescriptor {
+        label: None,
+        layout: None,
+        module: &module,
+        entry_point: Some("main"),
+        compilation_options: PipelineCompilationOptions::default(),
+        cache: None,
+    })
 }
 
 fn transfers(criterion: &mut Criterion, devices: &[Device]) {
@@ -285,6 +391,9 @@ fn main() {
     heap(&mut criterion);
     pool(&mut criterion, &devices[0]);
     hits(&mut criterion, &devices[0]);
+    devices
+        .iter()
+        .for_each(|device| against_wgpu(&mut criterion, device));
     transfers(&mut criterion, &devices);
     dispatches(&mut criterion, &devices);
     profiling(&mut criterion);

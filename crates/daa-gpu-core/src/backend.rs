@@ -7,6 +7,7 @@ pub(crate) mod wgpu;
 use crate::config::ContextConfig;
 use crate::error::GpuError;
 use crate::image::{Image, Slice};
+use crate::memory::heap::PageId;
 use crate::memory::pool::{BufferUsage, PageLimits, Pooled};
 use crate::pipelines::PipelineReport;
 use crate::pressure::{MemorySource, Unavailable};
@@ -88,6 +89,9 @@ pub(crate) trait Backend: Debug + Send + Sync {
     /// Turns that may go on beside each other.
     fn lanes(&self) -> usize;
 
+    /// Returns what was dropped to the driver, where that takes a call.
+    fn free_dropped(&self) {}
+
     /// Fills memory with zero bytes, before anything that is submitted later.
     fn clear(&self, memory: &mut Pooled<Buffer>) -> Result<(), GpuError>;
 
@@ -127,10 +131,63 @@ pub(crate) trait Backend: Debug + Send + Sync {
     }
 }
 
+/// How memory is made for an image that comes back.
+pub(crate) type Create<'a> = dyn Fn(BufferUsage, Bytes) -> Result<Buffer, GpuError> + 'a;
+
+/// What an image holds while it is in host memory.
+#[derive(Debug)]
+pub(crate) struct OnHost {
+    arena: Vec<u8>,
+    constants: Vec<u8>,
+    tally: Arc<Tally>,
+}
+
+impl OnHost {
+    pub(crate) fn new(arena: Vec<u8>, constants: Vec<u8>, tally: &Arc<Tally>) -> Self {
+        count(&tally.on_host, (arena.len() + constants.len()) as u64);
+        Self {
+            arena,
+            constants,
+            tally: Arc::clone(tally),
+        }
+    }
+
+    pub(crate) fn bytes(&self, region: Region) -> &[u8] {
+        match region {
+            Region::Arena => &self.arena,
+            Region::Constants => &self.constants,
+        }
+    }
+}
+
+impl Drop for OnHost {
+    fn drop(&mut self) {
+        let bytes = (self.arena.len() + self.constants.len()) as u64;
+        self.tally.on_host.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
 /// A loaded image. Dropping it waits, within the deadline, for what was submitted, and gives the buffers back.
 pub(crate) trait Resident: Debug + Send {
     /// Uploads, runs the list, reads; in this order, after everything submitted before.
     fn submit(&mut self, work: Checked<'_>) -> Result<Ticket, GpuError>;
+
+    /// What [`Self::spill`] would free, in reserved bytes; none while it is spilled.
+    fn movable(&self) -> Bytes;
+
+    /// Moves arena and constants to host memory and gives theirs back. `None` if work on the image is still under way
+    /// after `patience`.
+    fn spill(&mut self, patience: Duration) -> Result<Option<Bytes>, GpuError>;
+
+    /// Whether it has to be restored before the next submission.
+    fn is_spilled(&self) -> bool;
+
+    /// Brings arena and constants back. On failure they stay on the host.
+    fn restore(&mut self, create: &Create<'_>) -> Result<(), GpuError>;
+
+    /// Moves what lies in this page to others. No bytes if nothing does; `None` if the image is in use, or there is no
+    /// room.
+    fn leave(&mut self, page: PageId, patience: Duration) -> Result<Option<Bytes>, GpuError>;
 }
 
 /// Counts of what a context did.
@@ -144,6 +201,13 @@ pub(crate) struct Tally {
     pub(crate) host_waits: AtomicU64,
     pub(crate) uploaded_bytes: AtomicU64,
     pub(crate) read_bytes: AtomicU64,
+    pub(crate) spills: AtomicU64,
+    pub(crate) spilled_bytes: AtomicU64,
+    pub(crate) restores: AtomicU64,
+    pub(crate) compactions: AtomicU64,
+    pub(crate) compacted_bytes: AtomicU64,
+    /// Bytes of images in host memory at present.
+    pub(crate) on_host: AtomicU64,
     /// Nanoseconds of turns.
     pub(crate) busy: AtomicU64,
     pub(crate) profile: Arc<Profile>,

@@ -28,6 +28,8 @@ pub struct MemoryConfig {
     /// Released memory kept for reuse, at most, and as much again in pages that hold nothing; the least recently used
     /// goes first.
     pub max_cached: Bytes,
+    /// Bytes of images that [`crate::ComputeContext::reclaim`] may have moved to host memory at once.
+    pub max_spilled: Bytes,
     /// Limits per tier, smallest first. What a tier makes ahead counts where memory comes in pages, which is on a GPU.
     pub tiers: [TierLimit; 5],
     /// Writes down what is allocated, while it is on; `None`: a recorder of the context's own
@@ -45,6 +47,7 @@ impl Default for MemoryConfig {
         Self {
             capacity: None,
             max_cached: Bytes::mib(512),
+            max_spilled: Bytes::gib(4),
             tiers: [TierLimit::default(); 5],
             recorder: None,
         }

@@ -9,10 +9,11 @@ use crate::health::Health;
 use crate::memory::pool::{Pool, PoolReport};
 use crate::memory::trace::Recorder;
 use crate::pipelines::PipelineReport;
-use crate::pressure::{MemorySample, MemorySource, Unavailable};
+use crate::pressure::{MemorySample, MemorySource, Reclaimable, Rung, Unavailable};
 use crate::profile::ProfileReport;
+use crate::reclaim::Reclaimed;
 use crate::schedule::DeviceLoad;
-use crate::tenant::{Fences, Lease, Roll, Tenant, TenantSpec, TenantUsage};
+use crate::tenant::{Fences, Images, Lease, Roll, Tenant, TenantSpec, TenantUsage};
 use daa_base::{Bytes, Clock, DeviceEpoch, FencingToken, SystemClock};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -34,9 +35,10 @@ pub(crate) struct Shared {
     pub(crate) selection: Selection,
     pub(crate) lineage: Lineage,
     pub(crate) roll: Roll,
+    pub(crate) images: Images,
     opened_at: Duration,
-    tally: Arc<Tally>,
-    config: ContextConfig,
+    pub(crate) tally: Arc<Tally>,
+    pub(crate) config: ContextConfig,
 }
 
 impl Shared {
@@ -131,6 +133,16 @@ pub struct Counters {
     pub uploaded_bytes: u64,
     /// Bytes read out of arenas.
     pub read_bytes: u64,
+    /// Images moved to host memory, and the bytes of them.
+    pub spills: u64,
+    /// Bytes of images moved to host memory.
+    pub spilled_bytes: u64,
+    /// Images brought back from host memory.
+    pub restores: u64,
+    /// Blocks of images moved from one page to another.
+    pub compactions: u64,
+    /// Bytes of blocks moved from one page to another.
+    pub compacted_bytes: u64,
 }
 
 impl ComputeContext {
@@ -200,6 +212,7 @@ impl ComputeContext {
             selection,
             lineage,
             roll: Roll::default(),
+            images: Images::default(),
             opened_at,
             tally,
             config,
@@ -292,6 +305,23 @@ impl ComputeContext {
         self.shared.pool.recorder()
     }
 
+    /// Gives device memory back, about `target` bytes of it if it can: [`Rung::Trim`] frees everything that is kept for
+    /// reuse; [`Rung::Spill`] moves images that are not in use to host memory, the least recently submitted first, of
+    /// whichever tenants, until that many bytes moved; [`Rung::Compact`] moves images between pages until pages of that
+    /// many bytes fell free. The last two trim as well. [`Rung::Refuse`] does nothing.
+    ///
+    /// A tenant stays charged for an image on the host, and gets it back, bytes intact, with its next submission; only
+    /// [`Self::capacity`] counts it no more. Never fails: images that cannot be moved stay where they are.
+    pub fn reclaim(&self, rung: Rung, target: Bytes) -> Reclaimed {
+        self.shared.reclaim(rung, target)
+    }
+
+    /// What each rung of [`Self::reclaim`] could give back, at most.
+    #[must_use]
+    pub fn reclaimable(&self) -> Reclaimable {
+        self.shared.reclaimable()
+    }
+
     /// What was done so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
@@ -306,6 +336,11 @@ impl ComputeContext {
             host_waits: get(&tally.host_waits),
             uploaded_bytes: get(&tally.uploaded_bytes),
             read_bytes: get(&tally.read_bytes),
+            spills: get(&tally.spills),
+            spilled_bytes: get(&tally.spilled_bytes),
+            restores: get(&tally.restores),
+            compactions: get(&tally.compactions),
+            compacted_bytes: get(&tally.compacted_bytes),
         }
     }
 

@@ -22,6 +22,7 @@ pub mod profile;
 pub mod program;
 #[cfg(feature = "gpu")]
 mod raw;
+mod reclaim;
 pub mod schedule;
 pub mod tenant;
 
@@ -44,6 +45,7 @@ pub use pipelines::{PipelineFileReport, PipelineReport};
 pub use probe::{Expected, Probe};
 pub use profile::{ProfileReport, Spread, TimeReport, TimeSource};
 pub use program::{Access, BindingSpec, HostCall, HostFn, Program, Scratch};
+pub use reclaim::Reclaimed;
 pub use schedule::{DeviceLoad, FairQueue, TenantLoad, Weight, WeightError};
 #[cfg(feature = "gpu")]
 pub use tenant::RawSlice;

@@ -6,6 +6,7 @@ mod fences;
 mod injected;
 mod lease;
 mod roll;
+mod slot;
 mod ticket;
 
 pub use allocation::Allocation;
@@ -14,9 +15,10 @@ pub use allocation::RawSlice;
 pub(crate) use fences::Fences;
 pub(crate) use lease::{Effect, Lease};
 pub(crate) use roll::Roll;
+pub(crate) use slot::{Images, Slot};
 pub use ticket::Ticket;
 
-use crate::backend::{Buffer, Checked, Parts, Region, Resident};
+use crate::backend::{Buffer, Checked, Parts, Region};
 use crate::context::Shared;
 use crate::error::{GpuError, MemoryError, WorkError};
 use crate::image::{self, Image, Slice};
@@ -51,6 +53,8 @@ pub struct TenantUsage {
     pub budget: Bytes,
     /// What it holds.
     pub in_use: Bytes,
+    /// Of that, what lies in host memory at present ([`crate::ComputeContext::reclaim`]).
+    pub spilled: Bytes,
     /// The most it ever held.
     pub high_water: Bytes,
     /// Device time that its work took so far.
@@ -69,23 +73,6 @@ pub struct Tenant {
     lease: Arc<Lease>,
     residents: Mutex<Vec<Weak<Slot>>>,
     shared: Arc<Shared>,
-}
-
-/// Holds a resident image until either its owner or its tenant goes.
-#[derive(Debug)]
-struct Slot {
-    resident: Mutex<Option<Box<dyn Resident>>>,
-}
-
-impl Slot {
-    fn clear(&self) {
-        let resident = self
-            .resident
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        drop(resident);
-    }
 }
 
 impl Tenant {
@@ -166,9 +153,7 @@ impl Tenant {
         let loaded = self.shared.backend.load(image, parts, &self.lease);
         self.shared.health.check()?;
         let resident = loaded?;
-        let slot = Arc::new(Slot {
-            resident: Mutex::new(Some(resident)),
-        });
+        let slot = self.shared.images.enter(resident);
         let mut residents = self.residents.lock().unwrap_or_else(PoisonError::into_inner);
         residents.retain(|slot| slot.strong_count() > 0);
         residents.push(Arc::downgrade(&slot));
@@ -281,10 +266,12 @@ impl Loaded {
     ///
     /// Waits, within the context's step deadline, only when every upload staging area is still in use, the queue is
     /// full, or on a GPU the readback area is still in use by an earlier submission; [`crate::Counters::host_waits`]
-    /// counts that. Transfers larger than the image's staging areas go in pieces, each a submission of its own.
+    /// counts that. An image that was moved to the host ([`crate::ComputeContext::reclaim`]) is brought back first, and
+    /// colder ones move there in its place where there is no room. Transfers larger than the image's staging areas go in pieces, each a submission of its own.
     ///
     /// # Errors
-    /// [`GpuError::Work`] when the work is not well-formed, [`GpuError::StaleToken`] once the tenant was dropped, and
+    /// [`GpuError::Work`] when the work is not well-formed, [`GpuError::Memory`] when the image is on the host and all
+    /// that could make room for it is in use, [`GpuError::StaleToken`] once the tenant was dropped, and
     /// for work with a list or uploads once it was revoked or its token fenced, [`GpuError::DeviceLost`], [`GpuError::Timeout`], [`GpuError::Internal`] after a kernel of this image
     /// failed, and whatever the driver refuses.
     pub fn submit(&mut self, work: Work<'_>) -> Result<Ticket, GpuError> {
@@ -327,14 +314,20 @@ impl Loaded {
     }
 
     fn give(&self, work: Checked<'_>) -> Result<Ticket, GpuError> {
-        let mut slot = self.slot.resident.lock().unwrap_or_else(PoisonError::into_inner);
-        match slot.as_mut() {
-            // A device that goes away meanwhile fails in many ways; that it is gone is what counts.
-            Some(resident) => resident
-                .submit(work)
-                .map_err(|error| self.shared.health.check().err().unwrap_or(error)),
-            None => Err(self.lease.stale()),
-        }
+        let mut slot = self.slot.lock();
+        let Some(resident) = slot.as_mut() else {
+            return Err(self.lease.stale());
+        };
+        self.shared.images.touch(&self.slot);
+        let submitted = if resident.is_spilled() {
+            self.shared.bring_back(resident.as_mut())
+        } else {
+            Ok(())
+        };
+        // A device that goes away meanwhile fails in many ways; that it is gone is what counts.
+        submitted
+            .and_then(|()| resident.submit(work))
+            .map_err(|error| self.shared.health.check().err().unwrap_or(error))
     }
 
     /// What the tenant of this image holds, all its images together.

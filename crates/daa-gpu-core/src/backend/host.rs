@@ -8,11 +8,12 @@ mod cell;
 mod split;
 mod turns;
 
-use super::{Backend, Buffer, Checked, Parts, Resident, Tally, count};
+use super::{Backend, Buffer, Checked, Create, Parts, Resident, Tally, count};
 use crate::config::ContextConfig;
 use crate::error::{DeviceError, GpuError};
 use crate::health::Health;
 use crate::image::Image;
+use crate::memory::heap::PageId;
 use crate::memory::pool::{BufferUsage, Pooled};
 use crate::profile::{Cost, Timed};
 use crate::program::Scratch;
@@ -121,6 +122,7 @@ impl Backend for HostBackend {
         }
         let timed = Timed::new(&self.tally.profile, image, Cost::HOST);
         let memory = cell::Memory::new(image, parts.arena, parts.constants, parts.params);
+        let movable = memory.movable();
         let cell = Cell::new(
             memory,
             free,
@@ -134,6 +136,8 @@ impl Backend for HostBackend {
             cell: Arc::new(cell),
             timed,
             staging,
+            movable,
+            is_spilled: false,
             readback: parts.readback,
             health: Arc::clone(&self.health),
             tally: Arc::clone(&self.tally),
@@ -162,6 +166,8 @@ struct HostResident {
     cell: Arc<Cell>,
     timed: Arc<Timed>,
     staging: Receiver<Pooled<Buffer>>,
+    movable: Bytes,
+    is_spilled: bool,
     /// Workers read straight out of the arena. The area is held so that an image takes the same memory everywhere,
     /// and a lease sized for one backend holds on the other.
     #[expect(dead_code, reason = "held for the books only, as said above")]
@@ -239,6 +245,40 @@ impl Resident for HostResident {
         self.upload(&work, &mut job)?;
         self.cell.push(job, self.deadline)?;
         Ok(Ticket::new(replies, 1, self.deadline, Arc::clone(&self.health)))
+    }
+
+    fn movable(&self) -> Bytes {
+        if self.is_spilled {
+            Bytes::ZERO
+        } else {
+            self.movable
+        }
+    }
+
+    fn spill(&mut self, patience: Duration) -> Result<Option<Bytes>, GpuError> {
+        let spilled = self
+            .cell
+            .at_rest(patience, |memory| memory.spill(&self.tally))
+            .transpose()?;
+        self.is_spilled = spilled.is_some();
+        Ok(spilled)
+    }
+
+    fn is_spilled(&self) -> bool {
+        self.is_spilled
+    }
+
+    fn restore(&mut self, create: &Create<'_>) -> Result<(), GpuError> {
+        // It is at rest: nothing was submitted since it was spilled.
+        let restored = self.cell.at_rest(self.deadline, |memory| memory.restore(create));
+        restored.unwrap_or(Ok(()))?;
+        self.is_spilled = false;
+        Ok(())
+    }
+
+    fn leave(&mut self, _page: PageId, _patience: Duration) -> Result<Option<Bytes>, GpuError> {
+        // Host memory is lent out in buffers, not in pages.
+        Ok(Some(Bytes::ZERO))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod device;
 mod line;
+mod moves;
 mod pipeline;
 mod poller;
 mod resident;
@@ -154,6 +155,11 @@ impl Backend for WgpuBackend {
         self.gpu.pipelines.report()
     }
 
+    fn free_dropped(&self) {
+        // A device that is gone has nothing to return.
+        drop(self.gpu.poll_now());
+    }
+
     fn clear(&self, memory: &mut Pooled<Buffer>) -> Result<(), GpuError> {
         self.gpu.scoped(|| {
             let mut encoder = self
@@ -215,8 +221,12 @@ fn place(memory: &Pooled<Buffer>) -> (&wgpu::Buffer, u64) {
 }
 
 /// The wgpu buffer of a loan.
-fn raw(buffer: &Pooled<Buffer>) -> &wgpu::Buffer {
-    match buffer.get() {
+fn raw(memory: &Pooled<Buffer>) -> &wgpu::Buffer {
+    device(memory.get())
+}
+
+fn device(buffer: &Buffer) -> &wgpu::Buffer {
+    match buffer {
         Buffer::Device(buffer) => buffer.raw(),
         Buffer::Host(_) => unreachable!("a pool serves one backend, and this is wgpu's"),
     }

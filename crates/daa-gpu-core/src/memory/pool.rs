@@ -20,6 +20,8 @@ mod shelf;
 
 pub(crate) use account::Account;
 pub(crate) use kind::BufferUsage;
+#[cfg(feature = "gpu")]
+pub(crate) use loan::Elsewhere;
 pub(crate) use loan::{Origin, Pooled};
 pub(crate) use paging::PageLimits;
 pub use report::{PoolReport, TierReport};
@@ -27,6 +29,7 @@ pub use report::{PoolReport, TierReport};
 use crate::config::{ConfigError, MemoryConfig};
 use crate::error::MemoryError;
 use crate::health::Health;
+use crate::memory::heap::{Block, Colour, PageId};
 use crate::memory::trace::Recorder;
 use centre::{Centre, Grant, Refused};
 use chunk::{Chunk, Spare};
@@ -152,7 +155,7 @@ impl<B> Pool<B> {
     }
 
     /// Frees everything that is kept for reuse.
-    fn trim(&self) {
+    pub(crate) fn trim(&self) {
         self.with_centre(Centre::trim);
     }
 
@@ -184,6 +187,20 @@ impl<B> Pool<B> {
         if !spares.is_empty() {
             self.with_centre(|centre, freed| centre.take_back(spares, freed));
         }
+    }
+
+    fn elsewhere(&self, colour: Colour, block: Block) -> Option<Chunk<B>> {
+        self.lock().elsewhere(colour, block)
+    }
+
+    /// A block that nobody is charged for is free.
+    fn leave(&self, chunk: Chunk<B>) {
+        self.with_centre(|centre, freed| centre.leave(chunk, freed));
+    }
+
+    /// Pages worth emptying, sparsest first, with what they take.
+    pub(crate) fn sparse_pages(&self) -> Vec<(PageId, Bytes)> {
+        self.lock().sparse_pages()
     }
 
     fn settle(&self, account: &Account<B>) {

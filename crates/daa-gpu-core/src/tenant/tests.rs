@@ -2,6 +2,7 @@
 
 mod host;
 mod memory;
+mod moves;
 mod profile;
 mod programs;
 mod recorded;

@@ -3,7 +3,7 @@
 use super::split::Split;
 use super::turns::{Left, Turns};
 use super::{Pooled, host_words};
-use crate::backend::{Buffer, Region, Tally, count};
+use crate::backend::{Buffer, Create, OnHost, Region, Tally, count};
 use crate::error::GpuError;
 use crate::health::Health;
 use crate::image::{Command, Image, Slice, params_slot};
@@ -11,6 +11,7 @@ use crate::profile::Sample;
 use crate::program::{HostCall, Program, Scratch};
 use crate::tenant::{Effect, Lease};
 use crossbeam::channel::Sender;
+use daa_base::Bytes;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -79,6 +80,10 @@ pub(super) struct Memory {
     constants: Option<Pooled<Buffer>>,
     params: Option<Pooled<Buffer>>,
     lists: Vec<Vec<Step>>,
+    /// Bytes of arena and constants that the image may use.
+    sizes: [usize; 2],
+    /// Both, while their loans are spilled.
+    spilled: Option<OnHost>,
 }
 
 impl Memory {
@@ -122,7 +127,47 @@ impl Memory {
             constants,
             params,
             lists,
+            sizes: [image.arena, image.constants]
+                .map(|size| usize::try_from(size.get()).unwrap_or(usize::MAX)),
+            spilled: None,
         }
+    }
+
+    /// What moves to the host or back, in reserved bytes.
+    pub(super) fn movable(&self) -> Bytes {
+        let loans = std::iter::once(&self.arena).chain(&self.constants);
+        loans.map(Pooled::reserved).sum()
+    }
+
+    /// Copies the content aside and gives its memory back.
+    pub(super) fn spill(&mut self, tally: &Arc<Tally>) -> Result<Bytes, GpuError> {
+        let bytes = self.movable();
+        let arena = copy_of(host_words(&mut self.arena), self.sizes[0])?;
+        let constants = self.constants.as_mut().map_or_else(Default::default, host_words);
+        let constants = copy_of(constants, self.sizes[1])?;
+        self.spilled = Some(OnHost::new(arena, constants, tally));
+        self.arena.spill();
+        self.constants.iter_mut().for_each(Pooled::spill);
+        Ok(bytes)
+    }
+
+    /// Takes memory again and copies the content back.
+    pub(super) fn restore(&mut self, create: &Create<'_>) -> Result<(), GpuError> {
+        let Some(spilled) = self.spilled.take() else {
+            return Ok(());
+        };
+        let mut loans = std::iter::once(&mut self.arena).chain(&mut self.constants);
+        if let Err(error) = loans.try_for_each(|loan| loan.refill(create)) {
+            self.arena.spill();
+            self.spilled = Some(spilled);
+            return Err(error);
+        }
+        let loans = std::iter::once(&mut self.arena).chain(&mut self.constants);
+        for (loan, region) in loans.zip([Region::Arena, Region::Constants]) {
+            let bytes = spilled.bytes(region);
+            bytemuck::cast_slice_mut::<u32, u8>(host_words(loan))[..bytes.len()].copy_from_slice(bytes);
+        }
+        Ok(())
     }
 
     fn upload(&mut self, spans: &[Span], region: Region, staging: &mut Pooled<Buffer>) -> u64 {
@@ -194,6 +239,8 @@ struct Queue {
     jobs: VecDeque<Job>,
     /// Whether a worker has this image, or will get it.
     scheduled: bool,
+    /// Whether a worker is at a job that has no answer yet.
+    running: bool,
     /// Why nothing runs on this image any more.
     poison: Option<GpuError>,
 }
@@ -297,6 +344,7 @@ impl Cell {
                 return Left::Jobs;
             }
             let (job, poison) = (queue.jobs.pop_front(), queue.poison.clone());
+            queue.running = job.is_some();
             drop(queue);
             if let Some(job) = job {
                 self.finish(job, poison, scratch);
@@ -313,9 +361,12 @@ impl Cell {
         };
         let reply = job.reply.take();
         self.give_back(job);
+        let mut queue = self.lock();
+        queue.running = false;
         if let Err(error) = &outcome {
-            self.lock().poison.get_or_insert_with(|| error.clone());
+            queue.poison.get_or_insert_with(|| error.clone());
         }
+        drop(queue);
         if let Some(reply) = reply {
             // Nobody may be waiting.
             drop(reply.try_send(outcome));
@@ -368,6 +419,26 @@ impl Cell {
         })
     }
 
+    /// Does something with the memory once no job is left; `None` if there still is one after `patience`. The caller
+    /// sees to it that nobody queues another meanwhile.
+    pub(super) fn at_rest<T>(&self, patience: Duration, what: impl FnOnce(&mut Memory) -> T) -> Option<T> {
+        let (queue, timeout) = self
+            .progress
+            .wait_timeout_while(self.lock(), patience, |queue| {
+                queue.running || !queue.jobs.is_empty()
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        drop(queue);
+        if timeout.timed_out() {
+            return None;
+        }
+        self.memory
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_mut()
+            .map(what)
+    }
+
     /// Waits for the jobs and gives the memory back. Past the deadline the worker that hangs gives it back.
     pub(super) fn retire(&self, deadline: Duration) {
         let queue = self.lock();
@@ -381,6 +452,17 @@ impl Cell {
             drop(memory);
         }
     }
+}
+
+/// The first `len` bytes of `words`.
+fn copy_of(words: &[u32], len: usize) -> Result<Vec<u8>, GpuError> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(len)
+        .map_err(|error| GpuError::OutOfMemory {
+            message: format!("{len} bytes of host memory to spill to: {error}"),
+        })?;
+    copy.extend_from_slice(&bytemuck::cast_slice(words)[..len]);
+    Ok(copy)
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

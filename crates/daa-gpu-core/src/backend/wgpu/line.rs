@@ -93,6 +93,16 @@ impl Line {
         self.lock().poison.get_or_insert_with(|| error.clone());
     }
 
+    /// Whether nothing is under way, or all of it ends within `patience`.
+    pub(super) fn is_at_rest(&self, patience: Duration) -> bool {
+        let (state, timeout) = self
+            .progress
+            .wait_timeout_while(self.lock(), patience, |state| state.under_way > 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        drop(state);
+        !timeout.timed_out()
+    }
+
     /// Waits for everything under way. What has not ended by the deadline keeps `memory` until it has.
     pub(super) fn retire(&self, deadline: Duration, memory: impl Iterator<Item = Arc<Pooled<Buffer>>>) {
         let (mut state, timeout) = self

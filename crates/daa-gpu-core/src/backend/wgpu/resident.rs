@@ -2,28 +2,44 @@
 
 use super::device::Gpu;
 use super::line::Line;
+use super::pipeline::Pipeline;
 use super::stopwatch::Timing;
 use super::turns::{After, Reply, Submission};
 use super::{Buffer, Parts, Pooled, place, raw};
-use crate::backend::{Checked, Region, Resident, count};
+use crate::backend::{Checked, Create, OnHost, Region, Resident, count};
 use crate::error::GpuError;
 use crate::image::{Command, Dispatch, Image, Slice, params_slot};
+use crate::memory::heap::PageId;
 use crate::memory::pool::Origin;
 use crate::profile::Timed;
-use crate::program::Access;
+use crate::program::{Access, Program};
 use crate::tenant::{Effect, Lease, Ticket};
 use crossbeam::channel::{Receiver, Sender, bounded};
+use daa_base::Bytes;
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::Duration;
 
 #[derive(Debug)]
-enum Step {
+pub(super) enum Step {
     Run {
-        pipeline: wgpu::ComputePipeline,
-        bindings: wgpu::BindGroup,
+        made: Arc<Pipeline>,
+        recipe: Recipe,
+        /// `None` while the image is not on the device.
+        bindings: Option<wgpu::BindGroup>,
         groups: [u32; 3],
     },
     Zero(Slice),
+}
+
+/// What a dispatch binds; kept, because the memory of an image may move.
+#[derive(Debug)]
+pub(super) struct Recipe {
+    program: &'static Program,
+    slices: Vec<Slice>,
+    /// Where its parameters are, and how many bytes.
+    slot: u64,
+    params: u64,
 }
 
 /// Staging areas at rest, and the way back to here.
@@ -74,13 +90,16 @@ impl Ring {
 /// A loaded image.
 #[derive(Debug)]
 pub(super) struct WgpuResident {
-    gpu: Arc<Gpu>,
-    line: Arc<Line>,
-    arena: Arc<Pooled<Buffer>>,
-    constants: Option<Arc<Pooled<Buffer>>>,
-    /// Held for the bind groups, and for the books.
-    params: Option<Arc<Pooled<Buffer>>>,
-    lists: Vec<Vec<Step>>,
+    pub(super) gpu: Arc<Gpu>,
+    pub(super) line: Arc<Line>,
+    pub(super) arena: Arc<Pooled<Buffer>>,
+    pub(super) constants: Option<Arc<Pooled<Buffer>>>,
+    /// What of both the image may use.
+    pub(super) sizes: [u64; 2],
+    /// Their content, while the image is on the host.
+    pub(super) spilled: Option<OnHost>,
+    pub(super) params: Option<Arc<Pooled<Buffer>>>,
+    pub(super) lists: Vec<Vec<Step>>,
     timed: Arc<Timed>,
     uploads: Ring,
     readback: Ring,
@@ -153,6 +172,8 @@ impl WgpuResident {
             line,
             arena: Arc::new(arena),
             constants: constants.map(Arc::new),
+            sizes: [image.arena.get(), image.constants.get()],
+            spilled: None,
             params: params.map(Arc::new),
             lists,
             timed: Timed::new(&gpu.tally.profile, image, gpu.stopwatches.cost()),
@@ -258,19 +279,20 @@ impl WgpuResident {
             if let Some(timing) = &mut timing {
                 timing.begin(&mut pass);
             }
-            let mut current: Option<&wgpu::ComputePipeline> = None;
+            let mut current: Option<&Arc<Pipeline>> = None;
             for step in chunk {
                 if let Step::Run {
-                    pipeline,
+                    made,
                     bindings,
                     groups: [x, y, z],
+                    ..
                 } = step
                 {
-                    if current != Some(pipeline) {
-                        pass.set_pipeline(pipeline);
-                        current = Some(pipeline);
+                    if !current.is_some_and(|current| Arc::ptr_eq(current, made)) {
+                        pass.set_pipeline(&made.pipeline);
+                        current = Some(made);
                     }
-                    pass.set_bind_group(0, bindings, &[]);
+                    pass.set_bind_group(0, bindings.as_ref(), &[]);
                     pass.dispatch_workgroups(*x, *y, *z);
                     dispatches += 1;
                     if let Some(timing) = &mut timing {
@@ -379,6 +401,29 @@ impl Resident for WgpuResident {
     fn submit(&mut self, work: Checked<'_>) -> Result<Ticket, GpuError> {
         self.gpu.scoped(|| self.work(work))?
     }
+
+    fn movable(&self) -> Bytes {
+        self.movable_bytes()
+    }
+
+    fn spill(&mut self, patience: Duration) -> Result<Option<Bytes>, GpuError> {
+        if !self.line.is_at_rest(patience) {
+            return Ok(None);
+        }
+        self.move_out().map(Some)
+    }
+
+    fn is_spilled(&self) -> bool {
+        self.spilled.is_some()
+    }
+
+    fn restore(&mut self, create: &Create<'_>) -> Result<(), GpuError> {
+        self.move_in(create)
+    }
+
+    fn leave(&mut self, page: PageId, patience: Duration) -> Result<Option<Bytes>, GpuError> {
+        self.move_from(page, patience)
+    }
 }
 
 impl Drop for WgpuResident {
@@ -440,15 +485,37 @@ impl Area {
 
 /// What dispatches bind slices of.
 #[derive(Clone, Copy)]
-struct Bound<'a> {
-    arena: &'a Pooled<Buffer>,
-    constants: Option<&'a Pooled<Buffer>>,
-    params: Option<&'a Pooled<Buffer>>,
+pub(super) struct Bound<'a> {
+    pub(super) arena: &'a Pooled<Buffer>,
+    pub(super) constants: Option<&'a Pooled<Buffer>>,
+    pub(super) params: Option<&'a Pooled<Buffer>>,
 }
 
 /// Makes one dispatch ready to run.
 fn run(gpu: &Gpu, dispatch: &Dispatch, memory: Bound<'_>, slot: u64) -> Result<Step, GpuError> {
     let made = gpu.pipelines.get(gpu, dispatch.program)?;
+    let recipe = Recipe {
+        program: dispatch.program,
+        slices: dispatch.bindings.clone(),
+        slot,
+        params: params_slot(dispatch.params.len()),
+    };
+    let bindings = Some(bind(gpu, &made, &recipe, memory)?);
+    Ok(Step::Run {
+        made,
+        recipe,
+        bindings,
+        groups: dispatch.groups,
+    })
+}
+
+/// Binds the slices of a dispatch where they are now.
+pub(super) fn bind(
+    gpu: &Gpu,
+    made: &Pipeline,
+    recipe: &Recipe,
+    memory: Bound<'_>,
+) -> Result<wgpu::BindGroup, GpuError> {
     let bind = |memory, offset, bytes| {
         let (buffer, base) = place(memory);
         wgpu::BindingResource::Buffer(wgpu::BufferBinding {
@@ -457,9 +524,9 @@ fn run(gpu: &Gpu, dispatch: &Dispatch, memory: Bound<'_>, slot: u64) -> Result<S
             size: NonZeroU64::new(bytes),
         })
     };
-    let specs = dispatch.program.bindings;
-    let mut resources: Vec<_> = dispatch
-        .bindings
+    let specs = recipe.program.bindings;
+    let mut resources: Vec<_> = recipe
+        .slices
         .iter()
         .zip(specs)
         .map(|(slice, spec)| {
@@ -467,26 +534,22 @@ fn run(gpu: &Gpu, dispatch: &Dispatch, memory: Bound<'_>, slot: u64) -> Result<S
             bind(constants.unwrap_or(memory.arena), slice.offset, slice.bytes)
         })
         .collect();
-    if let (Some(params), true) = (memory.params, dispatch.program.params_words > 0) {
-        resources.push(bind(params, slot, params_slot(dispatch.params.len())));
+    if let (Some(params), true) = (memory.params, recipe.program.params_words > 0) {
+        resources.push(bind(params, recipe.slot, recipe.params));
     }
     let entries: Vec<_> = (0..)
         .zip(resources)
         .map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource })
         .collect();
-    let bindings = gpu.scoped(|| {
+    let group = gpu.scoped(|| {
         gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(dispatch.program.name),
+            label: Some(recipe.program.name),
             layout: &made.layout,
             entries: &entries,
         })
     })?;
     count(&gpu.tally.bind_groups_created, 1);
-    Ok(Step::Run {
-        pipeline: made.pipeline.clone(),
-        bindings,
-        groups: dispatch.groups,
-    })
+    Ok(group)
 }
 
 /// Cuts slices into pieces of at most `capacity` bytes; all but the last are full.

@@ -43,6 +43,8 @@ pub(super) struct Books<B> {
     pub(super) in_use: Bytes,
     /// Charged for loans that do not exist yet, and may never.
     pending: Bytes,
+    /// Charged for loans whose memory is with the centre at present.
+    spilled: Bytes,
     pub(super) high_water: Bytes,
     pub(super) refusals: u64,
     pub(super) tiers: [TierReport; 5],
@@ -58,6 +60,7 @@ impl<B> Books<B> {
         Self {
             in_use: Bytes::ZERO,
             pending: Bytes::ZERO,
+            spilled: Bytes::ZERO,
             high_water: Bytes::ZERO,
             refusals: 0,
             tiers: Tier::ALL.map(TierReport::new),
@@ -69,7 +72,12 @@ impl<B> Books<B> {
 
     /// Whether nothing is on loan, and nothing about to be.
     pub(super) fn is_idle(&self) -> bool {
-        self.in_use == Bytes::ZERO && self.pending == Bytes::ZERO
+        self.held() + self.pending == Bytes::ZERO
+    }
+
+    /// What the tenant is charged for what it has.
+    pub(super) fn held(&self) -> Bytes {
+        self.in_use + self.spilled
     }
 
     fn take(&mut self, kind: Kind, reserved: Bytes) -> Option<Chunk<B>> {
@@ -104,9 +112,10 @@ impl<B> Books<B> {
     /// What a loan changes; high-water marks move only for what exists.
     fn lend(&mut self, reserved: Bytes, marks: &Marks) -> &mut TierReport {
         self.in_use = self.in_use + reserved;
-        if self.in_use > self.high_water {
-            marks.raise(None, self.in_use - self.high_water);
-            self.high_water = self.in_use;
+        let held = self.held();
+        if held > self.high_water {
+            marks.raise(None, held - self.high_water);
+            self.high_water = held;
         }
         let tier = Tier::of(reserved);
         let report = &mut self.tiers[tier.index()];
@@ -116,6 +125,16 @@ impl<B> Books<B> {
             report.high_water = report.in_use;
         }
         report
+    }
+
+    fn lend_from_centre(&mut self, reserved: Bytes, origin: Origin, marks: &Marks) {
+        let tier = self.lend(reserved, marks);
+        if origin == Origin::Fresh {
+            tier.misses += 1;
+            tier.creations += 1;
+        } else {
+            tier.hits += 1;
+        }
     }
 
     fn give_back(&mut self, reserved: Bytes) {
@@ -162,7 +181,8 @@ impl<B> Account<B> {
         let books = self.lock();
         TenantUsage {
             budget: self.budget,
-            in_use: books.in_use,
+            in_use: books.held(),
+            spilled: books.spilled,
             high_water: books.high_water,
             ..TenantUsage::default()
         }
@@ -182,7 +202,7 @@ impl<B> Account<B> {
         if books.closed {
             return Err(MemoryError::Gone);
         }
-        let held = books.in_use + books.pending;
+        let held = books.held() + books.pending;
         if held.checked_add(wanted).is_some_and(|sum| sum <= self.budget) {
             return Ok(());
         }
@@ -237,7 +257,7 @@ impl<B> Account<B> {
             reserved,
             chunk,
         };
-        Ok(Pooled::new(spare, (origin, recorded), Arc::clone(self)))
+        Ok(Pooled::new(usage, spare, (origin, recorded), Arc::clone(self)))
     }
 
     fn look(&self, kind: Kind, reserved: Bytes) -> Result<Look<B>, MemoryError> {
@@ -249,7 +269,7 @@ impl<B> Account<B> {
         }
         books.pending = books.pending + reserved;
         // Together with what is kept ready for it, a tenant takes no more than its budget from the others.
-        let room = self.budget - books.in_use - books.pending;
+        let room = self.budget - books.held() - books.pending;
         let mut out = Vec::new();
         books.magazine.shrink_to(room.get(), &mut out);
         books.uncache(&out);
@@ -269,15 +289,7 @@ impl<B> Account<B> {
         let mut books = self.lock();
         books.pending = books.pending - reserved;
         match &made {
-            Ok((_, origin)) => {
-                let tier = books.lend(reserved, &self.marks);
-                if *origin == Origin::Fresh {
-                    tier.misses += 1;
-                    tier.creations += 1;
-                } else {
-                    tier.hits += 1;
-                }
-            }
+            Ok((_, origin)) => books.lend_from_centre(reserved, *origin, &self.marks),
             Err(GpuError::Memory(_)) => books.refusals += 1,
             Err(_) => books.tiers[Tier::of(reserved).index()].misses += 1,
         }
@@ -354,6 +366,55 @@ impl<B> Account<B> {
         if !out.is_empty() {
             self.overflow(out, ended);
         }
+    }
+
+    /// The memory of a loan goes back; the tenant stays charged for it.
+    pub(super) fn spill(&self, spare: Spare<B>) {
+        let mut books = self.lock();
+        books.give_back(spare.reserved);
+        books.spilled = books.spilled + spare.reserved;
+        drop(books);
+        if let Some(pool) = self.pool.upgrade() {
+            pool.take_back(vec![spare]);
+        }
+    }
+
+    /// Memory for a loan that has none at present.
+    pub(super) fn refill(
+        &self,
+        usage: BufferUsage,
+        kind: Kind,
+        reserved: Bytes,
+        create: impl Fn(BufferUsage, Bytes) -> Result<B, GpuError>,
+    ) -> Result<(Chunk<B>, Origin), GpuError> {
+        let mut books = self.lock();
+        books.spilled = books.spilled - reserved;
+        books.pending = books.pending + reserved;
+        drop(books);
+        let made = self.obtain(usage, kind, reserved, Vec::new(), create);
+        let mut books = self.lock();
+        books.pending = books.pending - reserved;
+        match &made {
+            Ok((_, origin)) => books.lend_from_centre(reserved, *origin, &self.marks),
+            Err(_) => books.spilled = books.spilled + reserved,
+        }
+        made
+    }
+
+    /// A loan without memory ends.
+    pub(super) fn forget(&self, reserved: Bytes, recorded: Recorded) {
+        self.recorder.released(recorded);
+        let mut books = self.lock();
+        books.spilled = books.spilled - reserved;
+        let ended = books.closed && books.is_idle();
+        drop(books);
+        if ended && let Some(pool) = self.pool.upgrade() {
+            pool.settle(self);
+        }
+    }
+
+    pub(super) const fn pool(&self) -> &Weak<Pool<B>> {
+        &self.pool
     }
 
     #[cold]

@@ -8,7 +8,7 @@ use super::paging::{Freed, Missing, Paging, Placed};
 use super::shelf::Shelf;
 use super::{PoolReport, TierReport};
 use crate::config::MemoryConfig;
-use crate::memory::heap::TierLimit;
+use crate::memory::heap::{Block, Colour, PageId, TierLimit};
 use crate::memory::tier::Tier;
 use daa_base::Bytes;
 use std::collections::BTreeMap;
@@ -294,6 +294,21 @@ impl<B> Centre<B> {
         chunk
     }
 
+    pub(super) fn elsewhere(&mut self, colour: Colour, block: Block) -> Option<Chunk<B>> {
+        self.paging.as_mut()?.elsewhere(colour, block)
+    }
+
+    pub(super) fn leave(&mut self, chunk: Chunk<B>, freed: &mut Vec<Freed<B>>) {
+        if let (Chunk::Part { block, .. }, Some(paging)) = (&chunk, &mut self.paging) {
+            paging.free(*block, freed);
+        }
+        freed.push(Freed::Chunk(chunk));
+    }
+
+    pub(super) fn sparse_pages(&self) -> Vec<(PageId, Bytes)> {
+        self.paging.as_ref().map_or_else(Vec::new, Paging::sparse_pages)
+    }
+
     /// What pages and buffers take, on loan or not.
     fn reserved(&self) -> Bytes {
         let pages = self.paging.as_ref().map_or(Bytes::ZERO, Paging::reserved);
@@ -319,9 +334,11 @@ impl<B> Centre<B> {
     pub(super) fn report(&self, marks: &Marks) -> PoolReport {
         let mut tiers = self.past;
         let mut refusals = self.past_refusals;
+        let mut spilled = Bytes::ZERO;
         for member in self.tenants.values() {
             let books = member.account.lock();
             refusals += books.refusals;
+            spilled = spilled + (books.held() - books.in_use);
             for (sum, tier) in tiers.iter_mut().zip(&books.tiers) {
                 sum.in_use = sum.in_use + tier.in_use;
                 sum.cached = sum.cached + tier.cached;
@@ -342,6 +359,7 @@ impl<B> Centre<B> {
             cached: tiers.iter().map(|tier| tier.cached).sum(),
             high_water: marks.most(None),
             reserved: self.reserved(),
+            spilled,
             tenants: self.tenants.len() as u64,
             refusals,
             tiers: tiers.to_vec(),

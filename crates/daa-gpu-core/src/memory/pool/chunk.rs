@@ -27,6 +27,14 @@ impl<B> Chunk<B> {
         }
     }
 
+    /// Its block, if it is part of a page.
+    pub(super) const fn block(&self) -> Option<Block> {
+        match self {
+            Self::Whole(_) => None,
+            Self::Part { block, .. } => Some(*block),
+        }
+    }
+
     /// Its first byte in the buffer.
     pub(super) const fn offset(&self) -> u64 {
         match self {

@@ -1,11 +1,14 @@
 //! Memory on loan.
 
+use super::Pool;
 use super::account::Account;
 use super::chunk::{Chunk, Spare};
-use super::kind::Kind;
+use super::kind::{BufferUsage, Kind};
+use crate::error::GpuError;
+use crate::memory::heap::PageId;
 use crate::memory::trace::Recorded;
 use daa_base::Bytes;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// What may be in the memory of a new loan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +24,9 @@ pub(crate) enum Origin {
 /// Memory on loan to a tenant. Dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct Pooled<B> {
-    /// `None` only while dropping.
+    /// `None` while it is spilled.
     chunk: Option<Chunk<B>>,
+    usage: BufferUsage,
     kind: Kind,
     reserved: Bytes,
     origin: Origin,
@@ -30,8 +34,11 @@ pub(crate) struct Pooled<B> {
     account: Arc<Account<B>>,
 }
 
+const SPILLED: &str = "who spills a loan refills it before using it";
+
 impl<B> Pooled<B> {
     pub(super) fn new(
+        usage: BufferUsage,
         spare: Spare<B>,
         (origin, recorded): (Origin, Recorded),
         account: Arc<Account<B>>,
@@ -43,6 +50,7 @@ impl<B> Pooled<B> {
         } = spare;
         Self {
             chunk: Some(chunk),
+            usage,
             kind,
             reserved,
             origin,
@@ -63,10 +71,7 @@ impl<B> Pooled<B> {
 
     #[cfg(any(feature = "gpu", test))]
     pub(crate) fn get(&self) -> &B {
-        self.chunk
-            .as_ref()
-            .expect("a buffer leaves its loan only when that is dropped")
-            .get()
+        self.chunk.as_ref().expect(SPILLED).get()
     }
 
     /// Its first byte in the buffer.
@@ -80,21 +85,104 @@ impl<B> Pooled<B> {
         match &mut self.chunk {
             Some(Chunk::Whole(buffer)) => buffer,
             Some(Chunk::Part { .. }) => unreachable!("a page is shared, and only devices have pages"),
-            None => unreachable!("a buffer leaves its loan only when that is dropped"),
+            None => unreachable!("{SPILLED}"),
         }
+    }
+
+    /// Gives the memory back, but not the right to it: the tenant stays charged, and its content is lost.
+    pub(crate) fn spill(&mut self) {
+        if let Some(chunk) = self.chunk.take() {
+            let (kind, reserved) = (self.kind, self.reserved);
+            self.account.spill(Spare {
+                kind,
+                reserved,
+                chunk,
+            });
+        }
+    }
+
+    /// Takes memory again for a loan that was spilled. What it holds is as [`Self::origin`] then says.
+    pub(crate) fn refill(
+        &mut self,
+        create: impl Fn(BufferUsage, Bytes) -> Result<B, GpuError>,
+    ) -> Result<(), GpuError> {
+        if self.chunk.is_none() {
+            let (chunk, origin) = self
+                .account
+                .refill(self.usage, self.kind, self.reserved, create)?;
+            (self.chunk, self.origin) = (Some(chunk), origin);
+        }
+        Ok(())
+    }
+
+    /// The page that it lies in.
+    pub(crate) fn page(&self) -> Option<PageId> {
+        Some(self.chunk.as_ref()?.block()?.page())
+    }
+
+    /// A second place for it, in another page that has blocks already.
+    #[cfg_attr(
+        not(any(feature = "gpu", test)),
+        expect(dead_code, reason = "only devices have pages")
+    )]
+    pub(crate) fn elsewhere(&self) -> Option<Elsewhere<B>> {
+        let (colour, block) = (self.kind.colour()?, self.chunk.as_ref()?.block()?);
+        let chunk = self.account.pool().upgrade()?.elsewhere(colour, block)?;
+        Some(Elsewhere {
+            chunk: Some(chunk),
+            pool: Weak::clone(self.account.pool()),
+        })
+    }
+
+    /// Has the second place from now on, and gives the first back. Copying is the caller's affair.
+    #[cfg_attr(
+        not(any(feature = "gpu", test)),
+        expect(dead_code, reason = "only devices have pages")
+    )]
+    pub(crate) fn move_to(&mut self, mut to: Elsewhere<B>) {
+        // What it had goes back when `to` is dropped.
+        std::mem::swap(&mut self.chunk, &mut to.chunk);
     }
 }
 
 impl<B> Drop for Pooled<B> {
     fn drop(&mut self) {
-        if let Some(chunk) = self.chunk.take() {
-            let (kind, reserved) = (self.kind, self.reserved);
-            let spare = Spare {
-                kind,
-                reserved,
-                chunk,
-            };
-            self.account.release(spare, self.recorded);
+        match self.chunk.take() {
+            Some(chunk) => {
+                let (kind, reserved) = (self.kind, self.reserved);
+                let spare = Spare {
+                    kind,
+                    reserved,
+                    chunk,
+                };
+                self.account.release(spare, self.recorded);
+            }
+            None => self.account.forget(self.reserved, self.recorded),
+        }
+    }
+}
+
+/// Room in a page that nobody is charged for, while a block moves. Dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Elsewhere<B> {
+    /// `None` only while dropping.
+    chunk: Option<Chunk<B>>,
+    pool: Weak<Pool<B>>,
+}
+
+#[cfg(any(feature = "gpu", test))]
+impl<B> Elsewhere<B> {
+    /// The buffer and the first byte there.
+    pub(crate) fn place(&self) -> (&B, u64) {
+        let chunk = self.chunk.as_ref().expect("it leaves only when this is dropped");
+        (chunk.get(), chunk.offset())
+    }
+}
+
+impl<B> Drop for Elsewhere<B> {
+    fn drop(&mut self) {
+        if let (Some(chunk), Some(pool)) = (self.chunk.take(), self.pool.upgrade()) {
+            pool.leave(chunk);
         }
     }
 }

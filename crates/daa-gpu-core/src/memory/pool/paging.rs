@@ -192,6 +192,26 @@ impl<B> Paging<B> {
         let pages = self.heap.trim(0);
         self.give_up(pages, freed);
     }
+
+    /// Pages worth emptying, sparsest first.
+    pub(super) fn sparse_pages(&self) -> Vec<(PageId, Bytes)> {
+        let bytes = |id| Some((id, self.pages.get(&id)?.bytes));
+        self.heap.sparse_pages().into_iter().filter_map(bytes).collect()
+    }
+
+    /// A second place for a block, in another page that has blocks.
+    pub(super) fn elsewhere(&mut self, colour: Colour, block: Block) -> Option<Chunk<B>> {
+        let to = self
+            .heap
+            .allocate_elsewhere(colour, block.wanted(), block.page())?;
+        if let Some(buffer) = self.pages.get(&to.page()).and_then(|page| page.buffer.as_ref()) {
+            let page = Arc::clone(buffer);
+            return Some(Chunk::Part { page, block: to });
+        }
+        // That page is still being made, and so has other blocks.
+        self.heap.free(to);
+        None
+    }
 }
 
 #[cfg(test)]

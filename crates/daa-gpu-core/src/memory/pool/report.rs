@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct PoolReport {
     /// What may be in use and kept together.
     pub capacity: Bytes,
-    /// On loan to tenants.
+    /// On loan to tenants, without what is spilled.
     pub in_use: Bytes,
     /// Kept for reuse, in sizes as they were on loan; pages that hold nothing count in `reserved` only.
     pub cached: Bytes,
@@ -19,6 +19,8 @@ pub struct PoolReport {
     pub high_water: Bytes,
     /// What buffers and pages take of the device, on loan or not.
     pub reserved: Bytes,
+    /// Charged to tenants, but moved to host memory.
+    pub spilled: Bytes,
     /// Tenants at present.
     pub tenants: u64,
     /// Refusals for a budget or the capacity.

@@ -58,6 +58,48 @@ fn allocations_are_charged_and_reused_on_the_host() {
 }
 
 #[test]
+fn spilled_images_return_intact_on_the_host() {
+    moves::spilled_images_return_intact(&host());
+}
+
+#[test]
+fn tenants_that_do_not_fit_take_turns_on_the_host() {
+    let mut config = ContextConfig::default();
+    config.memory.capacity = Some(Bytes(image().footprint().get() * 3 / 2 + 1024));
+    let context = ComputeContext::host(&config).expect("the host is there");
+    moves::tenants_that_do_not_fit_take_turns(&context);
+}
+
+#[test]
+fn images_move_under_load_on_the_host() {
+    let rungs = [crate::pressure::Rung::Trim, crate::pressure::Rung::Spill];
+    moves::images_move_under_load(&host(), &rungs, |counters| counters.spills >= 50);
+}
+
+#[test]
+fn no_more_than_the_configured_bytes_are_on_the_host() {
+    let mut config = ContextConfig::default();
+    config.memory.max_spilled = Bytes(1024);
+    let context = ComputeContext::host(&config).expect("the host is there");
+    let tenant = tenant(&context, Bytes::MIB);
+    let images = [
+        tenant.load(&image()).expect("loads"),
+        tenant.load(&image()).expect("loads"),
+    ];
+    let all = Bytes(u64::MAX);
+    let first = context.reclaim(crate::pressure::Rung::Spill, all);
+    assert_eq!((first.images, first.skipped), (1, 1));
+    drop(images);
+    let mut again = tenant.load(&image()).expect("loads");
+    assert_eq!(
+        context.reclaim(crate::pressure::Rung::Spill, all).images,
+        1,
+        "room again"
+    );
+    again.submit(list(0)).expect("submits").wait().expect("runs");
+}
+
+#[test]
 fn a_fence_counts_for_every_epoch_whichever_was_told() {
     let context = host();
     context.fence(FencingToken(3));

@@ -99,6 +99,37 @@ fn allocations_are_charged_and_reused_on_software() {
 }
 
 #[test]
+fn spilled_images_return_intact_on_software() {
+    on_software(moves::spilled_images_return_intact);
+}
+
+#[test]
+fn tenants_that_do_not_fit_take_turns_on_software() {
+    let mut config = ContextConfig {
+        device: DeviceChoice::Software,
+        ..ContextConfig::default()
+    };
+    config.memory.capacity = Some(Bytes(image().footprint().get() * 3 / 2 + 1024));
+    if software().is_some() {
+        let context = ComputeContext::open(&config).expect("the software driver is there");
+        moves::tenants_that_do_not_fit_take_turns(&context);
+    }
+}
+
+#[test]
+fn images_move_under_load_on_software() {
+    on_software(|context| {
+        let rungs = [crate::pressure::Rung::Spill, crate::pressure::Rung::Compact];
+        moves::images_move_under_load(context, &rungs, |counters| counters.spills >= 50);
+    });
+}
+
+#[test]
+fn pages_fall_free_when_images_move_together_on_software() {
+    on_software(moves::pages_fall_free_when_images_move_together);
+}
+
+#[test]
 fn footprints_are_exact_on_software() {
     on_software(|context| {
         proptest!(ProptestConfig::with_cases(24), |(images in proptest::collection::vec(any_image(), 1..3))| {
