@@ -7,7 +7,7 @@ use daa_benches::mix::{self, Contender, Mix, Offset};
 use daa_benches::networks::{cnn, mlp};
 use daa_benches::op::Recorded;
 use daa_benches::steps::compiled;
-use daa_gpu_core::memory::trace::RecordLimit;
+use daa_gpu_core::memory::trace::{RecordLimit, Ticks};
 use daa_gpu_core::wgpu::{
     BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferDescriptor,
     BufferUsages, CommandEncoderDescriptor, ComputePassDescriptor, ComputePipeline,
@@ -86,10 +86,13 @@ fn hits(criterion: &mut Criterion, host: &Device) {
             bencher.iter_custom(|pairs| together(&tenants, pairs));
         });
     }
-    group.bench_function("threads=1,recorded=yes", |bencher| {
-        let tenants = [host.tenant(Bytes::MIB)];
-        bencher.iter_custom(|pairs| recorded(host, &tenants, pairs));
-    });
+    let clock = Arc::new(SystemClock::new());
+    for (name, ticks) in [("events", Ticks::Events), ("micros", Ticks::Micros(clock))] {
+        group.bench_function(format!("threads=1,recorded={name}"), |bencher| {
+            let tenants = [host.tenant(Bytes::MIB)];
+            bencher.iter_custom(|pairs| recorded(host, &tenants, &ticks, pairs));
+        });
+    }
     group.finish();
 }
 
@@ -136,13 +139,13 @@ fn steady(bencher: &mut Bencher<'_>, allocator: &mut impl Contender, bytes: u64)
 }
 
 /// The same while a recorder writes everything down. It is emptied before it is full.
-fn recorded(host: &Device, tenants: &[Tenant], pairs: u64) -> Duration {
+fn recorded(host: &Device, tenants: &[Tenant], ticks: &Ticks, pairs: u64) -> Duration {
     let limit = RecordLimit::default();
     let most = limit.events / 2 - 1;
     let mut elapsed = Duration::ZERO;
     for start in (0..pairs).step_by(most as usize) {
-        let clock = Arc::new(SystemClock::new());
-        let recording = host.context.recorder().start(limit, clock).expect("it is off");
+        let recorder = host.context.recorder();
+        let recording = recorder.start(limit, ticks.clone()).expect("it is off");
         elapsed += together(tenants, most.min(pairs - start));
         assert_eq!(recording.stop().lost(), 0);
     }

@@ -14,8 +14,11 @@ use daa_gpu_core::memory::trace::{TraceFile, TraceFileError};
 use std::fs::File;
 use std::path::Path;
 
-/// Largest trace that is read.
-const MAX_FILE: u64 = 1 << 30;
+/// Largest file that is read.
+const MAX_FILE: u64 = 1 << 29;
+
+/// Most events of a trace: a replay remembers where each block is, some 64 bytes.
+const MAX_EVENTS: u64 = 1 << 24;
 
 pub(crate) fn command(global: &Global, args: &MemoryArgs, messages: &Messages) -> Result<Exit, Failure> {
     match &args.command {
@@ -35,7 +38,18 @@ fn open(path: &Path) -> Result<TraceFile, Failure> {
     if is_folder {
         return Err(input(anyhow::anyhow!("is a folder")).with_hint(hint));
     }
-    TraceFile::read(file, MAX_FILE).map_err(|error: TraceFileError| input(error.into()).with_hint(hint))
+    let trace = TraceFile::read(file, MAX_FILE)
+        .map_err(|error: TraceFileError| input(error.into()).with_hint(hint))?;
+    match &trace {
+        TraceFile::Trace(trace) if trace.len() > MAX_EVENTS => {
+            let error = anyhow::anyhow!(
+                "the trace has {} events, at most {MAX_EVENTS} are read",
+                trace.len()
+            );
+            Err(input(error).with_hint("record a shorter part"))
+        }
+        _ => Ok(trace),
+    }
 }
 
 /// A part as per cent.

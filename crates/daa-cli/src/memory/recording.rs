@@ -4,7 +4,7 @@ use crate::exit::{Exit, Failure};
 use crate::messages::Messages;
 use crate::output;
 use daa_base::SystemClock;
-use daa_gpu_core::memory::trace::{RecordLimit, Recorder, Recording};
+use daa_gpu_core::memory::trace::{RecordLimit, Recorder, Recording, Ticks};
 use daa_learn::files;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,7 +31,10 @@ impl MemoryRecording {
         drop(files::temporary_beside(path).map_err(|error| refused(error.into()))?);
         let recorder = Recorder::new();
         let recording = recorder
-            .start(RecordLimit::default(), Arc::new(SystemClock::new()))
+            .start(
+                RecordLimit::default(),
+                Ticks::Micros(Arc::new(SystemClock::new())),
+            )
             .map_err(|error| Failure::new(Exit::Unexpected, error))?;
         Ok(Self {
             recorder,

@@ -173,13 +173,15 @@ pub fn replay(trace: &Trace, config: &ReplayConfig) -> Result<ReplayReport, Conf
     for event in trace.events() {
         player.play(&event);
     }
-    let peak = player.peak_event();
+    let mut report = player.report(trace);
+    let until = usize::try_from(player.peak_event()).unwrap_or(usize::MAX);
+    drop(player);
     let mut again = Player::new(trace, config)?;
-    let until = usize::try_from(peak).unwrap_or(usize::MAX);
     for event in trace.events().take(until) {
         again.play(&event);
     }
-    Ok(player.report(trace, again.fragmentation()))
+    report.fragmentation = again.fragmentation();
+    Ok(report)
 }
 
 /// Measures the heap's operations, nothing else: the first 2²² of the trace, a shorter trace again and again from an

@@ -26,7 +26,7 @@ mod record;
 mod wire;
 
 pub use lifetimes::{LifetimeRow, Lifetimes, LifetimesError};
-pub use record::{RecordError, RecordLimit, Recorded, Recorder, Recording};
+pub use record::{RecordError, RecordLimit, Recorded, Recorder, Recording, Ticks};
 pub use wire::TraceError;
 
 use crate::memory::layout::Lifetime;
@@ -82,7 +82,7 @@ impl Usage {
 /// Something that happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event {
-    /// When. The unit is the trace's own, microseconds where a [`Recorder`] made it. Never less than the event before.
+    /// When. The unit is the trace's own; see [`Ticks`] for what a [`Recorder`] writes. Never less than the event before.
     pub tick: u64,
     /// What.
     pub action: Action,

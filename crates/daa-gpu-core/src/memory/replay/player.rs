@@ -31,6 +31,8 @@ pub(super) struct Player {
     moved_bytes: u64,
     /// By tier.
     refusals: [u64; 5],
+    /// Whether the last compaction moved nothing, and nothing was freed since: the next would not either.
+    is_compact: bool,
 }
 
 /// A page's place in the table of pages, and an offset in it.
@@ -84,6 +86,7 @@ impl Player {
             moved_blocks: 0,
             moved_bytes: 0,
             refusals: [0; 5],
+            is_compact: false,
         })
     }
 
@@ -124,6 +127,7 @@ impl Player {
             }
             Action::Free { id } => {
                 if let Some(placed) = self.blocks[id as usize].take() {
+                    self.is_compact = false;
                     // There are no pages to free.
                     let _ = self.heaps[placed.heap].free(placed.block);
                 }
@@ -145,7 +149,7 @@ impl Player {
     fn allocate(&mut self, heap: usize, colour: Colour, bytes: u64) -> Option<Block> {
         match self.heaps[heap].allocate(colour, bytes) {
             Ok(granted) => Some(granted.block),
-            Err(_) if self.on_refusal == OnRefusal::Compact && heap == PAGES => {
+            Err(_) if self.on_refusal == OnRefusal::Compact && heap == PAGES && !self.is_compact => {
                 self.compact();
                 let granted = self.heaps[heap].allocate(colour, bytes).ok()?;
                 Some(granted.block)
@@ -156,6 +160,7 @@ impl Player {
 
     /// Empties pages into others, the sparsest first, each as far as there is room.
     fn compact(&mut self) {
+        let moved = self.moved_blocks;
         let mut owners: HashMap<Place, usize> = (0..self.blocks.len())
             .filter_map(|id| Some((self.blocks[id]?, id)))
             .filter(|(placed, _)| placed.heap == PAGES)
@@ -169,6 +174,7 @@ impl Player {
                 }
             }
         }
+        self.is_compact = self.moved_blocks == moved;
     }
 
     /// Whether there was room elsewhere.
@@ -231,7 +237,8 @@ impl Player {
         largest
     }
 
-    pub(super) fn report(&self, trace: &Trace, fragmentation: Fragmentation) -> ReplayReport {
+    /// All but the fragmentation, which is of another moment.
+    pub(super) fn report(&self, trace: &Trace) -> ReplayReport {
         let reports = [self.heaps[PAGES].report(), self.heaps[STAGING].report()];
         let tiers: Vec<TierReplay> = Tier::ALL
             .map(|tier| tier_of(&reports, tier, self.refusals[tier.index()]))
@@ -249,7 +256,7 @@ impl Player {
             peak_live_bytes: Bytes(self.live.peak),
             peak_charged_bytes: Bytes(self.charged.peak),
             peak_reserved_bytes: Bytes(peak_reserved),
-            fragmentation,
+            fragmentation: Fragmentation::default(),
             hit_rate: rate(sum(|tier| tier.hits), sum(|tier| tier.misses)),
             pages_created: reports.iter().map(|report| report.creations).sum(),
             pages_freed: reports.iter().map(|report| report.destructions).sum(),

@@ -299,10 +299,10 @@ fn a_recorder_writes_down_what_it_is_told_while_it_is_on() {
     assert_eq!(before, Recorded::default());
     clock.advance(Duration::from_micros(100));
     let recording = recorder
-        .start(RecordLimit::default(), clock.clone())
+        .start(RecordLimit::default(), Ticks::Micros(clock.clone()))
         .expect("off");
     assert!(matches!(
-        recorder.start(RecordLimit::default(), clock.clone()),
+        recorder.start(RecordLimit::default(), Ticks::Micros(clock.clone())),
         Err(RecordError::Busy)
     ));
     recorder.released(before);
@@ -335,7 +335,9 @@ fn a_recorder_writes_down_what_it_is_told_while_it_is_on() {
     );
     assert!(!recorder.is_on());
     // Marks of the first recording mean nothing in the second.
-    let recording = recorder.start(RecordLimit::default(), clock).expect("off");
+    let recording = recorder
+        .start(RecordLimit::default(), Ticks::Micros(clock))
+        .expect("off");
     let _ = recorder.allocated(1, "a", Usage::ReadWrite, 10);
     recorder.released(a);
     assert_eq!(recording.stop().len(), 1);
@@ -343,15 +345,16 @@ fn a_recorder_writes_down_what_it_is_told_while_it_is_on() {
 
 #[test]
 fn a_full_recorder_says_what_it_lost_and_still_takes_every_release() {
-    let clock = Arc::new(ManualClock::new(Timestamp(0)));
     let recorder = Recorder::new();
     for events in [0, 1, MAX_EVENTS + 1] {
         let error = recorder
-            .start(RecordLimit { events }, clock.clone())
+            .start(RecordLimit { events }, Ticks::Events)
             .expect_err("out of range");
         assert!(error.to_string().contains(&events.to_string()), "{error}");
     }
-    let recording = recorder.start(RecordLimit { events: 10 }, clock).expect("off");
+    let recording = recorder
+        .start(RecordLimit { events: 10 }, Ticks::Events)
+        .expect("off");
     let marks: Vec<Recorded> = (0..9)
         .map(|_| recorder.allocated(1, "a", Usage::ReadWrite, 10))
         .collect();
@@ -360,6 +363,8 @@ fn a_full_recorder_says_what_it_lost_and_still_takes_every_release() {
     }
     let _ = recorder.allocated(1, "a", Usage::ReadWrite, 10);
     let trace = recording.stop();
+    let ticks: Vec<u64> = trace.events().map(|event| event.tick).collect();
+    assert_eq!(ticks, (0..10).collect::<Vec<u64>>(), "they count the events");
     assert_eq!((trace.allocations(), trace.len(), trace.lost()), (5, 10, 5));
     assert_eq!(decode(&trace.encode()), Ok(trace));
 }
@@ -370,13 +375,13 @@ fn a_recording_that_is_dropped_ends() {
     let clock = Arc::new(ManualClock::new(Timestamp(0)));
     drop(
         recorder
-            .start(RecordLimit::default(), clock.clone())
+            .start(RecordLimit::default(), Ticks::Micros(clock.clone()))
             .expect("off"),
     );
     assert!(!recorder.is_on());
     assert!(
         recorder
-            .start(RecordLimit::default(), clock)
+            .start(RecordLimit::default(), Ticks::Micros(clock))
             .expect("off")
             .stop()
             .is_empty()
@@ -388,7 +393,7 @@ fn a_recording_that_is_dropped_ends() {
 fn threads_may_share_a_recorder() {
     let recorder = Recorder::new();
     let recording = recorder
-        .start(RecordLimit::default(), Arc::new(ManualClock::new(Timestamp(0))))
+        .start(RecordLimit::default(), Ticks::Events)
         .expect("off");
     std::thread::scope(|scope| {
         for thread in 0..4_u64 {

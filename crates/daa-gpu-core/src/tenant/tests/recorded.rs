@@ -3,7 +3,7 @@
 use super::*;
 use crate::Colour;
 use crate::memory::replay::{ReplayConfig, replay};
-use crate::memory::trace::{RecordLimit, Recorder};
+use crate::memory::trace::{RecordLimit, Recorder, Ticks};
 use daa_base::SystemClock;
 use std::sync::Arc;
 
@@ -13,7 +13,10 @@ fn a_recorded_trace_replays_to_the_high_water_of_the_pool() {
     let context = host();
     let recording = context
         .recorder()
-        .start(RecordLimit::default(), Arc::new(SystemClock::new()))
+        .start(
+            RecordLimit::default(),
+            Ticks::Micros(Arc::new(SystemClock::new())),
+        )
         .expect("off");
     let tenant = tenant(&context, Bytes::MIB);
     let mut held = Vec::new();
