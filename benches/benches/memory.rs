@@ -298,50 +298,6 @@ fn dispatches(criterion: &mut Criterion, devices: &[Device]) {
     group.finish();
 }
 
-/// What sampling costs: the same list on a context that samples and on one that does not. They take turns, of which
-/// one is timed, so that both see the same machine.
-fn profiling(criterion: &mut Criterion) {
-    let config = |profiling| ContextConfig {
-        cpu_workers: 1,
-        profiling,
-        ..ContextConfig::default()
-    };
-    let [sampled, off] = [Profiling::Sampled, Profiling::Off].map(config);
-    let mut pairs = vec![[device::host_with(sampled.clone()), device::host_with(off.clone())]];
-    pairs.extend(
-        device::software_with(sampled)
-            .zip(device::software_with(off))
-            .map(|(sampled, off)| [sampled, off]),
-    );
-    let clock = SystemClock::new();
-    let mut group = criterion.benchmark_group("profile::dispatch");
-    for (pair, count) in pairs
-        .iter()
-        .flat_map(|pair| [1, 100, 1000].map(|count| (pair, count)))
-    {
-        let recorded = Recorded::new(|record| {
-            let x = record.random(&[1])?;
-            let sum = record.graph.state("sum", &[1])?;
-            (0..count).try_for_each(|_| record.graph.accumulate(sum, x))
-        });
-        for (which, word) in [(1, "off"), (0, "sampled")] {
-            let id = format!("dispatches={count},backend={},profile={word}", pair[which].name);
-            group.bench_function(id, |bencher| {
-                let mut loaded = [recorded.load(&pair[0]), recorded.load(&pair[1])];
-                bencher.iter_custom(|count| {
-                    (0..count).fold(Duration::ZERO, |sum, _| {
-                        loaded[1 - which].run();
-                        let begun = clock.monotonic();
-                        loaded[which].run();
-                        sum + clock.monotonic().saturating_sub(begun)
-                    })
-                });
-            });
-        }
-    }
-    group.finish();
-}
-
 /// Random lifetimes, which rarely reach the lower bound, so that the search runs until its effort is spent; and the
 /// lifetimes of networks, with which it ends early.
 fn layout(criterion: &mut Criterion) {
@@ -399,7 +355,6 @@ fn main() {
         .for_each(|device| against_wgpu(&mut criterion, device));
     transfers(&mut criterion, &devices);
     dispatches(&mut criterion, &devices);
-    profiling(&mut criterion);
     layout(&mut criterion);
     plans(&mut criterion);
     criterion.final_summary();

@@ -28,36 +28,73 @@ struct TimedList {
     runs: AtomicU64,
     /// The run that is timed next; none while one is being timed.
     next: AtomicU64,
-    last: Mutex<Option<Last>>,
+    found: Mutex<Found>,
 }
 
-/// The last run that was timed. It stands for itself and for those up to the next one; the first, in which memory is
-/// touched for the first time and drivers compile, for itself alone as soon as there is a second.
-#[derive(Debug)]
+/// What the samples of a list found so far.
+#[derive(Debug, Default)]
+struct Found {
+    /// The last run that was timed as a whole. It stands for itself and for those up to the next one; the first, in
+    /// which memory is touched for the first time and drivers compile, for itself alone once there is a second.
+    last: Option<Last>,
+    /// What each program took in the last run whose dispatches were timed, and all of them.
+    parts: Option<(BTreeMap<usize, u64>, u64)>,
+    /// Times of lists that wait for `parts`.
+    whole_ns: u64,
+    /// Whether the last sample timed dispatches alone; the next one times the whole then, where it cannot do both.
+    whole_next: bool,
+    samples: u64,
+}
+
+/// So many of the first samples are of the whole and follow each other at once: one that is cold and one to compare
+/// with. The next finds out what timing dispatches costs.
+const FIRST: u64 = 2;
+
+#[derive(Debug, Clone, Copy)]
 struct Last {
     run: u64,
     busy_ns: u64,
-    programs: BTreeMap<usize, u64>,
+    cold: bool,
+}
+
+impl Found {
+    /// Enters `times` runs like `run`.
+    fn enter(&mut self, sums: &mut Sums, place: usize, run: Last, times: u64) {
+        let ns = run.busy_ns.saturating_mul(times);
+        sums.lists[place].add(0, ns);
+        self.whole_ns = self.whole_ns.saturating_add(ns);
+        self.share(sums);
+    }
+
+    /// Divides the times of lists among programs, as the last run did.
+    fn share(&mut self, sums: &mut Sums) {
+        if let Some((parts, all)) = &self.parts {
+            let whole = std::mem::take(&mut self.whole_ns);
+            for (program, ns) in parts {
+                let part = u128::from(whole) * u128::from(*ns) / u128::from((*all).max(1));
+                sums.programs[*program].add(0, u64::try_from(part).unwrap_or(u64::MAX));
+            }
+        }
+    }
 }
 
 impl TimedList {
-    fn last(&self) -> MutexGuard<'_, Option<Last>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Enters `times` runs like `last`.
-    fn enter(&self, sums: &mut Sums, last: &Last, times: u64) {
-        sums.lists[self.place].add(0, last.busy_ns.saturating_mul(times));
-        for (program, ns) in &last.programs {
-            sums.programs[*program].add(0, ns.saturating_mul(times));
-        }
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Enters the times of all runs since the last timed one, it included, and how often everything ran.
     fn enter_rest(&self, sums: &mut Sums) {
         let runs = self.runs.load(Ordering::Relaxed);
-        if let Some(last) = &*self.last() {
-            self.enter(sums, last, runs.saturating_sub(last.run));
+        let found = self.found();
+        if let Some(last) = found.last {
+            // On a copy: the runs go on.
+            let mut rest = Found {
+                parts: found.parts.clone(),
+                whole_ns: found.whole_ns,
+                ..Found::default()
+            };
+            rest.enter(sums, self.place, last, runs.saturating_sub(last.run));
         }
         sums.lists[self.place].add(runs, 0);
         for (program, count) in &self.programs {
@@ -91,7 +128,7 @@ impl Timed {
                     Profiling::Sampled => 0,
                     Profiling::Off => u64::MAX,
                 }),
-                last: Mutex::new(None),
+                found: Mutex::default(),
             }
         });
         let lists = lists.collect();
@@ -117,6 +154,9 @@ impl Timed {
         }
         // Images are submitted to by one thread at a time, so no other run passes here meanwhile.
         state.next.store(u64::MAX, Ordering::Relaxed);
+        let found = state.found();
+        let wants_whole = found.whole_next || found.samples < FIRST;
+        drop(found);
         let begun = self.profile.now();
         Some(Sample {
             timed: Arc::clone(self),
@@ -124,6 +164,7 @@ impl Timed {
             run,
             begun,
             last: begun,
+            wants_whole,
             dispatches_ns: Vec::with_capacity(state.dispatches.len()),
         })
     }
@@ -152,6 +193,7 @@ pub(crate) struct Sample {
     begun: Duration,
     /// When the last mark was.
     last: Duration,
+    wants_whole: bool,
     dispatches_ns: Vec<u64>,
 }
 
@@ -168,59 +210,85 @@ impl Sample {
             .push(nanos(now.saturating_sub(std::mem::replace(&mut self.last, now))));
     }
 
+    /// Marks dispatches of these times.
+    #[cfg(test)]
+    pub(super) fn dispatches_for_test<const N: usize>(&mut self, times_ns: [u64; N]) {
+        self.dispatches_ns = times_ns.to_vec();
+    }
+
     /// The run ended, and every dispatch was marked.
     pub(crate) fn finish(self) {
-        let busy = self.dispatches_ns.iter().sum();
-        self.enter(busy);
+        let busy_ns = self.dispatches_ns.iter().sum();
+        let cost_ns = self.timed.cost.of(self.dispatches_ns.len());
+        self.enter(Some(busy_ns), cost_ns, busy_ns);
     }
 
-    /// The run ended, and a device measured it: as a whole, and each of its dispatches, or none of them.
+    /// Whether this run is to be timed as a whole, by a device on which timing each dispatch makes all of them slower.
     #[cfg(any(feature = "gpu", test))]
-    pub(crate) fn finish_measured(mut self, busy_ns: u64, dispatches_ns: Vec<u64>) {
-        self.dispatches_ns = dispatches_ns;
-        self.enter(busy_ns);
+    pub(crate) const fn wants_whole(&self) -> bool {
+        self.wants_whole
     }
 
-    /// The run ended, and nobody measured it but the clock of the host.
+    /// The run ended, and a device timed all of it.
+    #[cfg(any(feature = "gpu", test))]
+    pub(crate) fn finish_whole(self, busy_ns: u64) {
+        let cost_ns = self.timed.cost.run_ns;
+        self.enter(Some(busy_ns), cost_ns, busy_ns);
+    }
+
+    /// The run ended, and a device timed each of its dispatches, which took `busy_ns` together.
+    #[cfg(any(feature = "gpu", test))]
+    pub(crate) fn finish_dispatches(mut self, busy_ns: u64, dispatches_ns: Vec<u64>) {
+        let whole = self.timed.lists[self.list].found().last;
+        let whole_ns = whole.map_or(busy_ns, |last| last.busy_ns);
+        // What the timestamps cost the device is seen by comparing; the rest of it is the host's.
+        let cost = self.timed.cost.of(dispatches_ns.len()) + busy_ns.saturating_sub(whole_ns);
+        self.dispatches_ns = dispatches_ns;
+        self.enter(None, cost, whole_ns);
+    }
+
+    /// The run ended, and nobody timed it but the clock of the host.
     #[cfg(feature = "gpu")]
     pub(crate) fn finish_unmeasured(self) {
         let waited = nanos(self.timed.profile.now().saturating_sub(self.begun));
-        self.enter(waited);
+        self.finish_whole(waited);
     }
 
-    fn enter(self, busy_ns: u64) {
+    /// Enters what was found. Timing has cost `cost_ns`, in a run that takes `busy_ns` without.
+    fn enter(self, whole_ns: Option<u64>, cost_ns: u64, busy_ns: u64) {
         let (timed, list) = (&self.timed, &self.timed.lists[self.list]);
-        let latency = nanos(timed.profile.now().saturating_sub(self.begun));
         let mut books = timed.profile.books();
-        books.add_latency(latency);
-        books.add_list_time(list.place, busy_ns);
-        let mut programs = BTreeMap::new();
-        if self.dispatches_ns.len() == list.dispatches.len() {
-            for (place, ns) in list.dispatches.iter().zip(&self.dispatches_ns) {
-                books.add_program_time(*place, *ns);
-                *programs.entry(*place).or_insert(0) += *ns;
+        let mut found = list.found();
+        if let Some(busy_ns) = whole_ns {
+            books.add_latency(nanos(timed.profile.now().saturating_sub(self.begun)));
+            books.add_list_time(list.place, busy_ns);
+            let new = Last {
+                run: self.run,
+                busy_ns,
+                cold: found.samples == 0,
+            };
+            if let Some(old) = found.last.replace(new) {
+                let since = self.run.saturating_sub(old.run);
+                let of_old = if old.cold { since.min(1) } else { since };
+                found.enter(&mut books.sums, list.place, old, of_old);
+                found.enter(&mut books.sums, list.place, new, since - of_old);
             }
         }
-        let new = Last {
-            run: self.run,
-            busy_ns,
-            programs,
-        };
-        let mut last = list.last();
-        if let Some(old) = &*last {
-            let since = self.run.saturating_sub(old.run);
-            let of_old = if old.run == 0 { since.min(1) } else { since };
-            list.enter(&mut books.sums, old, of_old);
-            list.enter(&mut books.sums, &new, since - of_old);
+        if !self.dispatches_ns.is_empty() && self.dispatches_ns.len() == list.dispatches.len() {
+            let mut parts = BTreeMap::new();
+            for (place, ns) in list.dispatches.iter().zip(&self.dispatches_ns) {
+                books.add_program_time(*place, *ns);
+                *parts.entry(*place).or_insert(0) += *ns;
+            }
+            found.parts = Some((parts, self.dispatches_ns.iter().sum()));
+            found.share(&mut books.sums);
         }
-        *last = Some(new);
-        drop(last);
+        found.whole_next = whole_ns.is_none();
+        found.samples += 1;
+        let first = found.samples <= FIRST;
+        drop(found);
         drop(books);
-        let every = if self.run == 0 {
-            1
-        } else {
-            timed.cost.every(list.dispatches.len(), busy_ns)
-        };
+        let every = if first { 1 } else { Cost::every(cost_ns, busy_ns) };
         list.next.store(self.run.saturating_add(every), Ordering::Relaxed);
     }
 }

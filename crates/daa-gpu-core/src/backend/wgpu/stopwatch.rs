@@ -67,7 +67,9 @@ impl Stopwatches {
 
     /// Times the run that `sample` is of, with `dispatches` in `passes` passes.
     pub(super) fn start(&self, sample: Sample, dispatches: usize, passes: usize) -> Timing {
-        let single = self.source == TimeSource::DispatchTimestamps && dispatches + passes <= QUERIES as usize;
+        let single = !sample.wants_whole()
+            && self.source == TimeSource::DispatchTimestamps
+            && dispatches + passes <= QUERIES as usize;
         let watch = if dispatches == 0 {
             None
         } else {
@@ -200,7 +202,12 @@ impl Timing {
             return;
         };
         let (busy, dispatches) = spans(stamps, &self.passes, self.period);
-        sample.finish_measured(busy, dispatches);
+        if self.single {
+            // Passes may be far apart.
+            sample.finish_dispatches(dispatches.iter().sum(), dispatches);
+        } else {
+            sample.finish_whole(busy);
+        }
     }
 }
 

@@ -23,16 +23,16 @@ fn profile(context: &ComputeContext) -> ProfileReport {
     let tenant = tenant(context, Bytes::MIB);
     let mut loaded = tenant.load(&image()).expect("loads");
     run(&mut loaded, 0, 12);
-    run(&mut loaded, 2, 5);
+    run(&mut loaded, 2, 12);
     drop(loaded);
     drop(tenant);
     context.profile()
 }
 
 /// What any report on it says.
-fn check(report: &ProfileReport, single: bool) {
+fn check(report: &ProfileReport) {
     let (sum, clear) = (entry(&report.lists, "sum"), entry(&report.lists, "clear"));
-    assert_eq!((sum.runs, clear.runs), (12, 5));
+    assert_eq!((sum.runs, clear.runs), (12, 12));
     assert_eq!(entry(&report.lists, "double").runs, 0);
     for list in [sum, clear] {
         let times = list.times;
@@ -41,21 +41,13 @@ fn check(report: &ProfileReport, single: bool) {
         assert!(list.total_ns > 0 && times.max_ns > 0, "{list:?}");
     }
     let (add, scale) = (entry(&report.programs, "add"), entry(&report.programs, "scale"));
-    assert_eq!((add.runs, scale.runs), (17, 17));
+    assert_eq!((add.runs, scale.runs), (24, 24));
     for program in [add, scale] {
-        assert_eq!(
-            program.times.samples,
-            if single {
-                sum.times.samples + clear.times.samples
-            } else {
-                0
-            }
-        );
-        assert_eq!(program.total_ns > 0, single, "{program:?}");
+        assert!(program.times.samples >= 2 && program.total_ns > 0, "{program:?}");
     }
     let programs: u64 = report.programs.iter().map(|program| program.total_ns).sum();
     let lists: u64 = report.lists.iter().map(|list| list.total_ns).sum();
-    // Each time of a device is rounded down to a nanosecond.
+    // Parts are rounded down to a nanosecond.
     assert!(programs <= lists, "{programs} of {lists}");
     assert!(report.latency.samples >= 2 && report.latency.max_ns > 0);
 }
@@ -64,7 +56,7 @@ fn check(report: &ProfileReport, single: bool) {
 fn the_host_times_every_dispatch() {
     let report = profile(&host());
     assert_eq!(report.source, TimeSource::Host);
-    check(&report, true);
+    check(&report);
 }
 
 #[test]
@@ -128,7 +120,7 @@ mod software {
         on_software(|context| {
             let report = profile(context);
             assert_eq!(report.source, TimeSource::DispatchTimestamps);
-            check(&report, true);
+            check(&report);
         });
     }
 
