@@ -11,6 +11,7 @@ use daa_base::{Clock, SystemClock};
 use daa_benches::device::{self, Device};
 use daa_benches::op::Recorded;
 use daa_gpu_core::{Bytes, Clear, Image, Loaded, Slice, Work};
+use daa_kernels::ops::matmul::Transpose;
 use std::time::Duration;
 
 /// How long each line is measured, at least.
@@ -109,7 +110,7 @@ fn main() {
         }
         let recorded = Recorded::new(|record| {
             let (a, b) = (record.random(&[256, 256])?, record.random(&[256, 256])?);
-            let product = record.graph.matmul(a, b)?;
+            let product = record.graph.matmul(a, b, Transpose::None)?;
             record.graph.output(product)
         });
         let mut loaded = recorded.load(&device);
