@@ -28,7 +28,9 @@ impl Contender for Heap {
         if let Some(block) = self.allocate_hit(Colour::ReadWrite, bytes) {
             return Some(block);
         }
-        Self::allocate(self, Colour::ReadWrite, bytes).ok().map(|granted| granted.block)
+        Self::allocate(self, Colour::ReadWrite, bytes)
+            .ok()
+            .map(|granted| granted.block)
     }
 
     fn free(&mut self, block: Block) {

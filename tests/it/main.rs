@@ -10,6 +10,7 @@ mod package;
 mod readme;
 mod resume;
 mod shaders;
+mod standalone;
 mod steady_state;
 mod tamper;
 mod training_parity;

@@ -414,9 +414,12 @@ impl Heap {
         let bins = &self.dedicated[colour.index()];
         let next = |&slot: &u32| Some(self.pages.next_in(Chain::Room, slot)).filter(|&slot| slot != NONE);
         let idle = std::iter::successors(bins.last().map(|bin| bins.head(bin)), next);
-        let slab = self.slabs[colour.index()].iter().rposition(|class| class.room != NONE);
+        let slab = self.slabs[colour.index()]
+            .iter()
+            .rposition(|class| class.room != NONE);
         let slab = slab.map_or(0, |class| least_of(class) << self.unit_log2);
-        idle.map(|slot| self.pages.get(slot).bytes).fold(hole.max(slab), u64::max)
+        idle.map(|slot| self.pages.get(slot).bytes)
+            .fold(hole.max(slab), u64::max)
     }
 }
 
