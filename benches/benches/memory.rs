@@ -13,9 +13,7 @@ use daa_gpu_core::wgpu::{
     BufferUsages, CommandEncoderDescriptor, ComputePassDescriptor, ComputePipeline,
     ComputePipelineDescriptor, PipelineCompilationOptions, PollType, ShaderModuleDescriptor, ShaderSource,
 };
-use daa_gpu_core::{
-    Bytes, Clear, Colour, ContextConfig, Image, Lifetime, Profiling, Slice, Tenant, Work, pack,
-};
+use daa_gpu_core::{Bytes, Clear, Colour, Image, Lifetime, Slice, Tenant, Work, pack};
 use daa_kernels::{Plan, PlanOptions};
 use daa_learn::nn::{OptimizerKind, Purpose, compile};
 use std::hint::black_box;
