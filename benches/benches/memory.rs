@@ -11,7 +11,8 @@ use daa_gpu_core::memory::trace::{RecordLimit, Ticks};
 use daa_gpu_core::wgpu::{
     BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferDescriptor,
     BufferUsages, CommandEncoderDescriptor, ComputePassDescriptor, ComputePipeline,
-    ComputePipelineDescriptor, PipelineCompilationOptions, PollType, ShaderModuleDescriptor, ShaderSource,
+    ComputePipelineDescriptor, Device as WgpuDevice, PipelineCompilationOptions, PollType, Queue,
+    ShaderModuleDescriptor, ShaderSource,
 };
 use daa_gpu_core::{Bytes, Clear, Colour, Image, Lifetime, Slice, Tenant, Work, pack};
 use daa_kernels::{Plan, PlanOptions};
@@ -188,32 +189,8 @@ fn against_wgpu(criterion: &mut Criterion, device: &Device) {
     });
     group.finish();
     let pipeline = fill_pipeline(&wgpu);
-    let first_dispatch = |buffer: &Buffer, offset, size| {
-        let group = wgpu.create_bind_group(&BindGroupDescriptor {
-            label: None,
-            layout: &pipeline.get_bind_group_layout(0),
-            entries: &[BindGroupEntry {
-                binding: 0,
-                resource: BindingResource::Buffer(BufferBinding {
-                    buffer,
-                    offset,
-                    size: NonZeroU64::new(size),
-                }),
-            }],
-        });
-        let mut encoder = wgpu.create_command_encoder(&CommandEncoderDescriptor::default());
-        let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
-        pass.set_pipeline(&pipeline);
-        pass.set_bind_group(0, &group, &[]);
-        pass.dispatch_workgroups(1, 1, 1);
-        drop(pass);
-        let submitted = queue.submit([encoder.finish()]);
-        let wait = PollType::Wait {
-            submission_index: Some(submitted),
-            timeout: None,
-        };
-        wgpu.poll(wait).expect("the device works");
-    };
+    let first_dispatch =
+        |buffer: &Buffer, offset, size| dispatch_and_wait(&wgpu, &queue, &pipeline, (buffer, offset, size));
     let size = 16 << 20;
     let mut group = criterion.benchmark_group("pool::first_dispatch");
     group.bench_function("bytes=16777216,from=pool", |bencher| {
@@ -230,8 +207,41 @@ fn against_wgpu(criterion: &mut Criterion, device: &Device) {
     group.finish();
 }
 
+/// One dispatch over a part of a buffer, with a bind group of its own, and the wait for it.
+fn dispatch_and_wait(
+    wgpu: &WgpuDevice,
+    queue: &Queue,
+    pipeline: &ComputePipeline,
+    (buffer, offset, size): (&Buffer, u64, u64),
+) {
+    let group = wgpu.create_bind_group(&BindGroupDescriptor {
+        label: None,
+        layout: &pipeline.get_bind_group_layout(0),
+        entries: &[BindGroupEntry {
+            binding: 0,
+            resource: BindingResource::Buffer(BufferBinding {
+                buffer,
+                offset,
+                size: NonZeroU64::new(size),
+            }),
+        }],
+    });
+    let mut encoder = wgpu.create_command_encoder(&CommandEncoderDescriptor::default());
+    let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
+    pass.set_pipeline(pipeline);
+    pass.set_bind_group(0, &group, &[]);
+    pass.dispatch_workgroups(1, 1, 1);
+    drop(pass);
+    let submitted = queue.submit([encoder.finish()]);
+    let wait = PollType::Wait {
+        submission_index: Some(submitted),
+        timeout: None,
+    };
+    wgpu.poll(wait).expect("the device works");
+}
+
 /// Writes a word per workgroup, so that the dispatch itself takes next to no time.
-fn fill_pipeline(wgpu: &daa_gpu_core::wgpu::Device) -> ComputePipeline {
+fn fill_pipeline(wgpu: &WgpuDevice) -> ComputePipeline {
     let module = wgpu.create_shader_module(ShaderModuleDescriptor {
         label: None,
         source: ShaderSource::Wgsl(
