@@ -1,6 +1,6 @@
 //! The pool: reuses device memory by usage and size class, and holds every tenant to its budget.
 //!
-//! Each tenant has an account with its books and a small magazine of what it gave back last ([`Account`]); the centre
+//! Each tenant has an account with its books and a small magazine of what it gave back last (`Account`); the centre
 //! knows the sum of what all took, and keeps what the magazines do not hold. Budgets and the capacity are counted in
 //! reserved bytes, that is size classes ([`super::tier::reserved_bytes`]), so what a tenant is charged never depends on
 //! what happens to be kept. What lies in magazines makes way before anybody is refused.

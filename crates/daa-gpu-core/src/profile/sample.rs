@@ -193,6 +193,10 @@ pub(crate) struct Sample {
     begun: Duration,
     /// When the last mark was.
     last: Duration,
+    #[cfg_attr(
+        not(any(feature = "gpu", test)),
+        expect(dead_code, reason = "only runs on a device are timed as a whole")
+    )]
     wants_whole: bool,
     dispatches_ns: Vec<u64>,
 }

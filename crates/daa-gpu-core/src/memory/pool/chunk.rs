@@ -20,6 +20,7 @@ pub(super) enum Chunk<B> {
 }
 
 impl<B> Chunk<B> {
+    #[cfg(any(feature = "gpu", test))]
     pub(super) fn get(&self) -> &B {
         match self {
             Self::Whole(buffer) => buffer,
@@ -36,6 +37,7 @@ impl<B> Chunk<B> {
     }
 
     /// Its first byte in the buffer.
+    #[cfg(any(feature = "gpu", test))]
     pub(super) const fn offset(&self) -> u64 {
         match self {
             Self::Whole(_) => 0,

@@ -116,6 +116,7 @@ impl<B> Pooled<B> {
     }
 
     /// The page that it lies in.
+    #[cfg(feature = "gpu")]
     pub(crate) fn page(&self) -> Option<PageId> {
         Some(self.chunk.as_ref()?.block()?.page())
     }
