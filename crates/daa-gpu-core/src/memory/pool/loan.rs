@@ -5,6 +5,7 @@ use super::account::Account;
 use super::chunk::{Chunk, Spare};
 use super::kind::{BufferUsage, Kind};
 use crate::error::GpuError;
+#[cfg(feature = "gpu")]
 use crate::memory::heap::PageId;
 use crate::memory::trace::Recorded;
 use daa_base::Bytes;
