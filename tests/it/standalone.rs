@@ -48,9 +48,9 @@ fn run(folder: &Path, device: &str) -> String {
     stdout
 }
 
-/// What the crate is built of, on any platform, a line each.
+/// What the crate is built of on this machine, a line each.
 fn tree(folder: &Path) -> String {
-    let args = "tree --quiet --offline --target all --edges normal,build --prefix none";
+    let args = "tree --quiet --offline --edges normal,build --prefix none";
     let output = Command::new(env!("CARGO"))
         .args(args.split(' '))
         .current_dir(folder)
