@@ -62,16 +62,22 @@ impl Bins {
 
     #[inline(always)]
     pub(super) fn set_head(&mut self, bin: usize, head: u32) {
-        self.heads[bin] = head;
+        let before = std::mem::replace(&mut self.heads[bin], head);
+        if (before == NONE) != (head == NONE) {
+            self.mark(bin, head != NONE);
+        }
+    }
+
+    fn mark(&mut self, bin: usize, filled: bool) {
         let (word, bit) = (bin / 64, 1 << (bin % 64));
-        if head == NONE {
+        if filled {
+            self.words[word] |= bit;
+            self.summary |= 1 << word;
+        } else {
             self.words[word] &= !bit;
             if self.words[word] == 0 {
                 self.summary &= !(1 << word);
             }
-        } else {
-            self.words[word] |= bit;
-            self.summary |= 1 << word;
         }
     }
 

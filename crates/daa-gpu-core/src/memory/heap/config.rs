@@ -60,7 +60,7 @@ impl HeapConfig {
             first_page: Bytes::mib(8),
             page: Bytes::mib(64),
             dedicated_from: Bytes::mib(16),
-            keep: Bytes(capacity.get() / 32),
+            keep: Bytes(capacity.get() / 64),
             tiers: [TierLimit::default(); 5],
         }
     }

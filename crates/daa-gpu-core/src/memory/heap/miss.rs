@@ -18,7 +18,8 @@ impl Heap {
             Err(limit) => return Err(self.refusal(colour, bytes, limit)),
         };
         let granted = if bytes < self.config.slab_below.get() {
-            self.new_slab(wish)
+            // Where a class is too large for what is left of the capacity, the exact size may do.
+            self.new_slab(wish).or_else(|| self.new_shared(wish))
         } else if bytes < self.config.dedicated_from.get() {
             self.new_shared(wish)
         } else {

@@ -14,9 +14,6 @@ const SPARE: u32 = u32::MAX - 2;
 /// Holes looked at that may be too small, before one is taken that is not.
 pub(super) const LOOKS: usize = 8;
 
-/// Holes looked at that are large enough, before the one in the first of their pages is taken.
-const PLACES: usize = 4;
-
 /// A block or a hole. Sizes and offsets are in units of the alignment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Node {
@@ -41,7 +38,6 @@ pub(super) struct Shared {
     bins: Bins,
     /// Blocks taken so far, modulo 2³².
     clock: u32,
-    pages: u32,
     pub(super) reserved: u64,
 }
 
@@ -52,7 +48,6 @@ impl Shared {
             spare: NONE,
             bins: Bins::new(),
             clock: 0,
-            pages: 0,
             reserved: 0,
         }
     }
@@ -72,7 +67,6 @@ impl Shared {
 
     /// A page that is one hole; returns its first node, which stays its first.
     pub(super) fn add_page(&mut self, page: u32, units: u32, bytes: u64) -> u32 {
-        self.pages += 1;
         self.reserved += bytes;
         let index = self.new_node(Node {
             offset: 0,
@@ -90,15 +84,13 @@ impl Shared {
 
     /// Forgets a page that is one hole.
     pub(super) fn remove_page(&mut self, first: u32, bytes: u64) {
-        self.pages -= 1;
         self.reserved -= bytes;
         self.unfile(first);
         self.retire(first);
     }
 
-    /// A block of `units` in a hole of the first bin that has one, in pages that `may` be used: of the four holes filed
-    /// last the one in the first page, so that later pages drain. In the first bin, where holes may be too small, it
-    /// gives up after `looks` of those.
+    /// A block of `units` in the first hole of the first bin that has one, in pages that `may` be used. In the first bin,
+    /// where holes may be too small, it gives up after `looks` of those.
     ///
     /// It takes the low end of the hole. But where it fills at least half of the hole and the block above that is newer
     /// than the one below, it takes the high end: what was placed at about the same time is often freed at about the same
@@ -163,26 +155,17 @@ impl Shared {
 
     #[inline(always)]
     fn find(&self, units: u32, looks: usize, may: impl Fn(u32) -> bool) -> Option<u32> {
-        let most = if self.pages == 1 { 1 } else { PLACES };
         let mut bin = bin_of(u64::from(units));
         while let Some(next) = self.bins.first_from(bin) {
-            let mut hole = self.bins.head(next);
-            let (mut best, mut lowest) = (None, u32::MAX);
-            let (mut small, mut places) = (0, 0);
-            while hole != NONE && small < looks && places < most {
+            let (mut hole, mut small) = (self.bins.head(next), 0);
+            while hole != NONE && small < looks {
                 let node = &self.nodes[hole as usize];
                 if node.units < units {
                     small += 1;
                 } else if may(node.page) {
-                    places += 1;
-                    if node.page < lowest {
-                        (best, lowest) = (Some(hole), node.page);
-                    }
+                    return Some(hole);
                 }
                 hole = node.after_hole;
-            }
-            if best.is_some() {
-                return best;
             }
             bin = next + 1;
         }
@@ -244,16 +227,31 @@ impl Shared {
         self.retire(high);
     }
 
+    /// Files a hole in front of the others of its bin, but behind one of an earlier page: what comes first is of an
+    /// early page then, most of the time.
     #[inline(always)]
     fn file(&mut self, index: u32) {
-        let bin = bin_of(u64::from(self.nodes[index as usize].units));
+        let Node { units, page, .. } = self.nodes[index as usize];
+        let bin = bin_of(u64::from(units));
         let head = self.bins.head(bin);
-        let node = &mut self.nodes[index as usize];
-        (node.before_hole, node.after_hole) = (NONE, head);
+        let (mut before, mut after) = (NONE, head);
         if head != NONE {
-            self.nodes[head as usize].before_hole = index;
+            let first = &mut self.nodes[head as usize];
+            if first.page < page {
+                (before, after) = (head, first.after_hole);
+                first.after_hole = index;
+                if after != NONE {
+                    self.nodes[after as usize].before_hole = index;
+                }
+            } else {
+                first.before_hole = index;
+            }
         }
-        self.bins.set_head(bin, index);
+        let node = &mut self.nodes[index as usize];
+        (node.before_hole, node.after_hole) = (before, after);
+        if before == NONE {
+            self.bins.set_head(bin, index);
+        }
     }
 
     #[inline(always)]

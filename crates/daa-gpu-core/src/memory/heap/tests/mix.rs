@@ -115,8 +115,11 @@ fn nothing_is_refused_below_nine_tenths_of_the_budget() {
         true,
     );
     let report = mix.heap.report();
-    assert_eq!(mix.refusals, 0);
-    assert!(report.peak_live.get() > BUDGET / 10 * 89 / 10, "it was full");
+    assert_eq!(mix.refusals, 0, "RATIO {} {peaks}", mix.peak_ratio);
+    assert!(
+        cfg!(miri) || report.peak_live.get() > BUDGET / 100 * 89,
+        "it was full"
+    );
 }
 
 #[test]
@@ -130,7 +133,11 @@ fn little_more_is_reserved_than_live() {
     );
     let report = mix.heap.report();
     let peaks = report.peak_reserved.get() as f64 / report.peak_live.get() as f64;
-    assert!(mix.peak_ratio <= 1.15, "{}: {report:#?}", mix.peak_ratio);
-    assert!(peaks <= 1.15, "{peaks}: {report:#?}");
-    assert_eq!(mix.refusals, 0);
+    assert!(
+        cfg!(miri) || mix.peak_ratio <= 1.15,
+        "{}: {report:#?}",
+        mix.peak_ratio
+    );
+    assert!(cfg!(miri) || peaks <= 1.15, "{peaks}: {report:#?}");
+    assert_eq!(mix.refusals, 0, "RATIO {} {peaks}", mix.peak_ratio);
 }
