@@ -115,7 +115,8 @@ fn nothing_is_refused_below_nine_tenths_of_the_budget() {
         true,
     );
     let report = mix.heap.report();
-    assert_eq!(mix.refusals, 0, "RATIO {} {peaks}", mix.peak_ratio);
+    assert_eq!(mix.refusals, 0, "{report:#?}");
+    assert!(cfg!(miri) || mix.moved > 0, "nothing had to be moved");
     assert!(
         cfg!(miri) || report.peak_live.get() > BUDGET / 100 * 89,
         "it was full"
@@ -139,5 +140,5 @@ fn little_more_is_reserved_than_live() {
         mix.peak_ratio
     );
     assert!(cfg!(miri) || peaks <= 1.15, "{peaks}: {report:#?}");
-    assert_eq!(mix.refusals, 0, "RATIO {} {peaks}", mix.peak_ratio);
+    assert_eq!(mix.refusals, 0);
 }
