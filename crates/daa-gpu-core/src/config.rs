@@ -3,6 +3,7 @@
 use crate::adapter::DeviceChoice;
 use crate::memory::heap::TierLimit;
 use crate::memory::trace::Recorder;
+use crate::pressure::LadderConfig;
 use daa_base::Bytes;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -61,6 +62,8 @@ pub struct ContextConfig {
     pub device: DeviceChoice,
     /// Limits of the memory pool.
     pub memory: MemoryConfig,
+    /// When memory is given back before it is refused.
+    pub pressure: LadderConfig,
     /// Threads that run host functions, 1 to 1024. Only the CPU backend starts them.
     pub cpu_workers: usize,
     /// Longest wait for one submission, for room in a queue, and for threads at shutdown: 1 ms to 1 h.
@@ -94,6 +97,7 @@ impl Default for ContextConfig {
         Self {
             device: DeviceChoice::Auto,
             memory: MemoryConfig::default(),
+            pressure: LadderConfig::default(),
             cpu_workers: cores.min(1024),
             step_deadline: Duration::from_secs(60),
             queue_depth: 256,
@@ -150,6 +154,7 @@ impl ContextConfig {
             format!("{deadline:?}"),
             "1 ms to 1 h",
         )?;
+        self.pressure.validate()?;
         if let Some(capacity) = self.memory.capacity {
             let range = Bytes::KIB..=Bytes(1 << 50);
             check(

@@ -9,7 +9,7 @@ use crate::health::Health;
 use crate::memory::pool::{Pool, PoolReport};
 use crate::memory::trace::Recorder;
 use crate::pipelines::PipelineReport;
-use crate::pressure::{MemorySample, MemorySource, Reclaimable, Rung, Unavailable};
+use crate::pressure::{MemorySample, MemorySource, PressureReport, Reclaimable, Rung, Unavailable, Watch};
 use crate::profile::ProfileReport;
 use crate::reclaim::Reclaimed;
 use crate::schedule::DeviceLoad;
@@ -36,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) lineage: Lineage,
     pub(crate) roll: Roll,
     pub(crate) images: Images,
+    pub(crate) watch: Watch,
     opened_at: Duration,
     pub(crate) tally: Arc<Tally>,
     pub(crate) config: ContextConfig,
@@ -213,6 +214,7 @@ impl ComputeContext {
             lineage,
             roll: Roll::default(),
             images: Images::default(),
+            watch: Watch::new(&config.pressure)?,
             opened_at,
             tally,
             config,
@@ -303,6 +305,24 @@ impl ComputeContext {
     #[must_use]
     pub fn recorder(&self) -> &Recorder {
         self.shared.pool.recorder()
+    }
+
+    /// How full memory is, and how full it will be. Takes a sample; so does every load, and every allocation that the
+    /// pool had nothing kept for. Where that shows pressure, present or foreseen, memory is given back ahead of need
+    /// as [`ContextConfig::pressure`] says, by the rungs of [`Self::reclaim`]; and a request for which there is no
+    /// room is refused only when no rung could give any more.
+    ///
+    /// Asked are, in this order, what [`Self::watch_memory`] was given, the driver ([`Self::driver_memory`]), and the
+    /// pool itself: what tenants hold and what is kept for reuse, against [`Self::capacity`].
+    #[must_use]
+    pub fn pressure(&self) -> PressureReport {
+        self.shared.pressure()
+    }
+
+    /// From now on `source` says how much memory is in use, in place of the driver and the pool: for those who know
+    /// more of what else the device is used for, and for tests.
+    pub fn watch_memory(&self, source: Arc<dyn MemorySource>) {
+        self.shared.watch.set_source(source);
     }
 
     /// Gives device memory back, about `target` bytes of it if it can: [`Rung::Trim`] frees everything that is kept for

@@ -9,8 +9,10 @@ pub mod ladder;
 mod level;
 mod monitor;
 mod source;
+mod watch;
 
-pub use ladder::{Ladder, LadderConfig, Outlook, Reclaimable, Rung};
+pub use ladder::{Ladder, LadderConfig, Outlook, Reclaimable, Rung, Step};
 pub use level::{Level, LevelTracker, Thresholds};
 pub use monitor::{Monitor, MonitorConfig, PressureReport};
 pub use source::{MemorySample, MemorySource, Simulated, SourceKind, Tracked, Unavailable};
+pub(crate) use watch::Watch;

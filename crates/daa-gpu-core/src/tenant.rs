@@ -147,13 +147,17 @@ impl Tenant {
         #[cfg(any(test, feature = "testing"))]
         self.shared.lineage.injection.load()?;
         image::check(image, &self.shared.selection.chosen.limits)?;
-        // Refused as a whole, so that the error names all of what is missing; the parts are checked again below.
-        self.lease.account().check(image.footprint())?;
-        let parts = self.parts(image)?;
+        let footprint = image.footprint();
+        let parts = self.shared.with_room(footprint, || {
+            // Refused as a whole, so that the error names all of what is missing; the parts are checked again below.
+            self.lease.account().check(footprint)?;
+            self.parts(image)
+        })?;
         let loaded = self.shared.backend.load(image, parts, &self.lease);
         self.shared.health.check()?;
         let resident = loaded?;
         let slot = self.shared.images.enter(resident);
+        self.shared.foresee();
         let mut residents = self.residents.lock().unwrap_or_else(PoisonError::into_inner);
         residents.retain(|slot| slot.strong_count() > 0);
         residents.push(Arc::downgrade(&slot));
@@ -212,9 +216,14 @@ impl Tenant {
     pub fn allocate(&self, bytes: Bytes, colour: Colour) -> Result<Allocation, GpuError> {
         self.lease.check()?;
         self.shared.health.check()?;
-        let mut memory = self.acquire(colour.into(), bytes.max(Bytes(1)))?;
-        if memory.origin() == Origin::Foreign {
-            self.shared.backend.clear(&mut memory)?;
+        let wanted = bytes.max(Bytes(1));
+        let mut memory = self
+            .shared
+            .with_room(wanted, || self.acquire(colour.into(), wanted))?;
+        match memory.origin() {
+            Origin::Own => {}
+            Origin::Foreign => self.shared.backend.clear(&mut memory)?,
+            Origin::Fresh => self.shared.foresee(),
         }
         Ok(Allocation::new(memory))
     }

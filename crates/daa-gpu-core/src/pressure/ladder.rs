@@ -130,13 +130,15 @@ pub struct Step {
     pub bytes: Bytes,
 }
 
-impl Ladder {
+impl LadderConfig {
+    /// Checks every field.
+    ///
     /// # Errors
     /// Names the first field out of range, its value and the allowed range.
-    pub fn new(config: LadderConfig) -> Result<Self, ConfigError> {
-        config.thresholds.validate()?;
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.thresholds.validate()?;
         let mut before = Level::Low;
-        for (level, field) in config.from.into_iter().zip([
+        for (level, field) in self.from.into_iter().zip([
             "pressure.from.trim",
             "pressure.from.spill",
             "pressure.from.compact",
@@ -150,9 +152,26 @@ impl Ladder {
             }
             before = level;
         }
+        Ok(())
+    }
+}
+
+impl Ladder {
+    /// # Errors
+    /// As [`LadderConfig::validate`].
+    pub fn new(config: LadderConfig) -> Result<Self, ConfigError> {
+        config.validate()?;
         Ok(Self {
             config,
             spent: [None; 3],
+        })
+    }
+
+    /// The level that counts: the higher of the present one and the one that the forecast's upper bound reaches.
+    #[must_use]
+    pub fn level(&self, level: Level, upper: Option<Bytes>, capacity: Bytes) -> Level {
+        upper.map_or(level, |upper| {
+            level.max(self.config.thresholds.level(upper, capacity))
         })
     }
 
@@ -186,19 +205,22 @@ impl Ladder {
         })
     }
 
+    /// Pressure fell: every rung may be taken again.
+    pub const fn rest(&mut self) {
+        self.spent = [None; 3];
+    }
+
     /// The next step ahead of need, `None` to leave things be. Call until it says so, after each step with the outlook
     /// as it is then: rungs come in order and each at most once until use rises beyond where it left off or pressure
     /// falls, so the calls end and do not thrash.
     ///
-    /// The level that counts is the higher of the present one and the one that the forecast's upper bound reaches: the
-    /// wall is met with room to spare, not touched. What is asked for is what brings the higher of both use and
+    /// The level that counts ([`Self::level`]) looks ahead: the wall is met with room to spare, not touched. What is asked for is what brings the higher of both use and
     /// forecast just below the level at which trimming starts.
     pub fn ahead(&mut self, outlook: &Outlook) -> Option<Step> {
         let peak = outlook.upper.unwrap_or(outlook.used).max(outlook.used);
-        let foreseen = self.config.thresholds.level(peak, outlook.capacity);
-        let level = outlook.level.max(foreseen);
+        let level = self.level(outlook.level, Some(peak), outlook.capacity);
         if level < self.config.from[0] {
-            self.spent = [None; 3];
+            self.rest();
             return None;
         }
         let target = self

@@ -52,6 +52,15 @@ pub struct PressureReport {
     pub bounds_kept: u64,
     /// Bounds whose horizon has passed.
     pub bounds_due: u64,
+    /// How often what was kept for reuse was given back, ahead of need or at need. This and the following are counted
+    /// by a context; a monitor leaves them at zero.
+    pub trims: u64,
+    /// How often cold images were to move to the host.
+    pub spills: u64,
+    /// How often images were to move between pages.
+    pub compactions: u64,
+    /// How often a request was refused because no rung could give any more.
+    pub refusals: u64,
 }
 
 /// Watches memory. Pure: samples come in from outside.
@@ -114,6 +123,10 @@ impl Monitor {
             rises: self.levels.rises(),
             bounds_kept: kept,
             bounds_due: due,
+            trims: 0,
+            spills: 0,
+            compactions: 0,
+            refusals: 0,
         })
     }
 }

@@ -3,6 +3,7 @@
 mod host;
 mod memory;
 mod moves;
+mod pressure;
 mod profile;
 mod programs;
 mod recorded;

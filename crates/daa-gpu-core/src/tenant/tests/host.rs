@@ -494,3 +494,22 @@ fn a_build_without_gpu_says_so() {
         assert!(error.to_string().contains("without the `gpu` feature"), "{error}");
     }
 }
+
+#[test]
+fn rising_pressure_climbs_the_ladder_on_the_host() {
+    pressure::rising_pressure_climbs_the_ladder(&host());
+}
+
+#[test]
+fn nothing_is_refused_while_images_can_move_on_the_host() {
+    let config = ContextConfig {
+        memory: pressure::room_for_two(),
+        ..ContextConfig::default()
+    };
+    pressure::nothing_is_refused_while_images_can_move(&ComputeContext::host(&config).expect("opens"));
+}
+
+#[test]
+fn what_is_foreseen_counts_on_the_host() {
+    pressure::what_is_foreseen_counts(&host());
+}

@@ -305,3 +305,25 @@ fn tenants_on_many_threads_share_the_software_device() {
 }
 
 mod pipelines;
+
+#[test]
+fn rising_pressure_climbs_the_ladder_on_software() {
+    on_software(pressure::rising_pressure_climbs_the_ladder);
+}
+
+#[test]
+fn nothing_is_refused_while_images_can_move_on_software() {
+    let config = ContextConfig {
+        device: DeviceChoice::Software,
+        memory: pressure::room_for_two(),
+        ..ContextConfig::default()
+    };
+    if software().is_some() {
+        pressure::nothing_is_refused_while_images_can_move(&ComputeContext::open(&config).expect("opens"));
+    }
+}
+
+#[test]
+fn what_is_foreseen_counts_on_software() {
+    on_software(pressure::what_is_foreseen_counts);
+}

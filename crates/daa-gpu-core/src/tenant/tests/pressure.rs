@@ -1,0 +1,135 @@
+//! Memory that fills up: what is given back, in which order, and what is refused.
+
+use super::*;
+use crate::pressure::{Level, Simulated, SourceKind};
+use std::sync::Arc;
+
+/// What the simulated device has.
+const CAPACITY: u64 = 1000 << 10;
+
+/// An image of 64 KiB, so that one is worth moving.
+fn large() -> Image {
+    Image {
+        arena: Bytes::kib(64),
+        ..image()
+    }
+}
+
+fn start(tenant: &Tenant, value: f32) -> Loaded {
+    let mut loaded = tenant.load(&large()).expect("loads");
+    let data = words(&[value; 64]);
+    let work = Work {
+        uploads: &[(A, &data)],
+        ..Work::default()
+    };
+    loaded.submit(work).expect("submits").wait().expect("uploads");
+    loaded
+}
+
+fn check(loaded: &mut Loaded, value: f32) {
+    let work = Work {
+        reads: &[A],
+        ..Work::default()
+    };
+    assert_eq!(wait(loaded.submit(work).expect("submits")), [value; 64]);
+}
+
+/// As the level rises, what is kept is given back first, then cold images move to the host, then pages are emptied.
+/// Fewer samples than the forecast looks ahead, so that it has seen no rise yet and the level alone counts.
+pub(super) fn rising_pressure_climbs_the_ladder(context: &ComputeContext) {
+    let tenant = tenant(context, Bytes::mib(256));
+    let mut images: Vec<_> = (0..12_u8)
+        .map(|at| (f32::from(at), start(&tenant, f32::from(at))))
+        .collect();
+    // Something is kept for reuse, and pages have holes.
+    let mut at = 0;
+    images.retain(|_| {
+        at += 1;
+        at % 3 == 0
+    });
+    let source = Arc::new(Simulated::new(Bytes(CAPACITY), [Bytes::ZERO]));
+    context.watch_memory(Arc::clone(&source) as _);
+    let mut seen = Vec::new();
+    for (used, level) in [
+        (100_u16, Level::None),
+        (650, Level::Low),
+        (720, Level::Medium),
+        (820, Level::High),
+        (930, Level::Critical),
+    ] {
+        source.set(Bytes(u64::from(used) << 10));
+        images.push((f32::from(used), start(&tenant, f32::from(used))));
+        let report = context.pressure();
+        assert_eq!(
+            (report.level, report.source),
+            (level, SourceKind::Simulated),
+            "{report:?}"
+        );
+        seen.push([report.trims, report.spills, report.compactions, report.refusals]);
+    }
+    assert_eq!(seen[..3], [[0; 4], [0; 4], [1, 0, 0, 0]]);
+    assert_eq!((seen[3][1], seen[3][2]), (1, 0), "{seen:?}");
+    assert!(context.counters().spills > 0);
+    // The host backend has no pages, so there is nothing to compact.
+    let compacts = u64::from(context.info().backend != crate::BackendKind::Host);
+    assert!(seen[4][2] <= compacts && seen[4][3] == 0, "{seen:?}");
+    for (value, loaded) in &mut images {
+        check(loaded, *value);
+    }
+}
+
+/// `context` has room for two of the images at once. The third is let in, in the place of the coldest; one that would
+/// not fit even alone is refused, with every rung tried, and all go on.
+pub(super) fn nothing_is_refused_while_images_can_move(context: &ComputeContext) {
+    let tenant = tenant(context, Bytes::mib(256));
+    let mut images: Vec<_> = (0..3_u8)
+        .map(|at| (f32::from(at), start(&tenant, f32::from(at))))
+        .collect();
+    let report = context.pressure();
+    assert!(report.spills > 0 && report.refusals == 0, "{report:?}");
+    assert_eq!(report.source, SourceKind::Tracked);
+    let huge = Image {
+        arena: Bytes::mib(128),
+        ..image()
+    };
+    let error = tenant.load(&huge).expect_err("more than there is");
+    assert!(
+        matches!(error, GpuError::Memory(MemoryError::Capacity { .. })),
+        "{error}"
+    );
+    assert_eq!(context.pressure().refusals, 1);
+    for round in 0..3 {
+        for (value, loaded) in &mut images {
+            check(loaded, *value);
+        }
+        assert!(context.counters().restores > round);
+    }
+}
+
+/// Room for two images of the test above.
+pub(super) fn room_for_two() -> crate::MemoryConfig {
+    crate::MemoryConfig {
+        capacity: Some(Bytes(large().footprint().get() * 2)),
+        ..crate::MemoryConfig::default()
+    }
+}
+
+/// A forecast that sees the wall acts before the level does.
+pub(super) fn what_is_foreseen_counts(context: &ComputeContext) {
+    let tenant = tenant(context, Bytes::mib(256));
+    // Something is kept for reuse.
+    let kept = [1.0, 2.0, 3.0, 4.0].map(|value| start(&tenant, value));
+    drop(kept);
+    let uses = (0..60_u64).map(|step| Bytes((step * 16) << 10));
+    context.watch_memory(Arc::new(Simulated::new(Bytes(CAPACITY), uses)));
+    let mut trimmed = None;
+    for _ in 0..40 {
+        drop(start(&tenant, 5.0));
+        let report = context.pressure();
+        if report.trims > 0 && trimmed.is_none() {
+            trimmed = Some(report.level);
+        }
+    }
+    assert!(trimmed.is_some_and(|level| level < Level::Medium), "{trimmed:?}");
+    assert_eq!(context.pressure().level, Level::Critical);
+}
