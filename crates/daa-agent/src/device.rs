@@ -6,8 +6,8 @@ use crate::events::{EventKind, RanOn};
 use crate::recorder::Recorder;
 use daa_base::{Bytes, Clock, Seed, SystemClock};
 use daa_gpu_core::{
-    Acquired, BreakerConfig, ComputeContext, ContextConfig, DeviceInfo, Failover, GpuError, PoolReport, Role,
-    Switch,
+    Acquired, BackendKind, BreakerConfig, ComputeContext, ContextConfig, DeviceInfo, Failover, GpuError,
+    PoolReport, ProfileReport, Role, Switch,
 };
 use daa_kernels::run::Observer;
 use std::sync::Arc;
@@ -106,6 +106,15 @@ impl SharedDevice {
     pub(crate) fn pools(&self) -> Vec<PoolReport> {
         let contexts = self.failover.contexts();
         contexts.iter().map(ComputeContext::pool_report).collect()
+    }
+
+    /// Where the time of the device and of the host that steps in went.
+    pub(crate) fn profiles(&self) -> Vec<(BackendKind, ProfileReport)> {
+        let contexts = self.failover.contexts();
+        contexts
+            .iter()
+            .map(|context| (context.info().backend, context.profile()))
+            .collect()
     }
 
     /// What leases may sum up to.

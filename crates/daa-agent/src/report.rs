@@ -47,6 +47,7 @@ pub fn render(summary: &Summary, record: &RunRecord) -> String {
                     (section("Lease timeline", "Who held the device when. Pale: waiting for the grant.", leases(record)))
                     (section("Memory by tier", "Bytes that leases reserved in the pool over time.", memory(record)))
                     (section("Lease by lease", "What was leased and what was really reserved.", lease_table(record)))
+                    (section("Where the time went", kernels_note(summary), kernels(summary)))
                     footer { "Made by daa " (summary.version) ". Command to repeat it: " code { (summary.command) } }
                 }
             }
@@ -83,6 +84,55 @@ fn figures(summary: &Summary) -> Markup {
             div { dt { "Most leased at once" } dd { (Bytes(summary.leases.peak_bytes)) } }
             div { dt { "Wall time" } dd { (format!("{:.1} s", summary.wall_seconds)) } }
         }
+    }
+}
+
+/// Kernels in the table at most; `summary.json` has all.
+const KERNELS: usize = 24;
+
+fn kernels_note(summary: &Summary) -> String {
+    let more = summary.kernels.len().saturating_sub(KERNELS);
+    let rest = if more == 0 {
+        String::new()
+    } else {
+        format!(" summary.json has {more} more.")
+    };
+    format!("Time in each kernel on each back end, from samples, those that took most first.{rest}")
+}
+
+fn kernels(summary: &Summary) -> Markup {
+    if summary.kernels.is_empty() {
+        return html! { p.empty { "Nothing was computed." } };
+    }
+    html! {
+        div.wide { table {
+            thead { tr {
+                th { "Kernel" } th { "Back end" } th.n { "Dispatches" } th.n { "Total" } th.n { "Share" }
+                th.n { "Median" } th.n { "99 %" } th.n { "Longest" } th.n { "Timed" }
+            } }
+            tbody {
+                @for kernel in summary.kernels.iter().take(KERNELS) {
+                    tr {
+                        td { (kernel.kernel) } td { (kernel.backend) }
+                        td.n { (grouped(kernel.dispatches)) }
+                        td.n { (time(kernel.total_ns)) } td.n { (format!("{:.1} %", kernel.share * 100.0)) }
+                        td.n { (time(kernel.p50_ns)) } td.n { (time(kernel.p99_ns)) } td.n { (time(kernel.max_ns)) }
+                        td.n { (grouped(kernel.samples)) }
+                    }
+                }
+            }
+        } }
+    }
+}
+
+/// A time in the unit that gives it one to three digits before the point.
+fn time(ns: u64) -> String {
+    let ns = ns as f64;
+    match ns {
+        ..1e3 => format!("{ns} ns"),
+        1e3..1e6 => format!("{:.1} µs", ns / 1e3),
+        1e6..1e9 => format!("{:.1} ms", ns / 1e6),
+        _ => format!("{:.1} s", ns / 1e9),
     }
 }
 
@@ -307,8 +357,14 @@ mod tests {
     use super::*;
     use crate::config::RunConfig;
     use crate::events::{EpochMetrics, Event, EventKind, Work};
-    use crate::summary::{DataSummary, SummaryInput};
+    use crate::summary::{DataSummary, KernelSummary, SummaryInput};
     use daa_base::AgentId;
+
+    #[test]
+    fn times_have_the_unit_that_fits() {
+        let shown = [0, 999, 1_500, 12_345_678, 61_000_000_000].map(time);
+        assert_eq!(shown, ["0 ns", "999 ns", "1.5 µs", "12.3 ms", "61.0 s"]);
+    }
 
     #[test]
     fn numbers_are_grouped_by_thousands() {
@@ -357,8 +413,35 @@ mod tests {
             candidates: &[(trial, 3)],
             best: None,
             wall_seconds: 1.0,
+            kernels: vec![KernelSummary {
+                kernel: "adam".to_owned(),
+                backend: "host".to_owned(),
+                dispatches: 12_345,
+                total_ns: 2_500_000_000,
+                share: 0.25,
+                samples: 99,
+                p50_ns: 200_000,
+                p90_ns: 210_000,
+                p99_ns: 300_000,
+                max_ns: 1_000_000,
+            }],
         };
         (Summary::new(input, &record), record)
+    }
+
+    #[test]
+    fn the_kernels_that_took_most_are_shown_and_the_rest_counted() {
+        let (mut summary, record) = trial_eleven();
+        let page = render(&summary, &record);
+        assert!(page.contains("<td>adam</td><td>host</td>"), "{page}");
+        assert!(
+            page.contains("2.5 s") && page.contains("25.0 %") && page.contains("300.0 µs"),
+            "{page}"
+        );
+        summary.kernels = vec![summary.kernels[0].clone(); 30];
+        let page = render(&summary, &record);
+        assert!(page.contains("summary.json has 6 more."), "{page}");
+        assert_eq!(page.matches("<td>adam</td>").count(), 24);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::config::RunConfig;
 use crate::record::{RunRecord, WorkRecord};
 use daa_base::{AgentId, TrialId};
+use daa_gpu_core::{BackendKind, ProfileReport};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -40,6 +41,61 @@ pub struct Summary {
     pub leases: LeaseSummary,
     /// Duration of this process's part of the run.
     pub wall_seconds: f64,
+    /// Where the devices' time went in this process's part of the run, kernels that took most first. Devices that were
+    /// lost on the way are not in it.
+    #[serde(default)]
+    pub kernels: Vec<KernelSummary>,
+}
+
+/// What one kernel took on one back end. Times are estimated from samples: [`daa_gpu_core::profile`] says how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KernelSummary {
+    /// The kernel.
+    pub kernel: String,
+    /// Where it ran: `host`, `vulkan`, `metal` or `dx12`.
+    pub backend: String,
+    /// How often it was dispatched: exact.
+    pub dispatches: u64,
+    /// What all of these took.
+    pub total_ns: u64,
+    /// The part of the time of all kernels, 0 to 1.
+    pub share: f64,
+    /// Dispatches that were timed.
+    pub samples: u64,
+    /// Half of these took no longer.
+    pub p50_ns: u64,
+    /// Nine tenths took no longer.
+    pub p90_ns: u64,
+    /// 99 of 100 took no longer.
+    pub p99_ns: u64,
+    /// The longest.
+    pub max_ns: u64,
+}
+
+/// The kernels of what devices report, by the time they took.
+#[must_use]
+pub fn kernels(profiles: &[(BackendKind, ProfileReport)]) -> Vec<KernelSummary> {
+    let all = profiles
+        .iter()
+        .flat_map(|(backend, profile)| profile.programs.iter().map(move |program| (backend, program)));
+    let total: u64 = all.clone().map(|(_, program)| program.total_ns).sum();
+    let mut kernels: Vec<_> = all
+        .filter(|(_, program)| program.runs > 0)
+        .map(|(backend, program)| KernelSummary {
+            kernel: program.name.clone(),
+            backend: backend.to_string(),
+            dispatches: program.runs,
+            total_ns: program.total_ns,
+            share: program.total_ns as f64 / total.max(1) as f64,
+            samples: program.times.samples,
+            p50_ns: program.times.p50_ns,
+            p90_ns: program.times.p90_ns,
+            p99_ns: program.times.p99_ns,
+            max_ns: program.times.max_ns,
+        })
+        .collect();
+    kernels.sort_by_key(|kernel| std::cmp::Reverse(kernel.total_ns));
+    kernels
 }
 
 /// The data of a run.
@@ -152,6 +208,8 @@ pub struct SummaryInput<'a> {
     pub best: Option<BestSummary>,
     /// Duration.
     pub wall_seconds: f64,
+    /// Where the time went.
+    pub kernels: Vec<KernelSummary>,
 }
 
 impl Summary {
@@ -184,6 +242,7 @@ impl Summary {
                 peak_bytes: record.lease_counts.peak_bytes.get(),
             },
             wall_seconds: input.wall_seconds,
+            kernels: input.kernels,
         }
     }
 }

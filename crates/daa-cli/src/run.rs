@@ -210,6 +210,15 @@ fn resume_command(folder: &Path) -> String {
     )
 }
 
+/// The kernels that took most.
+fn kernels(summary: &Summary) -> String {
+    let shown = summary.kernels.iter().take(4);
+    let words: Vec<String> = shown
+        .map(|kernel| format!("{} {:.0} %", kernel.kernel, kernel.share * 100.0))
+        .collect();
+    words.join(", ")
+}
+
 fn text(summary: &Summary) -> String {
     let mut lines = Vec::new();
     if let Some(best) = &summary.best {
@@ -238,6 +247,7 @@ fn text(summary: &Summary) -> String {
             format!("{trials} trials by {agents} agents under {granted} leases"),
         ),
         ("time", format!("{:.1} s", summary.wall_seconds)),
+        ("spent in", kernels(summary)),
         ("run folder", folder.clone()),
         (
             "report",

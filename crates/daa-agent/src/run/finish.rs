@@ -14,7 +14,7 @@ use crate::record::RunRecord;
 use crate::recorder::{Recorder, iso8601};
 use crate::report;
 use crate::stop::StopHandle;
-use crate::summary::{BestSummary, Summary, SummaryInput};
+use crate::summary::{self, BestSummary, Summary, SummaryInput};
 use daa_base::{Bytes, Timestamp};
 use daa_coord::Lease;
 use daa_gpu_core::{ComputeContext, TenantSpec, Weight};
@@ -62,7 +62,7 @@ fn versions() -> BTreeMap<String, String> {
         ("daa", env!("CARGO_PKG_VERSION")),
         ("checkpoint", CHECKPOINT_SCHEMA),
         ("model", MODEL_SCHEMA),
-        ("summary", crate::summary::SCHEMA),
+        ("summary", summary::SCHEMA),
     ]
     .map(|(what, version)| (what.to_owned(), version.to_owned()))
     .into()
@@ -261,6 +261,7 @@ impl Finish<'_> {
             data: self.inputs.summary.clone(),
             candidates: &candidates,
             best,
+            kernels: summary::kernels(&self.device.profiles()),
             wall_seconds,
         };
         let summary = Summary::new(input, &record);

@@ -43,6 +43,18 @@ const BEST: [(&str, char); 6] = [
     ("trial", 'u'),
     ("validation_score", 'f'),
 ];
+const KERNEL: [(&str, char); 10] = [
+    ("kernel", 's'),
+    ("backend", 's'),
+    ("dispatches", 'u'),
+    ("total_ns", 'u'),
+    ("share", 'f'),
+    ("samples", 'u'),
+    ("p50_ns", 'u'),
+    ("p90_ns", 'u'),
+    ("p99_ns", 'u'),
+    ("max_ns", 'u'),
+];
 const LEASES: [(&str, char); 4] = [
     ("requested", 'u'),
     ("granted", 'u'),
@@ -86,6 +98,11 @@ fn the_object_has_every_documented_key_and_the_folder_every_file() {
         (&run["data"]["rows"], &run["data"]["classes"]),
         (&200.into(), &2.into())
     );
+    let kernels = run["kernels"].as_array().expect("a list");
+    assert!(!kernels.is_empty());
+    kernels.iter().for_each(|kernel| assert_keys(kernel, &KERNEL));
+    let shares: f64 = kernels.iter().filter_map(|kernel| kernel["share"].as_f64()).sum();
+    assert!((shares - 1.0).abs() < 1e-6, "{shares}");
     let (agents, trials) = (
         run["agents"].as_array().expect("a list"),
         run["trials"].as_array().expect("a list"),
