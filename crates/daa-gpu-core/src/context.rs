@@ -297,7 +297,7 @@ impl ComputeContext {
     /// # Errors
     /// Says what is missing.
     pub fn driver_memory(&self) -> Result<MemorySample, Unavailable> {
-        self.shared.backend.memory_source().map(MemorySource::sample)
+        self.shared.backend.memory_source().and_then(MemorySource::sample)
     }
 
     /// Writes down what tenants allocate and give back, once [`Recorder::start`] was called. A context that was
@@ -312,8 +312,9 @@ impl ComputeContext {
     /// as [`ContextConfig::pressure`] says, by the rungs of [`Self::reclaim`]; and a request for which there is no
     /// room is refused only when no rung could give any more.
     ///
-    /// Asked are, in this order, what [`Self::watch_memory`] was given, the driver ([`Self::driver_memory`]), and the
-    /// pool itself: what tenants hold and what is kept for reuse, against [`Self::capacity`].
+    /// Asked are, in this order until one tells, what [`Self::watch_memory`] was given, the driver
+    /// ([`Self::driver_memory`]), and the pool itself: what tenants hold and what is kept for reuse, against
+    /// [`Self::capacity`]. When another one tells than before, watching begins anew.
     #[must_use]
     pub fn pressure(&self) -> PressureReport {
         self.shared.pressure()

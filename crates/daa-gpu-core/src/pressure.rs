@@ -15,4 +15,4 @@ pub use ladder::{Ladder, LadderConfig, Outlook, Reclaimable, Rung, Step};
 pub use level::{Level, LevelTracker, Thresholds};
 pub use monitor::{Monitor, MonitorConfig, PressureReport};
 pub use source::{MemorySample, MemorySource, Simulated, SourceKind, Tracked, Unavailable};
-pub(crate) use watch::Watch;
+pub(crate) use watch::{Watch, pages_help, room_helps};

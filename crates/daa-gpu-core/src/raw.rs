@@ -86,32 +86,25 @@ mod vulkan {
     }
 
     impl MemorySource for VulkanBudget {
-        fn sample(&self) -> MemorySample {
-            // The adapter answered when this was made, and heaps of a physical device do not change.
-            let heap = heaps(&self.adapter)
-                .ok()
-                .and_then(|heaps| heaps.get(self.heap).copied())
-                .unwrap_or(Heap {
-                    size: 0,
-                    budget: 0,
-                    usage: 0,
-                    device_local: true,
-                });
-            told(heap)
+        fn sample(&self) -> Result<MemorySample, Unavailable> {
+            told(&heaps(&self.adapter)?, self.heap)
         }
     }
 
-    /// What a heap means for us. A driver that reports no budget, or one above the heap's size, is not believed.
-    pub(super) fn told(heap: Heap) -> MemorySample {
+    /// What heap `at` means for us. A driver that reports no budget, or one above the heap's size, is not believed; one
+    /// that reports the heap no more, or a heap of no size, has told nothing.
+    pub(super) fn told(heaps: &[Heap], at: usize) -> Result<MemorySample, Unavailable> {
+        let heap = heaps.get(at).filter(|heap| heap.device_local && heap.size > 0);
+        let heap = heap.ok_or(Unavailable::Silent)?;
         let capacity = match heap.budget {
             0 => heap.size,
             budget => budget.min(heap.size),
         };
-        MemorySample {
+        Ok(MemorySample {
             used: Bytes(heap.usage),
             capacity: Bytes(capacity),
             source: SourceKind::VulkanBudget,
-        }
+        })
     }
 
     /// The largest heap of the device's own memory; of equal ones the first.
@@ -193,15 +186,25 @@ mod vulkan {
         #[test]
         fn budgets_that_cannot_be_are_replaced_by_the_heaps_size() {
             let sample = |budget| {
-                let sample = told(Heap {
+                let heap = Heap {
                     budget,
                     ..heap(100, true)
-                });
+                };
+                let sample = told(&[heap], 0).expect("a heap with a size");
                 (sample.capacity.get(), sample.used.get())
             };
             assert_eq!(sample(60), (60, 7));
             assert_eq!(sample(0), (100, 7));
             assert_eq!(sample(u64::MAX), (100, 7));
+        }
+
+        #[test]
+        fn a_heap_that_is_not_told_of_is_an_error_and_no_figure() {
+            let heaps = [heap(100, true), heap(0, true), heap(100, false)];
+            assert!(told(&heaps, 0).is_ok());
+            for at in 1..4 {
+                assert_eq!(told(&heaps, at), Err(Unavailable::Silent), "{at}");
+            }
         }
 
         /// The software driver lacks the extension: the refusal says so, and nothing is called that is not there.
@@ -210,7 +213,7 @@ mod vulkan {
             for (adapter, seen) in crate::adapter::scan::adapters() {
                 match VulkanBudget::of(&adapter) {
                     Ok(source) => {
-                        let sample = source.sample();
+                        let sample = source.sample().expect("it was there just now");
                         assert!(sample.capacity > Bytes::ZERO, "{}: {sample:?}", seen.info);
                     }
                     Err(reason) => {

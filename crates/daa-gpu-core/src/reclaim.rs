@@ -3,7 +3,7 @@
 use crate::backend::{Resident, Tally, count};
 use crate::context::Shared;
 use crate::error::{ErrorClass, GpuError};
-use crate::pressure::{Reclaimable, Rung};
+use crate::pressure::{Reclaimable, Rung, pages_help, room_helps};
 use daa_base::Bytes;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -62,13 +62,15 @@ impl Shared {
     pub(crate) fn reclaimable(&self) -> Reclaimable {
         let report = self.pool.report();
         let idle = report.heap.as_ref().map_or(Bytes::ZERO, |heap| heap.idle);
+        let room = self.room_on_host();
         let spill = self.images.coldest().into_iter().filter_map(|slot| {
             let held = slot.try_lock()?;
-            held.as_ref().map(|resident| resident.movable())
+            let movable = held.as_ref()?.movable();
+            (movable <= room).then_some(movable)
         });
         Reclaimable {
             trim: report.cached + idle,
-            spill: spill.sum(),
+            spill: spill.sum::<Bytes>().min(room),
             compact: self.pool.sparse_pages().into_iter().map(|(_, bytes)| bytes).sum(),
         }
     }
@@ -94,17 +96,19 @@ impl Shared {
         }
     }
 
+    /// What may still be moved to the host.
+    fn room_on_host(&self) -> Bytes {
+        let on_host = Bytes(self.tally.on_host.load(Ordering::Relaxed));
+        self.config.memory.max_spilled.saturating_sub(on_host)
+    }
+
     /// Moves one image to the host, if that has room and the image is at rest within `patience`.
     fn spill(&self, resident: &mut dyn Resident, patience: Duration) -> Outcome {
         let movable = resident.movable();
         if movable == Bytes::ZERO {
             return Outcome::Nothing;
         }
-        let on_host = Bytes(self.tally.on_host.load(Ordering::Relaxed));
-        if on_host
-            .checked_add(movable)
-            .is_none_or(|sum| sum > self.config.memory.max_spilled)
-        {
+        if movable > self.room_on_host() {
             return Outcome::Skipped;
         }
         let moved = resident.spill(patience);
@@ -124,9 +128,20 @@ impl Shared {
             }
             let Some(mut held) = slot.try_lock() else { continue };
             let Some(other) = held.as_mut() else { continue };
-            if let Outcome::Moved(_) = self.spill(other.as_mut(), self.config.step_deadline) {
+            let outcome = self.spill(other.as_mut(), self.config.step_deadline);
+            drop(held);
+            if let Outcome::Moved(_) = outcome {
+                self.watch.took(Rung::Spill);
                 restored = resident.restore(&create);
             }
+        }
+        if restored.as_ref().is_err_and(pages_help) {
+            self.watch.took(Rung::Compact);
+            self.reclaim(Rung::Compact, Bytes(u64::MAX));
+            restored = resident.restore(&create);
+        }
+        if restored.as_ref().is_err_and(room_helps) {
+            self.watch.took(Rung::Refuse);
         }
         restored?;
         count(&self.tally.restores, 1);

@@ -100,6 +100,12 @@ impl Monitor {
         self.levels.level()
     }
 
+    /// Who told of memory last.
+    #[must_use]
+    pub fn source(&self) -> Option<SourceKind> {
+        self.last.map(|(sample, _)| sample.source)
+    }
+
     /// What use stays below over the horizon.
     #[must_use]
     pub fn upper(&self) -> Option<Bytes> {
@@ -144,7 +150,7 @@ mod tests {
         assert_eq!(monitor.report(), None);
         let mut foreseen = None;
         for step in 0..90_u64 {
-            let sample = source.sample();
+            let sample = source.sample().expect("it always tells");
             monitor.observe(sample);
             let upper = monitor.upper().expect("observed");
             if foreseen.is_none() && upper >= Bytes(90_000) {

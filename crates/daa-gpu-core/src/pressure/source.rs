@@ -42,7 +42,10 @@ pub struct MemorySample {
 /// Something that knows how much memory is in use.
 pub trait MemorySource: Debug + Send + Sync {
     /// Memory now. Must not block for long: it is asked on the way to an allocation that the pool has no memory for.
-    fn sample(&self) -> MemorySample;
+    ///
+    /// # Errors
+    /// When it cannot tell at present; whoever asks goes by another source then.
+    fn sample(&self) -> Result<MemorySample, Unavailable>;
 }
 
 /// Why a source cannot be had.
@@ -61,6 +64,9 @@ pub enum Unavailable {
     /// The driver tells of no memory of the device's own.
     #[error("the driver reports no device-local memory heap")]
     NoHeap,
+    /// The driver does not tell any more of the heap that it told of before.
+    #[error("the driver does not tell of the memory heap any more")]
+    Silent,
 }
 
 /// Figures that somebody else writes: the pool's books, or those of any program that accounts for memory itself.
@@ -87,12 +93,12 @@ impl Tracked {
 }
 
 impl MemorySource for Tracked {
-    fn sample(&self) -> MemorySample {
-        MemorySample {
+    fn sample(&self) -> Result<MemorySample, Unavailable> {
+        Ok(MemorySample {
             used: Bytes(self.used.load(Ordering::Relaxed)),
             capacity: Bytes(self.capacity.load(Ordering::Relaxed)),
             source: SourceKind::Tracked,
-        }
+        })
     }
 }
 
@@ -131,16 +137,16 @@ impl Simulated {
 }
 
 impl MemorySource for Simulated {
-    fn sample(&self) -> MemorySample {
+    fn sample(&self) -> Result<MemorySample, Unavailable> {
         let mut script = self.script.lock().unwrap_or_else(PoisonError::into_inner);
         let last = script.uses.len().saturating_sub(1);
         let used = script.uses.get(script.at).copied().unwrap_or(Bytes::ZERO);
         script.at = (script.at + 1).min(last);
-        MemorySample {
+        Ok(MemorySample {
             used,
             capacity: self.capacity,
             source: SourceKind::Simulated,
-        }
+        })
     }
 }
 
@@ -151,18 +157,18 @@ mod tests {
     #[test]
     fn a_script_is_played_once_and_stays_at_its_end() {
         let source = Simulated::new(Bytes(10), [Bytes(1), Bytes(5)]);
-        let used: Vec<u64> = (0..4).map(|_| source.sample().used.get()).collect();
-        assert_eq!(used, [1, 5, 5, 5]);
+        let used = |source: &Simulated| source.sample().expect("it always tells").used.get();
+        assert_eq!([(); 4].map(|()| used(&source)), [1, 5, 5, 5]);
         source.set(Bytes(9));
-        assert_eq!(source.sample().used, Bytes(9));
-        assert_eq!(Simulated::new(Bytes(10), []).sample().used, Bytes::ZERO);
+        assert_eq!(used(&source), 9);
+        assert_eq!(used(&Simulated::new(Bytes(10), [])), 0);
     }
 
     #[test]
     fn tracked_figures_are_told_as_they_were_written() {
         let source = Tracked::new(Bytes(100));
         source.set(Bytes(70));
-        let sample = source.sample();
+        let sample = source.sample().expect("it always tells");
         assert_eq!(
             (sample.used, sample.capacity, sample.source),
             (Bytes(70), Bytes(100), SourceKind::Tracked)

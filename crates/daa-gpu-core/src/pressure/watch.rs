@@ -39,6 +39,11 @@ impl State {
             ladder: Ladder::new(*config)?,
         })
     }
+
+    fn begin_anew(&mut self) {
+        *self =
+            Self::new(self.ladder.config()).expect("the configuration was checked when it was first used");
+    }
 }
 
 impl Watch {
@@ -52,10 +57,7 @@ impl Watch {
 
     /// From now on `source` says how much memory is in use; what another said is forgotten.
     pub(crate) fn set_source(&self, source: Arc<dyn MemorySource>) {
-        let mut state = self.lock();
-        *state =
-            State::new(state.ladder.config()).expect("the configuration was checked when it was first used");
-        drop(state);
+        self.lock().begin_anew();
         *self.source.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
     }
 
@@ -67,12 +69,20 @@ impl Watch {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn took(&self, rung: Rung) {
+    pub(crate) fn took(&self, rung: Rung) {
         self.taken[rung.index()].fetch_add(1, Ordering::Relaxed);
     }
 
     fn observe(&self, sample: MemorySample) -> PressureReport {
         let mut state = self.lock();
+        // What one source told says nothing about what another will.
+        if state
+            .monitor
+            .source()
+            .is_some_and(|before| before != sample.source)
+        {
+            state.begin_anew();
+        }
         state.monitor.observe(sample);
         state.monitor.report().expect("a sample was just taken in")
     }
@@ -120,27 +130,34 @@ impl Watch {
 }
 
 impl Shared {
-    /// Memory now: what the given source says, else the driver, else the pool.
-    fn sample(&self) -> MemorySample {
-        if let Some(source) = self.watch.source() {
-            return source.sample();
-        }
-        self.backend.memory_source().map_or_else(
+    /// Memory now, and whose books say so: what the given source says, else the driver, else the pool.
+    fn sample(&self) -> (MemorySample, Books) {
+        let given = self.watch.source().map(|source| source.sample());
+        let told = match given {
+            Some(Ok(sample)) => Ok(sample),
+            Some(Err(reason)) => {
+                tracing::debug!(%reason, "a source of memory figures does not tell");
+                self.backend.memory_source().and_then(MemorySource::sample)
+            }
+            None => self.backend.memory_source().and_then(MemorySource::sample),
+        };
+        told.map_or_else(
             |_| {
                 let report = self.pool.report();
-                MemorySample {
+                let sample = MemorySample {
                     used: Bytes(report.in_use.get().saturating_add(report.cached.get())),
                     capacity: report.capacity,
                     source: SourceKind::Tracked,
-                }
+                };
+                (sample, Books::Own)
             },
-            MemorySource::sample,
+            |sample| (sample, Books::Others),
         )
     }
 
     /// Takes a sample and tells all that is known; nothing is reclaimed.
     pub(crate) fn pressure(&self) -> PressureReport {
-        let sample = self.sample();
+        let (sample, _) = self.sample();
         let mut report = self.watch.observe(sample);
         let taken = |rung: Rung| self.watch.taken[rung.index()].load(Ordering::Relaxed);
         report.trims = taken(Rung::Trim);
@@ -156,13 +173,14 @@ impl Shared {
     /// would help nobody. So by those only what is kept for reuse is given back ahead of need; a driver's budget, which
     /// other processes eat into, sends images away too.
     pub(crate) fn foresee(&self) {
-        let sample = self.sample();
-        if self.watch.is_calm(sample) {
-            return;
-        }
         for _ in Rung::RECLAIMING {
+            // Anew after each rung: what one gave back, the next need not.
+            let (sample, books) = self.sample();
+            if self.watch.is_calm(sample) {
+                return;
+            }
             let mut reclaimable = self.reclaimable();
-            if sample.source == SourceKind::Tracked {
+            if books == Books::Own {
                 reclaimable.spill = Bytes::ZERO;
                 reclaimable.compact = Bytes::ZERO;
             }
@@ -188,14 +206,20 @@ impl Shared {
         };
         let mut dry = Vec::new();
         for _ in 0..MOST_STEPS {
-            let step = self.watch.need(wanted, self.reclaimable(), &dry);
+            let mut reclaimable = self.reclaimable();
+            if !pages_help(&refused) {
+                reclaimable.compact = Bytes::ZERO;
+            }
+            let step = self.watch.need(wanted, reclaimable, &dry);
             let Some(step) = step.filter(|step| step.rung != Rung::Refuse) else {
                 break;
             };
             self.watch.took(step.rung);
             let given = self.reclaim(step.rung, step.bytes);
             tracing::debug!(?step, ?given, "memory given back at need");
-            if given.bytes == Bytes::ZERO && given.moved == Bytes::ZERO {
+            // What moves between pages makes no room until a page falls free.
+            let helped = given.bytes > Bytes::ZERO || (step.rung == Rung::Spill && given.moved > Bytes::ZERO);
+            if !helped {
                 dry.push(step.rung);
                 continue;
             }
@@ -209,8 +233,26 @@ impl Shared {
     }
 }
 
+/// Whose figures a sample has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Books {
+    /// The pool's.
+    Own,
+    /// The driver's, or those of whoever was given as a source.
+    Others,
+}
+
 /// Whether others' memory would help: a budget is the tenant's own affair.
-const fn room_helps(error: &GpuError) -> bool {
+pub(crate) const fn room_helps(error: &GpuError) -> bool {
     !matches!(error, GpuError::Memory(MemoryError::Budget { .. }))
         && matches!(error.class(), ErrorClass::OutOfMemory)
+}
+
+/// Whether it would help to give pages back. What loans may sum up to does not change with the pages that they lie in.
+pub(crate) const fn pages_help(error: &GpuError) -> bool {
+    let is_counted = matches!(
+        error,
+        GpuError::Memory(MemoryError::Capacity { .. } | MemoryError::Tier { .. })
+    );
+    room_helps(error) && !is_counted
 }

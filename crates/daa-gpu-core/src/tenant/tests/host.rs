@@ -513,3 +513,15 @@ fn nothing_is_refused_while_images_can_move_on_the_host() {
 fn what_is_foreseen_counts_on_the_host() {
     pressure::what_is_foreseen_counts(&host());
 }
+
+#[test]
+fn the_ladder_acts_before_the_wall_on_the_host() {
+    let mut config = ContextConfig::default();
+    config.memory.capacity = Some(Bytes::gib(1));
+    pressure::the_ladder_acts_before_the_wall(&ComputeContext::host(&config).expect("opens"));
+}
+
+#[test]
+fn a_silent_source_is_passed_over_on_the_host() {
+    pressure::a_silent_source_is_passed_over(&host());
+}

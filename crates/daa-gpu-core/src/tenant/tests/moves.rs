@@ -184,3 +184,79 @@ pub(super) fn pages_fall_free_when_images_move_together(context: &ComputeContext
     }
     assert_eq!(context.reclaim(Rung::Refuse, ALL).bytes, Bytes::ZERO);
 }
+
+/// Threads load, drop and submit to images of many to a page while those are moved together: pages fall free, and every
+/// byte is as if nobody moved any.
+#[cfg(feature = "gpu")]
+pub(super) fn pages_fall_free_under_load(context: &ComputeContext) {
+    const MOST: u32 = 100_000;
+    const ENOUGH: u64 = 24;
+    let large = Image {
+        arena: Bytes::kib(256),
+        ..image()
+    };
+    let done = AtomicBool::new(false);
+    let given = std::thread::scope(|scope| {
+        for agent in 0..3_u8 {
+            let (done, large) = (&done, &large);
+            scope.spawn(move || churn(context, large, agent, done));
+        }
+        let mut given = 0;
+        for _ in 0..MOST {
+            if context.counters().compactions >= ENOUGH && given > 0 {
+                break;
+            }
+            context.reclaim(Rung::Trim, ALL);
+            given += context.reclaim(Rung::Compact, ALL).bytes.get();
+            context.reclaim(Rung::Spill, Bytes(1));
+        }
+        done.store(true, Ordering::Relaxed);
+        given
+    });
+    let counters = context.counters();
+    assert!(
+        counters.compactions >= ENOUGH && given > 0,
+        "{given} {counters:?}"
+    );
+    assert!(
+        counters.compacted_bytes >= counters.compactions * 256,
+        "{counters:?}"
+    );
+    assert!(counters.spills > 0 && counters.restores > 0, "{counters:?}");
+    let report = context.pool_report();
+    assert_eq!(
+        (report.in_use, report.spilled, report.tenants),
+        (Bytes::ZERO, Bytes::ZERO, 0)
+    );
+    assert_eq!(
+        report.heap.map(|heap| (heap.live, heap.strays)),
+        Some((Bytes::ZERO, 0))
+    );
+}
+
+/// Has up to a dozen images, of which every round drops some, and checks all of them.
+#[cfg(feature = "gpu")]
+fn churn(context: &ComputeContext, image: &Image, agent: u8, done: &AtomicBool) {
+    let tenant = tenant(context, Bytes::mib(64));
+    let mut images: Vec<(f32, Loaded)> = Vec::new();
+    let mut round = 0_u8;
+    while !done.load(Ordering::Relaxed) {
+        while images.len() < 12 {
+            let value = f32::from(agent) + f32::from(round) / 64.0 + images.len() as f32;
+            let mut loaded = tenant.load(image).expect("loads");
+            let data = words(&[value; 64]);
+            let ticket = loaded.submit(upload(&[(A, &data)])).expect("submits");
+            ticket.wait().expect("uploads");
+            images.push((value, loaded));
+        }
+        for (value, loaded) in &mut images {
+            check(loaded, *value, round);
+        }
+        let mut at = usize::from(round);
+        images.retain(|_| {
+            at += 1;
+            at % 3 == 0
+        });
+        round = (round + 1) % 64;
+    }
+}

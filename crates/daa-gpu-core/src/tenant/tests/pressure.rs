@@ -1,8 +1,9 @@
 //! Memory that fills up: what is given back, in which order, and what is refused.
 
 use super::*;
-use crate::pressure::{Level, Simulated, SourceKind};
+use crate::pressure::{Level, MemorySample, MemorySource, Simulated, SourceKind, Unavailable};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What the simulated device has.
 const CAPACITY: u64 = 1000 << 10;
@@ -132,4 +133,141 @@ pub(super) fn what_is_foreseen_counts(context: &ComputeContext) {
     }
     assert!(trimmed.is_some_and(|level| level < Level::Medium), "{trimmed:?}");
     assert_eq!(context.pressure().level, Level::Critical);
+}
+
+/// A device that the pool shares with others, who take more and more of it.
+#[derive(Debug)]
+struct Crowded {
+    pool: std::sync::Weak<crate::memory::pool::Pool<crate::backend::Buffer>>,
+    others: AtomicU64,
+    capacity: u64,
+}
+
+impl MemorySource for Crowded {
+    fn sample(&self) -> Result<MemorySample, Unavailable> {
+        let pool = self.pool.upgrade().ok_or(Unavailable::Silent)?;
+        Ok(MemorySample {
+            used: Bytes(pool.report().reserved.get() + self.others.load(Ordering::Relaxed)),
+            capacity: Bytes(self.capacity),
+            source: SourceKind::Simulated,
+        })
+    }
+}
+
+/// An image of half a mebibyte: several share a page.
+fn half() -> Image {
+    Image {
+        arena: Bytes::kib(512),
+        ..image()
+    }
+}
+
+fn start_half(tenant: &Tenant, value: f32) -> Loaded {
+    let mut loaded = tenant.load(&half()).expect("loads");
+    let data = words(&[value; 64]);
+    let ticket = loaded.submit(upload(&[(A, &data)])).expect("submits");
+    ticket.wait().expect("uploads");
+    loaded
+}
+
+/// Others fill a device until six tenths of it are theirs, where at first the pool had half: without giving back,
+/// the wall would be met. Trim, spill and compact come in that order, each before the wall, the first before the level
+/// is critical; nothing is refused, and no byte is lost. Only what the pool itself cannot hold is refused, at the end.
+pub(super) fn the_ladder_acts_before_the_wall(context: &ComputeContext) {
+    let tenant = tenant(context, Bytes::gib(4));
+    let all: Vec<_> = (0..48_u8)
+        .map(|at| (f32::from(at), start_half(&tenant, f32::from(at))))
+        .collect();
+    let keep = |(at, image): (usize, _)| (at % 3 != 1).then_some(image);
+    let mut images: Vec<_> = all.into_iter().enumerate().filter_map(keep).collect();
+    let pool = &tenant.shared.pool;
+    let capacity = 2 * pool.report().reserved.get();
+    let source = Arc::new(Crowded {
+        pool: Arc::downgrade(pool),
+        others: AtomicU64::new(0),
+        capacity,
+    });
+    context.watch_memory(Arc::clone(&source) as _);
+    let mut first = [None; 3];
+    for step in 0..150_u64 {
+        source.others.store(capacity * step / 250, Ordering::Relaxed);
+        drop(start_half(&tenant, 0.5));
+        let report = context.pressure();
+        assert!(report.used < report.capacity, "{step}: {report:?}");
+        assert_eq!(report.refusals, 0, "{step}: {report:?}");
+        let taken = [report.trims, report.spills, report.compactions];
+        for (first, taken) in first.iter_mut().zip(taken) {
+            if taken > 0 && first.is_none() {
+                *first = Some((step, report.level));
+            }
+        }
+    }
+    let (trim, spill, compact) = (first[0].expect("trims"), first[1].expect("spills"), first[2]);
+    assert!(trim.0 < spill.0, "{first:?}");
+    assert!(
+        trim.1 < Level::Medium && spill.1 < Level::High,
+        "by what is foreseen: {first:?}"
+    );
+    if context.info().backend != crate::BackendKind::Host {
+        let compact = compact.expect("compacts");
+        assert!(spill.0 < compact.0 && compact.1 < Level::Critical, "{first:?}");
+    }
+    assert!(context.counters().spilled_bytes > 0);
+    // The others leave.
+    source.others.store(0, Ordering::Relaxed);
+    for (value, loaded) in &mut images {
+        check(loaded, *value);
+    }
+    assert!(context.counters().restores > 0);
+    let huge = Image {
+        arena: Bytes(context.capacity().get() + 1024),
+        ..image()
+    };
+    let error = tenant.load(&huge).expect_err("more than there is");
+    assert_eq!(error.class(), ErrorClass::OutOfMemory, "{error}");
+    assert_eq!(context.pressure().refusals, 1);
+}
+
+/// A source that tells for a while.
+#[derive(Debug)]
+struct Fickle(AtomicU64);
+
+impl MemorySource for Fickle {
+    fn sample(&self) -> Result<MemorySample, Unavailable> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => Err(Unavailable::Silent),
+            used => Ok(MemorySample {
+                used: Bytes(used),
+                capacity: Bytes(100),
+                source: SourceKind::Simulated,
+            }),
+        }
+    }
+}
+
+/// A source that cannot tell is passed over for what the pool knows itself, and no figure is made up.
+pub(super) fn a_silent_source_is_passed_over(context: &ComputeContext) {
+    let source = Arc::new(Fickle(AtomicU64::new(95)));
+    context.watch_memory(Arc::clone(&source) as _);
+    let report = context.pressure();
+    assert_eq!(
+        (report.level, report.source),
+        (Level::Critical, SourceKind::Simulated)
+    );
+    source.0.store(0, Ordering::Relaxed);
+    let tenant = tenant(context, Bytes::mib(1));
+    let loaded = start(&tenant, 1.0);
+    let report = context.pressure();
+    assert_eq!((report.level, report.source), (Level::None, SourceKind::Tracked));
+    assert_eq!(report.capacity, context.capacity());
+    assert!(report.used >= tenant.usage().in_use && report.used < report.capacity);
+    assert_eq!(
+        (report.trims, report.spills),
+        (0, 0),
+        "what was told before is forgotten"
+    );
+    drop(loaded);
+    source.0.store(61, Ordering::Relaxed);
+    let report = context.pressure();
+    assert_eq!((report.level, report.source), (Level::Low, SourceKind::Simulated));
 }

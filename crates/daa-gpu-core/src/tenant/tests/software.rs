@@ -327,3 +327,24 @@ fn nothing_is_refused_while_images_can_move_on_software() {
 fn what_is_foreseen_counts_on_software() {
     on_software(pressure::what_is_foreseen_counts);
 }
+
+#[test]
+fn the_ladder_acts_before_the_wall_on_software() {
+    let mut config = ContextConfig::default();
+    config.memory.capacity = Some(Bytes::mib(64));
+    // Not all may go to the host.
+    config.memory.max_spilled = Bytes::mib(4);
+    if let Some(context) = software_with(config, Arc::new(SystemClock::new())) {
+        pressure::the_ladder_acts_before_the_wall(&context);
+    }
+}
+
+#[test]
+fn a_silent_source_is_passed_over_on_software() {
+    on_software(pressure::a_silent_source_is_passed_over);
+}
+
+#[test]
+fn pages_fall_free_under_load_on_software() {
+    on_software(moves::pages_fall_free_under_load);
+}
