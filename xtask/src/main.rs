@@ -15,7 +15,9 @@ mod ci;
 mod failure;
 mod faults;
 mod features;
+mod interleave;
 mod layers;
+mod miri;
 mod package;
 mod process;
 mod setup;
@@ -46,6 +48,11 @@ const TASKS: &[Task] = &[
         "faults",
         "trainings survive seeded faults [--schedules N] [--seed S]",
         || faults::run(&[]),
+    ),
+    (
+        "interleave",
+        "threads do no harm, whoever runs when [--times N] [--seed S]",
+        || interleave::run(&[]),
     ),
     ("doc", "the documentation builds without a warning", ci::doc),
     (
@@ -85,6 +92,8 @@ fn dispatch(args: &[String]) -> Outcome {
         "test" => suite::run(rest),
         "ci" => ci::run(rest),
         "faults" => faults::run(rest),
+        "interleave" => interleave::run(rest),
+        "miri" => without_arguments(verb, rest).and_then(|()| miri::run()),
         "setup" => without_arguments(verb, rest).and_then(|()| setup::run().map(drop)),
         _ => {
             let Some((_, _, task)) = TASKS.iter().find(|(name, _, _)| name == verb) else {
@@ -113,4 +122,8 @@ fn print_usage() {
         println!("  {name:12} {about}");
     }
     println!("  {:12} all of the above in this order [--without TASK]..", "ci");
+    println!(
+        "  {:12} no undefined behaviour where no device is needed; takes minutes and a nightly toolchain",
+        "miri"
+    );
 }

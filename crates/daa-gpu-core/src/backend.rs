@@ -12,11 +12,11 @@ use crate::memory::pool::{BufferUsage, PageLimits, Pooled};
 use crate::pipelines::PipelineReport;
 use crate::pressure::{MemorySource, Unavailable};
 use crate::profile::{Profile, TimeSource};
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::tenant::{Lease, Ticket};
 use daa_base::{Bytes, Clock};
 use std::fmt::Debug;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Memory of either backend.
@@ -121,7 +121,7 @@ pub(crate) trait Backend: Debug + Send + Sync {
     fn destroy(&self);
 
     /// Lets so many turns begin and no more; `None` for any number. The host's are held by a host function that waits.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "gpu"))]
     fn allow_turns_for_test(&self, _turns: Option<usize>) {}
 
     /// What the driver's own books say of buffers, bind groups and pipelines.

@@ -13,11 +13,11 @@ use crate::pressure::{MemorySample, MemorySource, PressureReport, Reclaimable, R
 use crate::profile::ProfileReport;
 use crate::reclaim::Reclaimed;
 use crate::schedule::DeviceLoad;
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::tenant::{Fences, Images, Lease, Roll, Tenant, TenantSpec, TenantUsage};
 use daa_base::{Bytes, Clock, DeviceEpoch, FencingToken, SystemClock};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// An opened device. Clones share it; its threads end when the last clone, tenant and loaded image is gone.
@@ -434,7 +434,7 @@ impl ComputeContext {
     }
 
     /// Lets so many turns of a GPU begin and no more; `None` for any number.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "gpu"))]
     pub(crate) fn allow_turns_for_test(&self, turns: Option<usize>) {
         self.shared.backend.allow_turns_for_test(turns);
     }

@@ -13,10 +13,10 @@ use crate::breaker::{Breaker, BreakerConfig, Permit, State, blame};
 use crate::context::{ComputeContext, Origin};
 use crate::error::{DeviceError, ErrorClass, GpuError};
 use crate::probe::Probe;
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use daa_base::{Clock, DeviceEpoch, FencingToken, Rng};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Which of the two contexts.

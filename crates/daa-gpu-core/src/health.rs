@@ -1,9 +1,9 @@
 //! Whether the device behind a context is still there, and waits that end when it is not.
 
 use crate::error::GpuError;
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, select};
+use crate::sync::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, recv_while};
+use crate::sync::{Mutex, OnceLock, PoisonError};
 use daa_base::DeviceEpoch;
-use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Shared by everything that runs on one device epoch.
@@ -66,12 +66,7 @@ impl Health {
             Err(TryRecvError::Disconnected) => return Err(self.disconnected(what)),
             Err(TryRecvError::Empty) => self.check()?,
         }
-        let received = select! {
-            recv(from) -> message => message.map_err(|_| RecvTimeoutError::Disconnected),
-            recv(self.lost) -> _ => from.try_recv().map_err(|_| RecvTimeoutError::Disconnected),
-            default(deadline) => Err(RecvTimeoutError::Timeout),
-        };
-        received.map_err(|error| match error {
+        recv_while(from, &self.lost, deadline).map_err(|error| match error {
             RecvTimeoutError::Timeout => GpuError::Timeout { what, deadline },
             RecvTimeoutError::Disconnected => self.disconnected(what),
         })

@@ -5,9 +5,9 @@
 //! happened is told at each [`Fault`].
 
 use crate::error::{DeviceError, GpuError};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use daa_base::DeviceEpoch;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Where a fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

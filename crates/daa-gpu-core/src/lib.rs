@@ -24,6 +24,7 @@ pub mod program;
 mod raw;
 mod reclaim;
 pub mod schedule;
+mod sync;
 pub mod tenant;
 
 pub use adapter::{

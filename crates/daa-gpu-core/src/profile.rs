@@ -17,10 +17,10 @@ mod sample;
 pub(crate) use sample::{Sample, Timed};
 
 use crate::config::Profiling;
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use books::Books;
 use daa_base::{Clock, SystemClock};
 use serde::{Deserialize, Serialize};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 /// The part of a list's time that timing it may cost: one in so many.

@@ -4,9 +4,9 @@ use crate::backend::{Resident, Tally, count};
 use crate::context::Shared;
 use crate::error::{ErrorClass, GpuError};
 use crate::pressure::{Reclaimable, Rung, pages_help, room_helps};
+use crate::sync::atomic::{AtomicU64, Ordering};
 use daa_base::Bytes;
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What [`crate::ComputeContext::reclaim`] came to.

@@ -25,10 +25,10 @@ use crate::image::{self, Image, Slice};
 use crate::memory::heap::Colour;
 use crate::memory::pool::{BufferUsage, Origin, Pooled};
 use crate::schedule::Weight;
+use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, Mutex, PoisonError, Weak};
 use daa_base::{Bytes, FencingToken};
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 /// Who a tenant is and what it may hold.
@@ -423,5 +423,7 @@ impl Drop for Loaded {
     }
 }
 
+#[cfg(all(test, shuttle))]
+mod interleave;
 #[cfg(test)]
 mod tests;

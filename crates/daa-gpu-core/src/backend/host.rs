@@ -17,12 +17,12 @@ use crate::memory::heap::PageId;
 use crate::memory::pool::{BufferUsage, Pooled};
 use crate::profile::{Cost, Timed};
 use crate::program::Scratch;
+use crate::sync::Arc;
+use crate::sync::channel::{Receiver, RecvTimeoutError, bounded};
+use crate::sync::thread::{self, JoinHandle};
 use crate::tenant::{Lease, Ticket};
 use cell::{Cell, Job};
-use crossbeam::channel::{Receiver, bounded};
 use daa_base::{Bytes, Clock};
-use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 use turns::Turns;
 
@@ -63,7 +63,7 @@ impl HostBackend {
                 turns.work(&mut Scratch::default());
                 drop(alive);
             };
-            let spawned = std::thread::Builder::new()
+            let spawned = thread::Builder::new()
                 .name(format!("daa-cpu-{index}"))
                 .spawn(worker);
             match spawned {
@@ -84,7 +84,7 @@ impl Drop for HostBackend {
     fn drop(&mut self) {
         self.turns.close();
         match self.ended.recv_timeout(self.deadline) {
-            Err(crossbeam::channel::RecvTimeoutError::Timeout) => {
+            Err(RecvTimeoutError::Timeout) => {
                 tracing::warn!(deadline = ?self.deadline, "a host function does not end; its thread is left behind");
             }
             _ => {

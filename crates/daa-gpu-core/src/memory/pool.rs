@@ -31,13 +31,13 @@ use crate::error::MemoryError;
 use crate::health::Health;
 use crate::memory::heap::{Block, Colour, PageId};
 use crate::memory::trace::Recorder;
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use centre::{Centre, Grant, Refused};
-use chunk::{Chunk, Spare};
+use chunk::Chunk;
 use daa_base::Bytes;
 use kind::Kind;
 use marks::Marks;
 use paging::{Freed, Missing, Paging};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Longest name of a tenant, in bytes.
 const MAX_NAME: usize = 256;
@@ -163,8 +163,11 @@ impl<B> Pool<B> {
         self.with_centre(|centre, freed| centre.check(wanted, freed))
     }
 
-    fn grant(&self, kind: Kind, reserved: Bytes) -> Result<Grant<B>, Refused> {
-        self.with_centre(|centre, freed| centre.grant(kind, reserved, freed))
+    fn grant(&self, account: &Account<B>, kind: Kind, reserved: Bytes) -> Result<Grant<B>, Refused> {
+        self.with_centre(|centre, freed| {
+            centre.fetch(account, freed);
+            centre.grant(kind, reserved, freed)
+        })
     }
 
     fn made(&self, missing: Missing, page: B) -> Result<Chunk<B>, MemoryError> {
@@ -180,13 +183,15 @@ impl<B> Pool<B> {
         self.lock().ungrant(reserved);
     }
 
-    fn take_back(&self, spares: Vec<Spare<B>>) {
+    /// Takes back what is on its way here, and forgets the tenant if that was the last of it.
+    fn collect(&self, account: &Account<B>) {
         if self.health.is_lost() {
             self.close();
         }
-        if !spares.is_empty() {
-            self.with_centre(|centre, freed| centre.take_back(spares, freed));
-        }
+        self.with_centre(|centre, freed| {
+            centre.fetch(account, freed);
+            centre.settle(account, &self.marks);
+        });
     }
 
     fn elsewhere(&self, colour: Colour, block: Block) -> Option<Chunk<B>> {
@@ -208,5 +213,7 @@ impl<B> Pool<B> {
     }
 }
 
+#[cfg(all(test, shuttle))]
+mod interleave;
 #[cfg(test)]
 mod tests;

@@ -7,9 +7,9 @@ use super::{
 use crate::config::ConfigError;
 use crate::context::Shared;
 use crate::error::{ErrorClass, GpuError, MemoryError};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use daa_base::Bytes;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Steps at most for one request that does not fit.
 const MOST_STEPS: usize = 16;

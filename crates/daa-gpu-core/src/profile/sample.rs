@@ -4,9 +4,9 @@ use super::books::Sums;
 use super::{Cost, Profile};
 use crate::config::Profiling;
 use crate::image::{Command, Image};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The lists of one loaded image, as far as their times go.

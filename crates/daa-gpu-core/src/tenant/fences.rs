@@ -2,10 +2,10 @@
 
 use super::Lease;
 use crate::error::MemoryError;
+use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use daa_base::FencingToken;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// The token of tenants without a lease. It is never fenced.
 const NO_LEASE: FencingToken = FencingToken(0);

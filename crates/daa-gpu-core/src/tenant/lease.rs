@@ -5,9 +5,9 @@ use crate::backend::Buffer;
 use crate::error::GpuError;
 use crate::memory::pool::Account;
 use crate::schedule::{MemberKey, Weight};
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use daa_base::FencingToken;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 #[derive(Debug)]

@@ -2,8 +2,8 @@
 
 use super::Lease;
 use crate::schedule::TenantLoad;
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One entry per open tenant; the pool bounds how many there are.
 #[derive(Debug, Default)]

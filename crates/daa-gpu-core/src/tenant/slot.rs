@@ -1,8 +1,8 @@
 //! Where loaded images are held, and which of them are cold.
 
 use crate::backend::Resident;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
 /// Holds a resident image until either its owner or its tenant goes.
 #[derive(Debug)]

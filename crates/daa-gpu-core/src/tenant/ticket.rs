@@ -2,8 +2,8 @@
 
 use crate::error::GpuError;
 use crate::health::Health;
-use crossbeam::channel::Receiver;
-use std::sync::Arc;
+use crate::sync::Arc;
+use crate::sync::channel::Receiver;
 use std::time::Duration;
 
 /// A submission under way. Dropping it does not stop the work.

@@ -9,12 +9,12 @@ use crate::health::Health;
 use crate::image::{Command, Image, Slice, params_slot};
 use crate::profile::Sample;
 use crate::program::{HostCall, Program, Scratch};
+use crate::sync::channel::Sender;
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use crate::tenant::{Effect, Lease};
-use crossbeam::channel::Sender;
 use daa_base::Bytes;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Jobs that a worker runs for one image before another image gets its turn.

@@ -4,9 +4,9 @@ use super::cell::Cell;
 use crate::backend::{Tally, charge};
 use crate::program::Scratch;
 use crate::schedule::FairQueue;
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crate::sync::channel::{Receiver, Sender, bounded};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use daa_base::Clock;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What the workers of one context share.

@@ -14,9 +14,9 @@ use crate::error::{ErrorClass, GpuError, MemoryError};
 use crate::health::Health;
 use crate::memory::tier::{Tier, reserved_bytes};
 use crate::memory::trace::{Recorded, Recorder};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use crate::tenant::TenantUsage;
 use daa_base::Bytes;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// A tenant's place in the pool's books.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,6 +49,8 @@ pub(super) struct Books<B> {
     pub(super) refusals: u64,
     pub(super) tiers: [TierReport; 5],
     pub(super) magazine: Magazine<B>,
+    /// On its way to the centre. It still counts as granted, so whoever would refuse for that fetches it here.
+    leaving: Vec<Spare<B>>,
     /// Gets nothing more.
     pub(super) closed: bool,
     /// Whether what comes back goes into the magazine.
@@ -65,14 +67,15 @@ impl<B> Books<B> {
             refusals: 0,
             tiers: Tier::ALL.map(TierReport::new),
             magazine: Magazine::new(allowance),
+            leaving: Vec::new(),
             closed: false,
             keeps,
         }
     }
 
-    /// Whether nothing is on loan, and nothing about to be.
+    /// Whether nothing is on loan, about to be, or on its way to the centre.
     pub(super) fn is_idle(&self) -> bool {
-        self.held() + self.pending == Bytes::ZERO
+        self.held() + self.pending == Bytes::ZERO && self.leaving.is_empty()
     }
 
     /// What the tenant is charged for what it has.
@@ -87,26 +90,32 @@ impl<B> Books<B> {
         Some(spare.chunk)
     }
 
-    fn put(&mut self, spare: Spare<B>) -> Vec<Spare<B>> {
+    fn put(&mut self, spare: Spare<B>) {
         let tier = &mut self.tiers[Tier::of(spare.reserved).index()];
         tier.cached = tier.cached + spare.reserved;
         let out = self.magazine.put(spare);
-        self.uncache(&out);
-        out
+        self.send_off(out);
     }
 
-    fn uncache(&mut self, out: &[Spare<B>]) {
-        for spare in out {
+    /// These were in the magazine.
+    fn send_off(&mut self, out: Vec<Spare<B>>) {
+        for spare in &out {
             let tier = &mut self.tiers[Tier::of(spare.reserved).index()];
             tier.cached = tier.cached - spare.reserved;
         }
+        self.leaving.extend(out);
     }
 
-    /// Empties the magazine.
+    /// What is on its way to the centre.
+    pub(super) fn fetch(&mut self) -> Vec<Spare<B>> {
+        std::mem::take(&mut self.leaving)
+    }
+
+    /// The same, and all of the magazine.
     pub(super) fn flush(&mut self) -> Vec<Spare<B>> {
         let out = self.magazine.empty();
-        self.uncache(&out);
-        out
+        self.send_off(out);
+        self.fetch()
     }
 
     /// What a loan changes; high-water marks move only for what exists.
@@ -147,8 +156,8 @@ impl<B> Books<B> {
 /// What a look at the magazine comes to.
 enum Look<B> {
     Hit(Chunk<B>),
-    /// The loan is charged as pending; these must leave the magazine for it.
-    Miss(Vec<Spare<B>>),
+    /// The loan is charged as pending.
+    Miss,
 }
 
 impl<B> Account<B> {
@@ -247,7 +256,7 @@ impl<B> Account<B> {
         let kind = Kind::new(usage, reserved);
         let (chunk, origin) = match self.look(kind, reserved)? {
             Look::Hit(chunk) => (chunk, Origin::Own),
-            Look::Miss(spares) => self.miss(usage, kind, reserved, spares, create)?,
+            Look::Miss => self.miss(usage, kind, reserved, create)?,
         };
         let recorded = self
             .recorder
@@ -272,8 +281,8 @@ impl<B> Account<B> {
         let room = self.budget - books.held() - books.pending;
         let mut out = Vec::new();
         books.magazine.shrink_to(room.get(), &mut out);
-        books.uncache(&out);
-        Ok(Look::Miss(out))
+        books.send_off(out);
+        Ok(Look::Miss)
     }
 
     #[cold]
@@ -282,10 +291,9 @@ impl<B> Account<B> {
         usage: BufferUsage,
         kind: Kind,
         reserved: Bytes,
-        spares: Vec<Spare<B>>,
         create: impl Fn(BufferUsage, Bytes) -> Result<B, GpuError>,
     ) -> Result<(Chunk<B>, Origin), GpuError> {
-        let made = self.obtain(usage, kind, reserved, spares, create);
+        let made = self.obtain(usage, kind, reserved, create);
         let mut books = self.lock();
         books.pending = books.pending - reserved;
         match &made {
@@ -307,11 +315,9 @@ impl<B> Account<B> {
         usage: BufferUsage,
         kind: Kind,
         reserved: Bytes,
-        spares: Vec<Spare<B>>,
         create: impl Fn(BufferUsage, Bytes) -> Result<B, GpuError>,
     ) -> Result<(Chunk<B>, Origin), GpuError> {
         let pool = self.pool.upgrade().ok_or(MemoryError::Gone)?;
-        pool.take_back(spares);
         let create = |bytes| {
             create(usage, bytes).or_else(|error| {
                 if error.class() != ErrorClass::OutOfMemory {
@@ -322,7 +328,7 @@ impl<B> Account<B> {
             })
         };
         let missing = match pool
-            .grant(kind, reserved)
+            .grant(self, kind, reserved)
             .map_err(|refused| self.refusal(reserved, refused))?
         {
             Grant::Kept(chunk) => return Ok((chunk, Origin::Foreign)),
@@ -356,15 +362,15 @@ impl<B> Account<B> {
         self.recorder.released(recorded);
         let mut books = self.lock();
         books.give_back(spare.reserved);
-        let out = if books.keeps && !self.health.is_lost() {
-            books.put(spare)
+        if books.keeps && !self.health.is_lost() {
+            books.put(spare);
         } else {
-            vec![spare]
-        };
-        let ended = books.closed && books.is_idle();
+            books.leaving.push(spare);
+        }
+        let leaves = !books.leaving.is_empty();
         drop(books);
-        if !out.is_empty() {
-            self.overflow(out, ended);
+        if leaves {
+            self.overflow();
         }
     }
 
@@ -373,10 +379,9 @@ impl<B> Account<B> {
         let mut books = self.lock();
         books.give_back(spare.reserved);
         books.spilled = books.spilled + spare.reserved;
+        books.leaving.push(spare);
         drop(books);
-        if let Some(pool) = self.pool.upgrade() {
-            pool.take_back(vec![spare]);
-        }
+        self.overflow();
     }
 
     /// Memory for a loan that has none at present.
@@ -387,16 +392,12 @@ impl<B> Account<B> {
         reserved: Bytes,
         create: impl Fn(BufferUsage, Bytes) -> Result<B, GpuError>,
     ) -> Result<(Chunk<B>, Origin), GpuError> {
-        let mut books = self.lock();
-        books.spilled = books.spilled - reserved;
-        books.pending = books.pending + reserved;
-        drop(books);
-        let made = self.obtain(usage, kind, reserved, Vec::new(), create);
-        let mut books = self.lock();
-        books.pending = books.pending - reserved;
-        match &made {
-            Ok((_, origin)) => books.lend_from_centre(reserved, *origin, &self.marks),
-            Err(_) => books.spilled = books.spilled + reserved,
+        // It stays charged as spilled until it is there, so that its place under the high-water mark is its own.
+        let made = self.obtain(usage, kind, reserved, create);
+        if let Ok((_, origin)) = &made {
+            let mut books = self.lock();
+            books.spilled = books.spilled - reserved;
+            books.lend_from_centre(reserved, *origin, &self.marks);
         }
         made
     }
@@ -418,13 +419,13 @@ impl<B> Account<B> {
     }
 
     #[cold]
-    fn overflow(self: &Arc<Self>, out: Vec<Spare<B>>, ended: bool) {
-        // Without its pool there are no books left to keep.
+    fn overflow(&self) {
         if let Some(pool) = self.pool.upgrade() {
-            pool.take_back(out);
-            if ended {
-                pool.settle(self);
-            }
+            pool.collect(self);
+        } else {
+            // Without its pool there are no books left to keep.
+            let out = self.lock().fetch();
+            drop(out);
         }
     }
 }

@@ -149,8 +149,14 @@ impl<B> Centre<B> {
         }
     }
 
+    /// Takes back what is on its way here.
+    pub(super) fn fetch(&mut self, account: &Account<B>, freed: &mut Vec<Freed<B>>) {
+        let spares = account.lock().fetch();
+        self.take_back(spares, freed);
+    }
+
     /// What leaves the books of a tenant, to be kept for any of them or freed.
-    pub(super) fn take_back(&mut self, spares: Vec<Spare<B>>, freed: &mut Vec<Freed<B>>) {
+    fn take_back(&mut self, spares: Vec<Spare<B>>, freed: &mut Vec<Freed<B>>) {
         let limit = self.shelf_limit();
         for Spare {
             kind,
@@ -192,7 +198,8 @@ impl<B> Centre<B> {
         }
     }
 
-    /// Takes back what is in all magazines. All of them are held at once: nothing slips into one behind this.
+    /// Takes back what is in all magazines or on its way here. All accounts are held at once: nothing slips into one
+    /// behind this.
     pub(super) fn flush(&mut self, freed: &mut Vec<Freed<B>>) {
         let accounts: Vec<_> = self
             .tenants

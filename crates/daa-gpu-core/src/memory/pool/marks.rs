@@ -1,8 +1,8 @@
 //! How much was on loan at once, over all tenants.
 
 use crate::memory::tier::Tier;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use daa_base::Bytes;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The sums of the open tenants' own high-water marks, in all and by tier, and the most each sum ever was. No more
 /// than that was ever on loan at once; with one tenant at a time it is exactly that.

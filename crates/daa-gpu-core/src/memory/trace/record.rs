@@ -2,10 +2,10 @@
 
 use super::{MAX_EVENTS, Trace, TraceBuilder, Usage};
 use crate::config::ConfigError;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use daa_base::Clock;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Writes down what pools give out and take back. Clones are the same recorder; it is off until [`Self::start`].
 ///
