@@ -3,8 +3,8 @@
 use daa_base::{Clock, ManualClock, Permille, Seed, Timestamp};
 use daa_gpu_core::breaker::blame;
 use daa_gpu_core::{
-    BreakerConfig, Bytes, Clear, ComputeContext, ContextConfig, DeviceChoice, ErrorClass, Failover,
-    FencingToken, GpuError, Image, Loaded, Role, Tenant, TenantSpec, Weight,
+    BreakerConfig, Bytes, Clear, ComputeContext, ContextConfig, DeviceChoice, DeviceError, ErrorClass,
+    Failover, FencingToken, GpuError, Image, Loaded, Role, Slice, Tenant, TenantSpec, Ticket, Weight, Work,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ const PIECE: Bytes = Bytes::mib(256);
 /// Most pieces: far beyond any limit that the parent sets.
 const MOST: usize = 64;
 
-fn software() -> Result<ComputeContext, String> {
+fn config() -> ContextConfig {
     let mut config = ContextConfig {
         device: DeviceChoice::Software,
         cpu_workers: 1,
@@ -25,7 +25,11 @@ fn software() -> Result<ComputeContext, String> {
     // The pool must not refuse before the driver does.
     config.memory.capacity = Some(Bytes::gib(1024));
     config.memory.max_cached = Bytes::ZERO;
-    ComputeContext::open(&config).map_err(|error| error.to_string())
+    config
+}
+
+fn software() -> Result<ComputeContext, String> {
+    ComputeContext::open(&config()).map_err(|error| error.to_string())
 }
 
 /// A failover over `primary`, and the clock of its back-off.
@@ -50,14 +54,18 @@ fn ensure(is_so: bool, what: &str) -> Result<(), String> {
 }
 
 fn piece(context: &ComputeContext) -> Result<(Tenant, Loaded), GpuError> {
+    load(context, PIECE, Bytes::ZERO)
+}
+
+fn load(context: &ComputeContext, arena: Bytes, staging: Bytes) -> Result<(Tenant, Loaded), GpuError> {
     let image = Image {
-        arena: PIECE,
+        arena,
         constants: Bytes::ZERO,
         clear: Clear::Always,
         lists: Vec::new(),
-        upload: Bytes::ZERO,
+        upload: staging,
         upload_ring: 1,
-        readback: Bytes::ZERO,
+        readback: staging,
     };
     let tenant = context.tenant(TenantSpec {
         name: "hungry".to_owned(),
@@ -109,6 +117,68 @@ pub(crate) fn out_of_memory() -> Result<(), String> {
     )?;
     piece(&context).map_err(|error| error.to_string())?;
     println!("the driver gave {pieces} times {PIECE}, then refused {refusals} times and works again");
+    Ok(())
+}
+
+/// A fourth of the images that filled pages is left when the driver has no more: those are moved together, and what
+/// falls free is used. Then there is no more, also for a context that wants memory made ahead.
+pub(crate) fn sparse() -> Result<(), String> {
+    const SLICE: Slice = Slice { offset: 0, bytes: 8 };
+    let error = |error: GpuError| error.to_string();
+    let mut config = config();
+    // Under the limit there is no room to spill to either.
+    config.memory.max_spilled = Bytes::ZERO;
+    let context = ComputeContext::open(&config).map_err(|error| error.to_string())?;
+    let mut small = Vec::new();
+    for value in 0..256_u64 {
+        let (tenant, mut loaded) = load(&context, Bytes::mib(4), Bytes::KIB).map_err(error)?;
+        let data = value.to_le_bytes();
+        let work = Work {
+            uploads: &[(SLICE, &data)],
+            ..Work::default()
+        };
+        loaded.submit(work).and_then(Ticket::wait).map_err(error)?;
+        small.push((value, tenant, loaded));
+    }
+    small.retain(|(value, ..)| value % 4 == 1);
+    let mut held = Vec::new();
+    let refused = loop {
+        ensure(held.len() < MOST, "a limit on the address space is set")?;
+        match piece(&context) {
+            Ok(piece) => held.push(piece),
+            Err(error) => break error,
+        }
+    };
+    let report = context.pressure();
+    ensure(
+        matches!(refused, GpuError::OutOfMemory { .. }),
+        &refused.to_string(),
+    )?;
+    ensure(
+        report.compactions > 0 && report.refusals == 1,
+        "one request is refused, once pages were given back",
+    )?;
+    let moved = context.counters().compacted_bytes;
+    ensure(moved >= Bytes::mib(32).get(), "images were moved together")?;
+    for (value, _, loaded) in &mut small {
+        let work = Work {
+            reads: &[SLICE],
+            ..Work::default()
+        };
+        let bytes = loaded.submit(work).and_then(Ticket::wait).map_err(error)?;
+        ensure(bytes == value.to_le_bytes(), "no byte is lost")?;
+    }
+    config.memory.tiers[4].preallocate = Bytes::gib(1);
+    match ComputeContext::open(&config) {
+        Err(DeviceError::Preallocation { field, source, .. }) => {
+            ensure(field == "memory.tiers[xlarge].preallocate", field)?;
+            ensure(source.class() == ErrorClass::OutOfMemory, &source.to_string())?;
+        }
+        other => return Err(format!("there is no room for it: {other:?}")),
+    }
+    drop(held);
+    ComputeContext::open(&config).map_err(|error| error.to_string())?;
+    println!("{} moved together and no byte lost", Bytes(moved));
     Ok(())
 }
 

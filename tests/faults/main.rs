@@ -30,6 +30,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match args.first().map(String::as_str) {
         Some("out-of-memory") => child::out_of_memory(),
+        Some("sparse") => child::sparse(),
         Some("driver-gone") => child::driver_gone(args.get(1).map(String::as_str)),
         _ => parse(&args).and_then(|request| run(&request)),
     };

@@ -16,22 +16,32 @@ fn said(output: &Output) -> String {
 const ADDRESS_SPACE: u32 = 3_500_000;
 
 #[cfg(target_os = "linux")]
-#[test]
-fn a_software_driver_out_of_memory_is_an_error_and_not_the_end() {
-    if !software::is_there() {
-        return;
-    }
-    let script = format!("ulimit -v {ADDRESS_SPACE} && exec \"$0\" out-of-memory");
+fn limited(child: &str) -> String {
+    let script = format!("ulimit -v {ADDRESS_SPACE} && exec \"$0\" \"$1\"");
     let output = Command::new("sh")
-        .args(["-c", &script, CHILD])
+        .args(["-c", &script, CHILD, child])
         .output()
         .expect("a shell can be started");
     assert!(output.status.success(), "{}: {}", output.status, said(&output));
-    assert!(
-        said(&output).contains("then refused 3 times and works again"),
-        "{}",
-        said(&output)
-    );
+    said(&output)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_software_driver_out_of_memory_is_an_error_and_not_the_end() {
+    if software::is_there() {
+        let said = limited("out-of-memory");
+        assert!(said.contains("then refused 3 times and works again"), "{said}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_software_driver_out_of_memory_has_sparse_pages_moved_together() {
+    if software::is_there() {
+        let said = limited("sparse");
+        assert!(said.contains("moved together and no byte lost"), "{said}");
+    }
 }
 
 /// The manifest of the software driver, where the Vulkan loader of this system looks.

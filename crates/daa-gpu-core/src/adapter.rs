@@ -1,5 +1,7 @@
 //! Which devices there are, which one is taken, and why the others are not.
 
+use crate::config::MemoryConfig;
+use crate::pressure::{MemorySample, Unavailable};
 use daa_base::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -117,6 +119,8 @@ impl fmt::Display for BackendKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MemorySource {
+    /// The driver: what it lets this process use of the largest heap of the device's own.
+    Driver,
     /// The operating system's figure for the machine's memory.
     System,
     /// Nobody told.
@@ -153,7 +157,7 @@ pub struct DeviceInfo {
     pub backend: BackendKind,
     /// The driver and its version; for the host, the architecture.
     pub driver: String,
-    /// Its memory, where known. WebGPU does not tell a GPU's.
+    /// Its memory, where known. WebGPU does not tell a GPU's; some drivers do.
     pub memory: Option<Bytes>,
     /// Where that figure comes from.
     pub memory_source: MemorySource,
@@ -171,6 +175,17 @@ impl fmt::Display for DeviceInfo {
     }
 }
 
+impl DeviceInfo {
+    /// What tenants may reserve together where no capacity is configured ([`crate::MemoryConfig::capacity`]): three
+    /// quarters of the memory where that is known, else [`crate::MemoryConfig::UNKNOWN_CAPACITY`].
+    #[must_use]
+    pub fn default_capacity(&self) -> Bytes {
+        self.memory.map_or(MemoryConfig::UNKNOWN_CAPACITY, |memory| {
+            Bytes(memory.get() / 4 * 3)
+        })
+    }
+}
+
 /// One adapter, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdapterReport {
@@ -180,6 +195,8 @@ pub struct AdapterReport {
     pub chosen: bool,
     /// Why it was taken or passed over, in one line.
     pub reason: String,
+    /// What its driver said of its memory, or why it could not be asked.
+    pub driver_memory: Result<MemorySample, Unavailable>,
 }
 
 impl fmt::Display for AdapterReport {
@@ -221,6 +238,7 @@ pub fn survey(choice: DeviceChoice) -> Vec<AdapterReport> {
 pub(crate) struct Seen {
     pub(crate) info: DeviceInfo,
     pub(crate) unfit: Option<String>,
+    pub(crate) driver_memory: Result<MemorySample, Unavailable>,
 }
 
 /// How much `choice` wants a device of `class`: lower is better, `Err` says why not.
@@ -249,6 +267,7 @@ pub(crate) fn judge(choice: DeviceChoice, mut found: Vec<Seen>) -> Vec<AdapterRe
     found.push(Seen {
         info: system::host_info(),
         unfit: None,
+        driver_memory: Err(Unavailable::NotVulkan),
     });
     let ranks: Vec<_> = found
         .iter()
@@ -282,6 +301,7 @@ pub(crate) fn judge(choice: DeviceChoice, mut found: Vec<Seen>) -> Vec<AdapterRe
                 info: seen.info,
                 chosen,
                 reason,
+                driver_memory: seen.driver_memory,
             }
         });
     reports.collect()

@@ -2,6 +2,7 @@
 
 use crate::adapter::DeviceChoice;
 use crate::memory::heap::TierLimit;
+use crate::memory::tier::Tier;
 use crate::memory::trace::Recorder;
 use crate::pressure::LadderConfig;
 use daa_base::Bytes;
@@ -26,12 +27,26 @@ pub struct MemoryConfig {
     /// What all tenants together may reserve; `None`: three quarters of the device's memory where that is known, else
     /// [`MemoryConfig::UNKNOWN_CAPACITY`].
     pub capacity: Option<Bytes>,
+    /// What pages and buffers may take of a GPU's memory, with the holes between loans and what is kept for reuse; at
+    /// least the capacity, up to 1 PiB. `None`: the device's memory, where that is known. Never more than that: where it
+    /// is known and this or the capacity is above it, it counts. Before a loan is refused for it
+    /// ([`crate::MemoryError::Device`]), memory is reclaimed. Unknown and `None`: the driver says when there is no more.
+    /// The host has no pages, and so takes nothing beside what is lent out and kept.
+    pub max_reserved: Option<Bytes>,
     /// Released memory kept for reuse, at most, and as much again in pages that hold nothing; the least recently used
-    /// goes first.
+    /// goes first. Up to 1 PiB; what exceeds the capacity means the capacity.
     pub max_cached: Bytes,
-    /// Bytes of images that [`crate::ComputeContext::reclaim`] may have moved to host memory at once.
+    /// Bytes of images that [`crate::ComputeContext::reclaim`] may have moved to host memory at once, up to 1 PiB.
     pub max_spilled: Bytes,
-    /// Limits per tier, smallest first. What a tier makes ahead counts where memory comes in pages, which is on a GPU.
+    /// Limits per tier, smallest first.
+    ///
+    /// `max_in_use` is zero, for nothing of the tier, or at least the tier's smallest reservation ([`Tier::least`]).
+    ///
+    /// On a GPU, `preallocate` is made when the context opens: the tier's first arenas and other read-write memory, up
+    /// to so many bytes of it, need no new buffer. It is zero, or at least the tier's smallest reservation and at most
+    /// `max_in_use`, the device's largest buffer and its memory; all tiers together at most the capacity. While it is
+    /// not used it is given back like all that is kept, under pressure. The host lends out memory as a whole and has it
+    /// from the system as zeros that take no room until they are written: there it is checked and has no effect.
     pub tiers: [TierLimit; 5],
     /// Writes down what is allocated, while it is on; `None`: a recorder of the context's own
     /// ([`crate::ComputeContext::recorder`]).
@@ -41,12 +56,109 @@ pub struct MemoryConfig {
 impl MemoryConfig {
     /// Capacity assumed on devices that do not tell how much memory they have: WebGPU has no such query.
     pub const UNKNOWN_CAPACITY: Bytes = Bytes::gib(4);
+
+    /// Names of what tiers make ahead, smallest tier first.
+    pub(crate) const AHEAD: [&str; 5] = [
+        "memory.tiers[micro].preallocate",
+        "memory.tiers[small].preallocate",
+        "memory.tiers[medium].preallocate",
+        "memory.tiers[large].preallocate",
+        "memory.tiers[xlarge].preallocate",
+    ];
+
+    /// Names of limits of tiers, smallest tier first.
+    const LIMITS: [&str; 5] = [
+        "memory.tiers[micro].max_in_use",
+        "memory.tiers[small].max_in_use",
+        "memory.tiers[medium].max_in_use",
+        "memory.tiers[large].max_in_use",
+        "memory.tiers[xlarge].max_in_use",
+    ];
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        const MOST: Bytes = Bytes(1 << 50);
+        if let Some(capacity) = self.capacity {
+            within("memory.capacity", capacity, Bytes::KIB, MOST)?;
+        }
+        if let Some(most) = self.max_reserved {
+            let least = self.capacity.unwrap_or(Bytes::KIB);
+            within("memory.max_reserved", most, least, MOST)?;
+        }
+        within("memory.max_cached", self.max_cached, Bytes::ZERO, MOST)?;
+        within("memory.max_spilled", self.max_spilled, Bytes::ZERO, MOST)?;
+        self.check_tiers(self.capacity.unwrap_or(MOST))
+    }
+
+    /// Whether the limits of tiers agree with each other and with the capacity.
+    pub(crate) fn check_tiers(&self, capacity: Bytes) -> Result<(), ConfigError> {
+        let mut left = capacity;
+        for (tier, limit) in Tier::ALL.into_iter().zip(&self.tiers) {
+            let (at, least) = (tier.index(), tier.least());
+            if limit.max_in_use > Bytes::ZERO {
+                within(Self::LIMITS[at], limit.max_in_use, least, Bytes(u64::MAX))?;
+            }
+            if limit.preallocate > Bytes::ZERO {
+                within(
+                    Self::AHEAD[at],
+                    limit.preallocate,
+                    least,
+                    left.min(limit.max_in_use),
+                )?;
+            }
+            left = left - limit.preallocate;
+        }
+        Ok(())
+    }
+
+    /// Whether a device whose buffers have so many bytes at most can make ahead what tiers want.
+    pub(crate) fn check_ahead(&self, most: Bytes) -> Result<(), ConfigError> {
+        let tiers = self.tiers.iter().zip(Self::AHEAD);
+        tiers
+            .map(|(tier, field)| within(field, tier.preallocate, Bytes::ZERO, most))
+            .collect()
+    }
+}
+
+/// Of tiers, zero is allowed beside the range.
+fn within(field: &'static str, value: Bytes, least: Bytes, most: Bytes) -> Result<(), ConfigError> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    let range = format!("{} to {}", exact(least), exact(most));
+    let allowed = match (least > Bytes::ZERO && field.contains("tiers"), least > most) {
+        (true, true) => exact(Bytes::ZERO),
+        (true, false) => format!("0 B or {range}"),
+        (false, _) => range,
+    };
+    Err(ConfigError {
+        field,
+        value: exact(value),
+        allowed,
+    })
+}
+
+/// In the largest unit that it is a whole number of.
+fn exact(bytes: Bytes) -> String {
+    const UNITS: [(&str, u64); 5] = [
+        ("PiB", 1 << 50),
+        ("TiB", 1 << 40),
+        ("GiB", 1 << 30),
+        ("MiB", 1 << 20),
+        ("KiB", 1 << 10),
+    ];
+    let bytes = bytes.get();
+    let unit = UNITS
+        .into_iter()
+        .find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit));
+    let (name, unit) = unit.unwrap_or(("B", 1));
+    format!("{} {name}", bytes / unit)
 }
 
 impl Default for MemoryConfig {
     fn default() -> Self {
         Self {
             capacity: None,
+            max_reserved: None,
             max_cached: Bytes::mib(512),
             max_spilled: Bytes::gib(4),
             tiers: [TierLimit::default(); 5],
@@ -155,16 +267,7 @@ impl ContextConfig {
             "1 ms to 1 h",
         )?;
         self.pressure.validate()?;
-        if let Some(capacity) = self.memory.capacity {
-            let range = Bytes::KIB..=Bytes(1 << 50);
-            check(
-                "memory.capacity",
-                range.contains(&capacity),
-                capacity.to_string(),
-                "1 KiB to 1 PiB",
-            )?;
-        }
-        Ok(())
+        self.memory.validate()
     }
 }
 
@@ -224,5 +327,98 @@ mod tests {
             let error = config.validate().expect_err("out of range");
             assert_eq!((error.field, error.value.as_str()), (field, value), "{error}");
         }
+    }
+
+    #[test]
+    fn each_field_of_the_memory_is_checked_and_named() {
+        type Change = fn(&mut MemoryConfig);
+        let pebi = Bytes(1 << 50);
+        let broken: [(Change, &str, &str, &str); 10] = [
+            (
+                |memory| memory.max_cached = Bytes((1 << 50) + 1),
+                "memory.max_cached",
+                "1125899906842625 B",
+                "0 B to 1 PiB",
+            ),
+            (
+                |memory| memory.max_reserved = Some(Bytes::gib(1) - Bytes(1)),
+                "memory.max_reserved",
+                "1073741823 B",
+                "1 GiB to 1 PiB",
+            ),
+            (
+                |memory| memory.max_spilled = Bytes(u64::MAX),
+                "memory.max_spilled",
+                "18446744073709551615 B",
+                "0 B to 1 PiB",
+            ),
+            (
+                |memory| memory.tiers[2].max_in_use = Bytes(1000),
+                "memory.tiers[medium].max_in_use",
+                "1000 B",
+                "0 B or 1 MiB to 18446744073709551615 B",
+            ),
+            (
+                |memory| memory.tiers[0].preallocate = Bytes(255),
+                "memory.tiers[micro].preallocate",
+                "255 B",
+                "0 B or 256 B to 1 GiB",
+            ),
+            (
+                |memory| memory.tiers[1].preallocate = Bytes::gib(1) + Bytes(1),
+                "memory.tiers[small].preallocate",
+                "1073741825 B",
+                "0 B or 1 KiB to 1 GiB",
+            ),
+            (
+                |memory| memory.tiers[2].preallocate = Bytes::MIB - Bytes(1),
+                "memory.tiers[medium].preallocate",
+                "1048575 B",
+                "0 B or 1 MiB to 1 GiB",
+            ),
+            (
+                |memory| {
+                    memory.tiers[3].preallocate = Bytes::mib(20);
+                    memory.tiers[3].max_in_use = Bytes::mib(16);
+                },
+                "memory.tiers[large].preallocate",
+                "20 MiB",
+                "0 B or 10 MiB to 16 MiB",
+            ),
+            (
+                |memory| {
+                    memory.tiers[2].preallocate = Bytes::mib(824);
+                    memory.tiers[4].preallocate = Bytes::mib(201);
+                },
+                "memory.tiers[xlarge].preallocate",
+                "201 MiB",
+                "0 B or 104 MiB to 200 MiB",
+            ),
+            (
+                |memory| {
+                    memory.tiers[2].preallocate = Bytes::gib(1);
+                    memory.tiers[4].preallocate = Bytes::mib(104);
+                },
+                "memory.tiers[xlarge].preallocate",
+                "104 MiB",
+                "0 B",
+            ),
+        ];
+        for (change, field, value, allowed) in broken {
+            let mut config = ContextConfig::default();
+            config.memory.capacity = Some(Bytes::gib(1));
+            change(&mut config.memory);
+            let error = config.validate().expect_err("out of range");
+            assert_eq!((error.field, error.value.as_str()), (field, value), "{error}");
+            assert_eq!(error.allowed, allowed, "{error}");
+        }
+        let mut config = ContextConfig::default();
+        (config.memory.max_cached, config.memory.max_spilled) = (pebi, pebi);
+        config.memory.capacity = Some(Bytes::gib(1));
+        config.memory.tiers[0].max_in_use = Bytes::ZERO;
+        config.memory.tiers[1].max_in_use = Bytes::KIB;
+        config.memory.tiers[2].preallocate = Bytes::mib(920);
+        config.memory.tiers[4].preallocate = Bytes::mib(104);
+        assert_eq!(config.validate(), Ok(()), "all of it");
     }
 }

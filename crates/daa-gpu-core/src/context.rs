@@ -3,10 +3,10 @@
 use crate::adapter::{self, DeviceChoice, DeviceClass, DeviceInfo, Selection};
 use crate::backend::host::HostBackend;
 use crate::backend::{Backend, Buffer, Tally};
-use crate::config::{ContextConfig, MemoryConfig};
+use crate::config::{ConfigError, ContextConfig, MemoryConfig};
 use crate::error::{DeviceError, MemoryError};
 use crate::health::Health;
-use crate::memory::pool::{Pool, PoolReport};
+use crate::memory::pool::{PageLimits, Pool, PoolReport};
 use crate::memory::trace::Recorder;
 use crate::pipelines::PipelineReport;
 use crate::pressure::{MemorySample, MemorySource, PressureReport, Reclaimable, Rung, Unavailable, Watch};
@@ -195,13 +195,9 @@ impl ComputeContext {
         let health = Arc::new(Health::new(epoch));
         let tally = Arc::new(Tally::new(config, &lineage.clock));
         let opened = open_device(config, &health, &tally, &lineage.clock)?;
-        let capacity = config
-            .memory
-            .capacity
-            .unwrap_or_else(|| default_capacity(&opened.selection.chosen));
         let mut config = config.clone();
         config.memory.recorder.get_or_insert_default();
-        let pool = Pool::new(capacity, &config.memory, opened.backend.pages(), &health)?;
+        let pool = open_pool(&config.memory, &opened, &health)?;
         for report in &opened.selection.reports {
             tracing::info!(adapter = %report, "adapter");
         }
@@ -508,8 +504,39 @@ fn open_device(
     })
 }
 
-fn default_capacity(info: &DeviceInfo) -> Bytes {
-    info.memory.map_or(MemoryConfig::UNKNOWN_CAPACITY, |memory| {
-        Bytes(memory.get() / 4 * 3)
-    })
+/// The pool for a device, with what is to be made ahead.
+fn open_pool(
+    config: &MemoryConfig,
+    opened: &Opened,
+    health: &Arc<Health>,
+) -> Result<Arc<Pool<Buffer>>, DeviceError> {
+    let info = &opened.selection.chosen;
+    let memory = config.max_reserved.into_iter().chain(info.memory).min();
+    let capacity = config.capacity.unwrap_or_else(|| {
+        let known = info.default_capacity();
+        config.max_reserved.map_or(known, |most| known.min(most))
+    });
+    let limits = opened
+        .backend
+        .pages()
+        .map(|limits| PageLimits { memory, ..limits });
+    config.check_tiers(memory.map_or(capacity, |memory| memory.min(capacity)))?;
+    if let Some(limits) = &limits {
+        config.check_ahead(memory.map_or(limits.max_buffer, |memory| memory.min(limits.max_buffer)))?;
+    }
+    let pool = Pool::new(capacity, config, limits, health)?;
+    let create = |usage, bytes| opened.backend.create(usage, bytes);
+    pool.prepare(create).map_err(|(tier, refused)| {
+        let field = MemoryConfig::AHEAD[tier.index()];
+        let bytes = config.tiers[tier.index()].preallocate;
+        match refused {
+            Some(source) => DeviceError::Preallocation { field, bytes, source },
+            None => DeviceError::Config(ConfigError {
+                field,
+                value: bytes.to_string(),
+                allowed: "together no more than pages may take".to_owned(),
+            }),
+        }
+    })?;
+    Ok(pool)
 }

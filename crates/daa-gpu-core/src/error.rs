@@ -62,6 +62,16 @@ pub enum DeviceError {
         /// The driver's words.
         message: String,
     },
+    /// What a tier wants made ahead ([`crate::memory::heap::TierLimit::preallocate`]) could not be made.
+    #[error("`{field}`: {bytes} cannot be made ahead: {source}")]
+    Preallocation {
+        /// The field of the configuration.
+        field: &'static str,
+        /// What it asks for.
+        bytes: Bytes,
+        /// What the driver said.
+        source: GpuError,
+    },
     /// The operating system gave no thread.
     #[error("cannot start a thread of the compute context: {message}")]
     Thread {
@@ -88,13 +98,17 @@ impl DeviceError {
         match self {
             Self::Config(_) | Self::NoAdapter { .. } => ErrorClass::Validation,
             Self::Refused { .. } | Self::Thread { .. } => ErrorClass::Internal,
+            Self::Preallocation { source, .. } => source.class(),
         }
     }
 
     /// Whether the same request may succeed later.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Refused { .. } | Self::Thread { .. })
+        matches!(
+            self,
+            Self::Refused { .. } | Self::Thread { .. } | Self::Preallocation { .. }
+        )
     }
 }
 
@@ -144,6 +158,18 @@ pub enum MemoryError {
         /// What they may hold.
         limit: Bytes,
     },
+    /// What the device has is taken, with what is between the loans of all tenants and what is kept for reuse.
+    #[error("tenant `{tenant}` wants {wanted} more, but {reserved} of the {memory} of the device are taken")]
+    Device {
+        /// The tenant's name.
+        tenant: String,
+        /// What it asked for, rounded to its size class.
+        wanted: Bytes,
+        /// What the pool took of the device.
+        reserved: Bytes,
+        /// What the device has.
+        memory: Bytes,
+    },
     /// A tenant needs a name, for errors and reports.
     #[error("a tenant's name has {length} bytes, allowed are 1 to {limit}")]
     Name {
@@ -178,7 +204,9 @@ impl MemoryError {
     #[must_use]
     pub const fn class(&self) -> ErrorClass {
         match self {
-            Self::Budget { .. } | Self::Capacity { .. } | Self::Tier { .. } => ErrorClass::OutOfMemory,
+            Self::Budget { .. } | Self::Capacity { .. } | Self::Tier { .. } | Self::Device { .. } => {
+                ErrorClass::OutOfMemory
+            }
             Self::Name { .. } | Self::TooManyTenants { .. } | Self::Fenced { .. } | Self::Gone => {
                 ErrorClass::Validation
             }
@@ -190,7 +218,7 @@ impl MemoryError {
     pub const fn is_retryable(&self) -> bool {
         matches!(
             self,
-            Self::Capacity { .. } | Self::Tier { .. } | Self::TooManyTenants { .. }
+            Self::Capacity { .. } | Self::Tier { .. } | Self::Device { .. } | Self::TooManyTenants { .. }
         )
     }
 }

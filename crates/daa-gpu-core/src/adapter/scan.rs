@@ -1,6 +1,7 @@
 //! Asks wgpu which adapters there are.
 
 use super::{BackendKind, DeviceClass, DeviceInfo, DeviceLimits, MemorySource, Seen, system};
+use crate::pressure::MemorySample;
 use daa_base::Bytes;
 use std::panic::catch_unwind;
 
@@ -39,17 +40,8 @@ fn look(adapter: &wgpu::Adapter) -> Option<Seen> {
         wgpu::DeviceType::Other => DeviceClass::Other,
     };
     let driver = format!("{} {}", info.driver, info.driver_info).trim().to_owned();
-    // A software driver computes in the machine's own memory; nothing else tells.
-    let memory = if class == DeviceClass::Software {
-        system::memory()
-    } else {
-        None
-    };
-    let memory_source = if memory.is_some() {
-        MemorySource::System
-    } else {
-        MemorySource::Unknown
-    };
+    let driver_memory = crate::raw::memory_budget(adapter).and_then(|source| source.sample());
+    let (memory, memory_source) = known_memory(class, driver_memory.as_ref().ok(), system::memory);
     let limits = limits(&adapter.limits());
     let computes = adapter
         .get_downlevel_capabilities()
@@ -67,7 +59,24 @@ fn look(adapter: &wgpu::Adapter) -> Option<Seen> {
             limits,
         },
         unfit,
+        driver_memory,
     })
+}
+
+/// What is known of a device's memory. A software driver computes in the machine's own, whatever it tells.
+fn known_memory(
+    class: DeviceClass,
+    told: Option<&MemorySample>,
+    system: impl Fn() -> Option<Bytes>,
+) -> (Option<Bytes>, MemorySource) {
+    let system = (class == DeviceClass::Software).then(system).flatten();
+    let told = told.map(|sample| sample.capacity);
+    match (told, system) {
+        (Some(told), None) => (Some(told), MemorySource::Driver),
+        (Some(told), Some(system)) if told < system => (Some(told), MemorySource::Driver),
+        (_, Some(system)) => (Some(system), MemorySource::System),
+        (None, None) => (None, MemorySource::Unknown),
+    }
 }
 
 fn limits(limits: &wgpu::Limits) -> DeviceLimits {
@@ -79,5 +88,37 @@ fn limits(limits: &wgpu::Limits) -> DeviceLimits {
         max_groups: limits.max_compute_workgroups_per_dimension,
         max_workgroup: limits.max_compute_invocations_per_workgroup,
         max_workgroup_memory: Bytes(u64::from(limits.max_compute_workgroup_storage_size)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pressure::SourceKind;
+
+    #[test]
+    fn the_driver_is_believed_where_the_machine_does_not_say_less() {
+        let told = |capacity| MemorySample {
+            used: Bytes::ZERO,
+            capacity: Bytes(capacity),
+            source: SourceKind::VulkanBudget,
+        };
+        let known = |class, driver: Option<u64>, system: Option<u64>| {
+            let (memory, source) = known_memory(class, driver.map(told).as_ref(), || system.map(Bytes));
+            (memory.map(Bytes::get), source)
+        };
+        let (gpu, software) = (DeviceClass::Discrete, DeviceClass::Software);
+        assert_eq!(known(gpu, Some(8), Some(16)), (Some(8), MemorySource::Driver));
+        assert_eq!(known(gpu, Some(32), Some(16)), (Some(32), MemorySource::Driver));
+        assert_eq!(known(gpu, None, Some(16)), (None, MemorySource::Unknown));
+        assert_eq!(known(software, None, Some(16)), (Some(16), MemorySource::System));
+        assert_eq!(
+            known(software, Some(8), Some(16)),
+            (Some(8), MemorySource::Driver)
+        );
+        assert_eq!(
+            known(software, Some(32), Some(16)),
+            (Some(16), MemorySource::System)
+        );
     }
 }

@@ -7,7 +7,11 @@ fn seen(name: &str, class: DeviceClass) -> Seen {
         backend: BackendKind::Vulkan,
         ..system::host_info()
     };
-    Seen { info, unfit: None }
+    Seen {
+        info,
+        unfit: None,
+        driver_memory: Err(Unavailable::NoExtension),
+    }
 }
 
 fn taken(choice: DeviceChoice, found: Vec<Seen>) -> Option<String> {

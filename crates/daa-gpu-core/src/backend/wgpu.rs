@@ -125,6 +125,7 @@ impl Backend for WgpuBackend {
             // No more than what images are laid out for, which is what WebGPU allows to ask for.
             alignment: u64::from(alignment).next_power_of_two().min(SLICE_ALIGN),
             max_buffer: Bytes(limits.max_buffer_size),
+            memory: None,
         })
     }
 

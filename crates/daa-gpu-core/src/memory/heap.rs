@@ -34,13 +34,19 @@ pub struct Heap {
     config: HeapConfig,
     unit_log2: u32,
     pages: Pages,
-    shared: [Shared; 3],
+    /// What pages and dedicated buffers may sum up to at present, at most the capacity.
+    ceiling: u64,
+    /// By the room that pages are in: one per colour, then one per tier for what was made ahead for it.
+    shared: [Shared; ROOMS],
     /// Per colour and class: the pages with room, and how many pages there are.
     slabs: [Vec<Class>; 3],
     /// Idle dedicated buffers by size.
     dedicated: [Bins; 3],
     books: Books,
 }
+
+/// Three colours and five tiers.
+const ROOMS: usize = 8;
 
 #[derive(Debug, Clone, Copy)]
 struct Class {
@@ -72,7 +78,8 @@ impl Heap {
         Ok(Self {
             unit_log2,
             pages: Pages::new(),
-            shared: [Shared::new(), Shared::new(), Shared::new()],
+            ceiling: config.capacity.get(),
+            shared: std::array::from_fn(|_| Shared::new()),
             slabs: [vec![class; classes], vec![class; classes], vec![class; classes]],
             dedicated: [Bins::new(), Bins::new(), Bins::new()],
             books: Books::new(),
@@ -152,8 +159,9 @@ impl Heap {
     #[inline(always)]
     fn hole(&mut self, wish: Wish, looks: usize) -> Option<Block> {
         let units = wish.units(self.unit_log2)?;
-        let node = self.shared[wish.colour.index()].take(units, wish.slack(), looks, |_| true)?;
-        Some(self.grant_node(wish, node, Served::Hit))
+        let room = wish.colour.index();
+        let node = self.shared[room].take(units, wish.slack(), looks, |_| true)?;
+        Some(self.grant_node(room, wish, node, Served::Hit))
     }
 
     fn dedicated_hit(&mut self, wish: Wish) -> Option<Block> {
@@ -202,8 +210,8 @@ impl Heap {
     }
 
     #[inline(always)]
-    fn grant_node(&mut self, wish: Wish, node: u32, served: Served) -> Block {
-        let found = self.shared[wish.colour.index()].node(node);
+    fn grant_node(&mut self, room: usize, wish: Wish, node: u32, served: Served) -> Block {
+        let found = self.shared[room].node(node);
         let (slot, offset) = (found.page, u64::from(found.offset) << self.unit_log2);
         self.books.highest_end = self.books.highest_end.max(offset + wish.bytes);
         let page = self.enter(wish, wish.bytes, slot, served);
@@ -289,10 +297,11 @@ impl Heap {
                 }
             }
             PageKind::Shared => {
-                if !self.shared[colour].is_block(block.node, slot, block.offset >> self.unit_log2) {
+                let shared = &mut self.shared[usize::from(page.room)];
+                if !shared.is_block(block.node, slot, block.offset >> self.unit_log2) {
                     return false;
                 }
-                self.shared[colour].give(block.node);
+                shared.give(block.node);
             }
             PageKind::Dedicated => {
                 if page.in_use == 0 {
@@ -329,6 +338,7 @@ impl Heap {
         self.pages.unset_idle(slot);
         let page = self.pages.get(slot);
         let (colour, class) = (page.colour.index(), page.slab.class as usize);
+        let room = usize::from(page.room);
         match page.kind {
             Some(PageKind::Slab) => {
                 let class = &mut self.slabs[colour][class];
@@ -336,7 +346,7 @@ impl Heap {
                 class.room = self.pages.unlink(Chain::Room, class.room, slot);
             }
             Some(PageKind::Shared) => {
-                self.shared[colour].remove_page(page.mark, page.bytes);
+                self.shared[room].remove_page(page.mark, page.bytes);
             }
             Some(PageKind::Dedicated) => self.unfile_dedicated(slot),
             None => return,
@@ -360,7 +370,7 @@ impl Heap {
     /// The books.
     #[must_use]
     pub fn report(&self) -> HeapReport {
-        let largest = Colour::ALL.map(|colour| self.largest_free(colour));
+        let largest = Colour::ALL.map(|colour| self.largest_free(colour, &Tier::ALL));
         HeapReport {
             capacity: self.config.capacity,
             live: Bytes(self.books.live),
@@ -397,6 +407,12 @@ impl Heap {
         kinds.to_vec()
     }
 
+    /// Lets pages and dedicated buffers sum up to no more than this from now on, or to the capacity where that is less.
+    /// What there is beyond that stays.
+    pub fn set_ceiling(&mut self, bytes: u64) {
+        self.ceiling = bytes.min(self.config.capacity.get());
+    }
+
     /// What pages and dedicated buffers take.
     #[must_use]
     pub const fn reserved(&self) -> u64 {
@@ -409,8 +425,13 @@ impl Heap {
         self.books.live
     }
 
-    fn largest_free(&self, colour: Colour) -> u64 {
-        let hole = u64::from(self.shared[colour.index()].largest()) << self.unit_log2;
+    /// The largest block of a colour and of one of these tiers that the pages have room for.
+    fn largest_free(&self, colour: Colour, tiers: &[Tier]) -> u64 {
+        let tiers = if colour == Colour::ReadWrite { tiers } else { &[] };
+        let ahead = tiers.iter().map(|&tier| miss::room_of(tier));
+        let rooms = ahead.chain([colour.index()]);
+        let hole = rooms.map(|room| self.shared[room].largest()).max().unwrap_or(0);
+        let hole = u64::from(hole) << self.unit_log2;
         let bins = &self.dedicated[colour.index()];
         let next = |&slot: &u32| Some(self.pages.next_in(Chain::Room, slot)).filter(|&slot| slot != NONE);
         let idle = std::iter::successors(bins.last().map(|bin| bins.head(bin)), next);

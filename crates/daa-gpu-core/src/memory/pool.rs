@@ -27,9 +27,10 @@ pub(crate) use paging::PageLimits;
 pub use report::{PoolReport, TierReport};
 
 use crate::config::{ConfigError, MemoryConfig};
-use crate::error::MemoryError;
+use crate::error::{GpuError, MemoryError};
 use crate::health::Health;
 use crate::memory::heap::{Block, Colour, PageId};
+use crate::memory::tier::Tier;
 use crate::memory::trace::Recorder;
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use centre::{Centre, Grant, Refused};
@@ -67,11 +68,12 @@ impl<B> Pool<B> {
         health: &Arc<Health>,
     ) -> Result<Arc<Self>, ConfigError> {
         let keep = config.max_cached.min(capacity);
+        let memory = pages.and_then(|limits| limits.memory);
         let paging = pages
             .map(|limits| Paging::new(capacity, keep, limits, &config.tiers))
             .transpose()?;
         Ok(Arc::new(Self {
-            centre: Mutex::new(Centre::new(capacity, config, paging)),
+            centre: Mutex::new(Centre::new(capacity, config, paging, memory)),
             marks: Arc::default(),
             health: Arc::clone(health),
             recorder: config.recorder.clone().unwrap_or_default(),
@@ -98,6 +100,23 @@ impl<B> Pool<B> {
 
     pub(crate) const fn capacity(&self) -> Bytes {
         self.capacity
+    }
+
+    /// Makes what tiers want made ahead. To be called once, before there are tenants.
+    ///
+    /// # Errors
+    /// The first tier for which there is no room, with what the driver said if it was that.
+    pub(crate) fn prepare(
+        &self,
+        create: impl Fn(BufferUsage, Bytes) -> Result<B, GpuError>,
+    ) -> Result<(), (Tier, Option<GpuError>)> {
+        let pages = self.lock().prepare().map_err(|tier| (tier, None))?;
+        for (page, tier) in pages {
+            let buffer = create(page.colour.into(), Bytes(page.bytes));
+            let buffer = buffer.map_err(|error| (tier, Some(error)))?;
+            self.lock().prepared(page, buffer);
+        }
+        Ok(())
     }
 
     pub(crate) fn open_tenant(

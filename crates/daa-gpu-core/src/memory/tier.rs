@@ -44,6 +44,18 @@ impl Tier {
         }
     }
 
+    /// Its smallest reservation.
+    #[must_use]
+    pub const fn least(self) -> Bytes {
+        match self {
+            Self::Micro => MIN_RESERVATION,
+            Self::Small => Bytes::KIB,
+            Self::Medium => Bytes::MIB,
+            Self::Large => Bytes::mib(10),
+            Self::XLarge => Bytes::mib(104),
+        }
+    }
+
     /// Its place in [`Tier::ALL`].
     #[must_use]
     pub const fn index(self) -> usize {
@@ -105,6 +117,10 @@ mod tests {
         }
         for (index, tier) in Tier::ALL.into_iter().enumerate() {
             assert_eq!(tier.index(), index);
+            let least = tier.least();
+            assert_eq!((Tier::of(least), reserved_bytes(least)), (tier, least));
+            let below = Bytes(least.get() - (1 << (least.get().ilog2() - 3)));
+            assert!(index == 0 || Tier::of(below).index() == index - 1, "{below}");
         }
     }
 

@@ -11,8 +11,9 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use daa_base::Bytes;
 
-/// Steps at most for one request that does not fit.
-const MOST_STEPS: usize = 16;
+/// Rounds at most for one request that does not fit. Each asks for twice as much as the one before, so that all that
+/// could be given back has been asked for long before.
+const MOST_ROUNDS: u32 = 48;
 
 /// Watches memory and remembers what was done about it. No lock of it is held while memory moves.
 #[derive(Debug)]
@@ -194,7 +195,8 @@ impl Shared {
     }
 
     /// Tries `attempt`, which asks for `wanted` bytes, and tries it again after each rung that gave something back. It
-    /// is refused only when no rung could give any more.
+    /// is refused only when no rung could give any more. Rungs are taken in rounds, from the cheapest: room in pages is
+    /// made by spilling a little and compacting rather than by spilling all.
     pub(crate) fn with_room<T>(
         &self,
         wanted: Bytes,
@@ -204,32 +206,43 @@ impl Shared {
             Err(error) if room_helps(&error) => error,
             done => return done,
         };
-        let mut dry = Vec::new();
-        for _ in 0..MOST_STEPS {
-            let mut reclaimable = self.reclaimable();
-            if !pages_help(&refused) {
-                reclaimable.compact = Bytes::ZERO;
+        for round in 0..MOST_ROUNDS {
+            let asked = Bytes(wanted.get().saturating_mul(1 << round));
+            let (mut done, mut helped) = (Vec::new(), false);
+            while let Some(step) = self.next_rung(asked, &refused, &done) {
+                done.push(step.rung);
+                self.watch.took(step.rung);
+                let given = self.reclaim(step.rung, step.bytes);
+                tracing::debug!(?step, ?given, "memory given back at need");
+                // What moves between pages makes no room until a page falls free.
+                let is_spilled = step.rung == Rung::Spill && given.moved > Bytes::ZERO;
+                if given.bytes == Bytes::ZERO && !is_spilled {
+                    continue;
+                }
+                helped = true;
+                match attempt() {
+                    Err(error) if room_helps(&error) => refused = error,
+                    done => return done,
+                }
             }
-            let step = self.watch.need(wanted, reclaimable, &dry);
-            let Some(step) = step.filter(|step| step.rung != Rung::Refuse) else {
-                break;
-            };
-            self.watch.took(step.rung);
-            let given = self.reclaim(step.rung, step.bytes);
-            tracing::debug!(?step, ?given, "memory given back at need");
-            // What moves between pages makes no room until a page falls free.
-            let helped = given.bytes > Bytes::ZERO || (step.rung == Rung::Spill && given.moved > Bytes::ZERO);
             if !helped {
-                dry.push(step.rung);
-                continue;
-            }
-            match attempt() {
-                Err(error) if room_helps(&error) => refused = error,
-                done => return done,
+                break;
             }
         }
         self.watch.took(Rung::Refuse);
         Err(refused)
+    }
+}
+
+impl Shared {
+    /// The next rung for a request that was refused, but for those that are `done`; `None` if none could help.
+    fn next_rung(&self, asked: Bytes, refused: &GpuError, done: &[Rung]) -> Option<Step> {
+        let mut reclaimable = self.reclaimable();
+        if !pages_help(refused) {
+            reclaimable.compact = Bytes::ZERO;
+        }
+        let step = self.watch.need(asked, reclaimable, done)?;
+        (step.rung != Rung::Refuse).then_some(step)
     }
 }
 

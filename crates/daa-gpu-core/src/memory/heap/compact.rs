@@ -29,7 +29,7 @@ impl Heap {
             }
             PageKind::Shared => {
                 let bytes = |units: u32| u64::from(units) << self.unit_log2;
-                let blocks = self.shared[page.colour.index()].blocks(page.mark);
+                let blocks = self.shared[usize::from(page.room)].blocks(page.mark);
                 blocks
                     .map(|(index, node)| block(bytes(node.offset), bytes(node.units), index, node.slack))
                     .collect()
@@ -54,6 +54,8 @@ impl Heap {
             self.pages
                 .iter()
                 .filter(|(_, page, kind)| page.in_use > 0 && *kind != PageKind::Dedicated)
+                // What was made ahead is to be there.
+                .filter(|(_, page, _)| usize::from(page.room) == page.colour.index())
         };
         let mut free = std::collections::BTreeMap::new();
         for (_, page, kind) in used() {
@@ -95,6 +97,6 @@ impl Heap {
         let pages = &self.pages;
         let may = |slot| pages.id(slot) != not && pages.get(slot).in_use > 0;
         let node = self.shared[colour.index()].take(units, wish.slack(), usize::MAX, may)?;
-        Some(self.grant_node(wish, node, Served::Uncounted))
+        Some(self.grant_node(colour.index(), wish, node, Served::Uncounted))
     }
 }

@@ -9,8 +9,9 @@ use daa_base::Bytes;
 pub struct TierLimit {
     /// What blocks of this tier may reserve together.
     pub max_in_use: Bytes,
-    /// What the first page that is made for a block of this tier has at least, up to the size of a page. Tiers that
-    /// are served from buffers of their own have no pages, and so nothing to make ahead.
+    /// What is made ahead for read-write blocks of this tier alone, as one page ([`super::Heap::prepare`]): so many
+    /// bytes of them, each rounded up to the alignment, need no new page. Whatever their sizes, they share it. It is used
+    /// where pages that there are have no room, before one more is made; idle, it is given up as other pages are.
     pub preallocate: Bytes,
 }
 
@@ -98,7 +99,18 @@ impl HeapConfig {
         check("slab_page", self.slab_page, self.slab_below, Bytes::mib(64))?;
         check("page", self.page, Bytes(self.alignment), largest_page)?;
         check("first_page", self.first_page, Bytes(1), self.page)?;
-        check("dedicated_from", self.dedicated_from, self.slab_below, self.page)
+        check("dedicated_from", self.dedicated_from, self.slab_below, self.page)?;
+        let mut left = self.capacity;
+        for tier in &self.tiers {
+            check(
+                "preallocate",
+                tier.preallocate,
+                Bytes::ZERO,
+                left.min(largest_page),
+            )?;
+            left = left - tier.preallocate;
+        }
+        Ok(())
     }
 
     pub(super) const fn limit(&self, tier: Tier) -> &TierLimit {

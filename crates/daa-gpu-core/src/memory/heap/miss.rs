@@ -17,6 +17,13 @@ impl Heap {
             Ok(wish) => wish,
             Err(limit) => return Err(self.refusal(colour, bytes, limit)),
         };
+        if let Some(block) = self.made_ahead(wish) {
+            return Ok(Granted {
+                block,
+                new_page: None,
+                evicted: Vec::new(),
+            });
+        }
         let granted = if bytes < self.config.slab_below.get() {
             // Where a class is too large for what is left of the capacity, the exact size may do.
             self.new_slab(wish).or_else(|| self.new_shared(wish))
@@ -44,8 +51,7 @@ impl Heap {
         }
         let pages = self.slabs[wish.colour.index()][class].pages;
         let most = (self.config.slab_page.get() / size).clamp(1, slab::MOST_BLOCKS.into());
-        let ahead = self.ahead(wish).div_ceil(size);
-        let target = (64_u64 << pages.min(6)).max(ahead).min(most);
+        let target = (64_u64 << pages.min(6)).min(most);
         let (bytes, evicted) = self.make_room(size, target * size, size)?;
         let slot = self.pages.add(PageKind::Slab, wish.colour, bytes);
         self.pages.get_mut(slot).slab = Slab::new(class as u32, (bytes / size) as u32);
@@ -59,17 +65,14 @@ impl Heap {
     fn new_shared(&mut self, wish: Wish) -> Option<Granted> {
         let units = wish.units(self.unit_log2)?;
         let shared = &self.shared[wish.colour.index()];
-        let grown = shared
-            .reserved
-            .max(self.config.first_page.get())
-            .max(self.ahead(wish));
+        let grown = shared.reserved.max(self.config.first_page.get());
         let target = grown.min(self.config.page.get()).max(wish.bytes);
         let (bytes, evicted) = self.make_room(wish.bytes, target, self.config.alignment)?;
         let slot = self.pages.add(PageKind::Shared, wish.colour, bytes);
         let shared = &mut self.shared[wish.colour.index()];
         self.pages.get_mut(slot).mark = shared.add_page(slot, (bytes >> self.unit_log2) as u32, bytes);
         let node = shared.take(units, wish.slack(), shared::LOOKS, |page| page == slot)?;
-        let block = self.grant_node(wish, node, Served::Miss);
+        let block = self.grant_node(wish.colour.index(), wish, node, Served::Miss);
         Some(self.with_page(block, evicted))
     }
 
@@ -90,21 +93,59 @@ impl Heap {
         fits.then(|| self.grant_slab(wish, slot, Served::Hit))
     }
 
-    /// How much a tier wants to have made ahead.
-    fn ahead(&self, wish: Wish) -> u64 {
-        let tier = Tier::of(Bytes(wish.wanted));
-        self.config.limit(tier).preallocate.get()
+    /// Pages for what tiers want made ahead ([`super::TierLimit::preallocate`]), one for each tier that does. The caller
+    /// has to make them. To be called once, before there are blocks.
+    ///
+    /// # Errors
+    /// The first tier for whose page the ceiling leaves no room.
+    pub fn prepare(&mut self) -> Result<Vec<(NewPage, Tier)>, Tier> {
+        let mut made = Vec::new();
+        for tier in Tier::ALL {
+            let wanted = self.config.limit(tier).preallocate.get();
+            let bytes = wanted.next_multiple_of(self.config.alignment);
+            if bytes == 0 {
+                continue;
+            }
+            if bytes > self.ceiling.saturating_sub(self.pages.reserved) {
+                return Err(tier);
+            }
+            let slot = self.pages.add(PageKind::Shared, Colour::ReadWrite, bytes);
+            let room = room_of(tier);
+            let mark = self.shared[room].add_page(slot, (bytes >> self.unit_log2) as u32, bytes);
+            let page = self.pages.get_mut(slot);
+            (page.mark, page.room) = (mark, room as u8);
+            self.pages.set_idle(slot);
+            let page = NewPage {
+                id: self.pages.id(slot),
+                colour: Colour::ReadWrite,
+                kind: PageKind::Shared,
+                bytes,
+            };
+            made.push((page, tier));
+        }
+        Ok(made)
+    }
+
+    /// A block of what was made ahead for its tier, whatever its size.
+    fn made_ahead(&mut self, wish: Wish) -> Option<Block> {
+        let room = room_of(Tier::of(Bytes(wish.wanted)));
+        if wish.colour != Colour::ReadWrite || self.shared[room].reserved == 0 {
+            return None;
+        }
+        let units = wish.units(self.unit_log2)?;
+        let node = self.shared[room].take(units, wish.slack(), usize::MAX, |_| true)?;
+        Some(self.grant_node(room, wish, node, Served::Hit))
     }
 
     /// How large a new page may be, `least` to `target` and a multiple of `step`, once the pages returned are given up.
     fn make_room(&mut self, least: u64, target: u64, step: u64) -> Option<(u64, Vec<PageId>)> {
         let Pages { reserved, idle, .. } = self.pages;
-        let bytes = target.min(self.config.capacity.get() - (reserved - idle));
+        let bytes = target.min(self.ceiling.saturating_sub(reserved - idle));
         let bytes = bytes - bytes % step;
         if bytes < least {
             return None;
         }
-        let evicted = self.trim(self.config.capacity.get() - bytes);
+        let evicted = self.trim(self.ceiling - bytes);
         Some((bytes, evicted))
     }
 
@@ -137,7 +178,12 @@ impl Heap {
             in_use: Bytes(self.books.in_use),
             reserved: Bytes(self.pages.reserved),
             capacity: self.config.capacity,
-            largest_free: Bytes(self.largest_free(colour)),
+            largest_free: Bytes(self.largest_free(colour, &[Tier::of(Bytes(wanted))])),
         }
     }
+}
+
+/// Where what was made ahead for a tier is: behind the rooms of the colours.
+pub(super) const fn room_of(tier: Tier) -> usize {
+    Colour::ALL.len() + tier.index()
 }

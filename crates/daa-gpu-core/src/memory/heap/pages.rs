@@ -36,6 +36,8 @@ pub(super) struct Page {
     /// Of a shared page its first node; of a dedicated buffer with a block what that was not asked for.
     pub(super) mark: u32,
     pub(super) slab: Slab,
+    /// Of a shared page: whose blocks it is for.
+    pub(super) room: u8,
     links: [Links; 2],
 }
 
@@ -78,12 +80,14 @@ impl Pages {
                 in_use: 0,
                 mark: NONE,
                 slab: Slab::default(),
+                room: 0,
                 links: [UNLINKED; 2],
             });
             self.slots.len() as u32 - 1
         });
         let page = &mut self.slots[slot as usize];
         (page.kind, page.colour, page.bytes, page.in_use) = (Some(kind), colour, bytes, 0);
+        page.room = colour as u8;
         self.reserved += bytes;
         self.peak_reserved = self.peak_reserved.max(self.reserved);
         self.creations += 1;

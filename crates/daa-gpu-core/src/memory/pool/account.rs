@@ -3,7 +3,7 @@
 //! A hit, the common case, takes this lock once to acquire and once to release, and nothing else that another tenant
 //! could hold. Whoever holds it never waits for the centre; the centre may take it.
 
-use super::centre::{Grant, Refused};
+use super::centre::{Grant, Limit, Refused};
 use super::chunk::{Chunk, Spare};
 use super::kind::{BufferUsage, Kind};
 use super::loan::{Origin, Pooled};
@@ -225,21 +225,27 @@ impl<B> Account<B> {
     }
 
     fn refusal(&self, wanted: Bytes, refused: Refused) -> MemoryError {
-        let Refused { tier, in_use, limit } = refused;
+        let Refused { by, in_use, limit } = refused;
         let tenant = self.name.clone();
-        match tier {
-            Some(tier) => MemoryError::Tier {
+        match by {
+            Limit::Tier(tier) => MemoryError::Tier {
                 tenant,
                 tier,
                 wanted,
                 in_use,
                 limit,
             },
-            None => MemoryError::Capacity {
+            Limit::Capacity => MemoryError::Capacity {
                 tenant,
                 wanted,
                 in_use,
                 capacity: limit,
+            },
+            Limit::Device => MemoryError::Device {
+                tenant,
+                wanted,
+                reserved: in_use,
+                memory: limit,
             },
         }
     }

@@ -8,7 +8,7 @@ use super::paging::{Freed, Missing, Paging, Placed};
 use super::shelf::Shelf;
 use super::{PoolReport, TierReport};
 use crate::config::MemoryConfig;
-use crate::memory::heap::{Block, Colour, PageId, TierLimit};
+use crate::memory::heap::{Block, Colour, NewPage, PageId, TierLimit};
 use crate::memory::tier::Tier;
 use daa_base::Bytes;
 use std::collections::BTreeMap;
@@ -21,6 +21,8 @@ const MAGAZINE_SHARE: u64 = 8;
 #[derive(Debug)]
 pub(super) struct Centre<B> {
     pub(super) capacity: Bytes,
+    /// What pages and buffers may take together, on loan or not: what the device has, where that is known.
+    memory: Bytes,
     max_cached: Bytes,
     pub(super) tenants: BTreeMap<TenantKey, Member<B>>,
     next_tenant: u64,
@@ -43,10 +45,20 @@ pub(super) struct Centre<B> {
 /// Why nothing more is granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Refused {
-    /// Whose limit is reached; `None` for the capacity.
-    pub(super) tier: Option<Tier>,
+    pub(super) by: Limit,
     pub(super) in_use: Bytes,
     pub(super) limit: Bytes,
+}
+
+/// Which limit is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// What loans may sum up to.
+    Capacity,
+    /// What loans of a tier may.
+    Tier(Tier),
+    /// What pages and buffers may.
+    Device,
 }
 
 /// Where granted bytes come from.
@@ -71,9 +83,15 @@ pub(super) struct Member<B> {
 }
 
 impl<B> Centre<B> {
-    pub(super) fn new(capacity: Bytes, config: &MemoryConfig, paging: Option<Paging<B>>) -> Self {
+    pub(super) fn new(
+        capacity: Bytes,
+        config: &MemoryConfig,
+        paging: Option<Paging<B>>,
+        memory: Option<Bytes>,
+    ) -> Self {
         Self {
             capacity,
+            memory: memory.unwrap_or(Bytes(u64::MAX)),
             max_cached: config.max_cached.min(capacity),
             tenants: BTreeMap::new(),
             next_tenant: 0,
@@ -221,7 +239,7 @@ impl<B> Centre<B> {
             return Ok(());
         }
         Err(Refused {
-            tier: None,
+            by: Limit::Capacity,
             in_use: self.granted,
             limit: self.capacity,
         })
@@ -238,7 +256,7 @@ impl<B> Centre<B> {
             return Ok(());
         }
         Err(Refused {
-            tier: Some(tier),
+            by: Limit::Tier(tier),
             in_use,
             limit,
         })
@@ -256,23 +274,57 @@ impl<B> Centre<B> {
         let tier = &mut self.granted_of[Tier::of(reserved).index()];
         *tier = *tier + reserved;
         self.granted = self.granted + reserved;
-        let placed = match (&mut self.paging, kind.colour()) {
-            (Some(paging), Some(colour)) => {
-                let placed = paging.place(colour, reserved, freed);
-                if placed.is_some() {
-                    self.parts = self.parts + reserved;
-                }
-                placed.map(|placed| match placed {
-                    Placed::Ready(chunk) => Grant::Kept(chunk),
-                    Placed::Missing(missing) => Grant::Page(missing),
-                })
-            }
-            _ => self.shelf.take(kind, reserved).map(Grant::Kept),
-        };
+        let placed = self.place(kind, reserved, freed);
         // The check above made sure that this is no less than zero.
         self.shelf
             .trim_to(self.capacity.saturating_sub(self.granted), freed);
-        Ok(placed.unwrap_or(Grant::Whole))
+        let over = self.reserved().saturating_sub(self.memory);
+        self.shelf.trim_to(self.shelf.bytes().saturating_sub(over), freed);
+        if placed.is_none() && self.reserved() > self.memory {
+            self.trim_pages(freed);
+        }
+        match placed {
+            Some(grant) => Ok(grant),
+            None if self.reserved() <= self.memory => Ok(Grant::Whole),
+            None => {
+                self.ungrant(reserved);
+                Err(Refused {
+                    by: Limit::Device,
+                    in_use: self.reserved(),
+                    limit: self.memory,
+                })
+            }
+        }
+    }
+
+    /// Where booked bytes come from; `None` if nothing kept serves them, nor a page.
+    fn place(&mut self, kind: Kind, reserved: Bytes, freed: &mut Vec<Freed<B>>) -> Option<Grant<B>> {
+        let (Some(paging), Some(colour)) = (&mut self.paging, kind.colour()) else {
+            return self.shelf.take(kind, reserved).map(Grant::Kept);
+        };
+        // What is on the shelf makes way for a page.
+        let whole = self.granted - self.parts - reserved;
+        paging.set_ceiling(self.memory.saturating_sub(whole));
+        let placed = paging.place(colour, reserved, freed)?;
+        self.parts = self.parts + reserved;
+        Some(match placed {
+            Placed::Ready(chunk) => Grant::Kept(chunk),
+            Placed::Missing(missing) => Grant::Page(missing),
+        })
+    }
+
+    /// Pages for what tiers want made ahead.
+    pub(super) fn prepare(&mut self) -> Result<Vec<(NewPage, Tier)>, Tier> {
+        self.paging
+            .as_mut()
+            .map_or_else(|| Ok(Vec::new()), Paging::prepare)
+    }
+
+    /// One of those is there.
+    pub(super) fn prepared(&mut self, page: NewPage, buffer: B) {
+        if let Some(paging) = &mut self.paging {
+            paging.prepared(page, buffer);
+        }
     }
 
     /// A grant that came to nothing.

@@ -1,7 +1,8 @@
 //! Pages: which buffers the blocks of the sub-allocator lie in.
 
 use super::chunk::Chunk;
-use crate::memory::heap::{Block, Colour, Heap, HeapConfig, HeapReport, PageId, TierLimit};
+use crate::memory::heap::{Block, Colour, Heap, HeapConfig, HeapReport, NewPage, PageId, TierLimit};
+use crate::memory::tier::Tier;
 use daa_base::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub(crate) struct PageLimits {
     pub(crate) alignment: u64,
     /// Its largest buffer.
     pub(crate) max_buffer: Bytes,
+    /// Its memory, where known: what pages and buffers together never exceed.
+    pub(crate) memory: Option<Bytes>,
 }
 
 /// What was taken out and is to be dropped without the lock.
@@ -65,20 +68,25 @@ pub(super) struct Missing {
 /// How a heap for `capacity` bytes of loans is made on a device.
 ///
 /// Pages may take a quarter of the capacity more, and twice their own size for each of the three colours: what the
-/// holes in them may cost before a loan gets a buffer of its own instead. Idle pages count into `keep`.
+/// holes in them may cost before a loan gets a buffer of its own instead; but never more than the device has. Idle pages
+/// count into `keep`, but for those made ahead.
 fn heap_config(capacity: Bytes, keep: Bytes, limits: PageLimits, tiers: &[TierLimit; 5]) -> HeapConfig {
     let largest = limits.max_buffer.get().max(1) / 9 * 8;
     let aim = (capacity.get() / 8).clamp(Bytes::kib(256).get(), LARGEST_PAGE.get());
     let page = Bytes(aim.min(largest).max(limits.alignment));
     let reserve = capacity.get().saturating_add(capacity.get() / 4);
     let reserve = reserve.saturating_add(6 * page.get()).min(1 << 50);
+    let reserve = limits
+        .memory
+        .map_or(reserve, |memory| reserve.min(memory.get().max(1)));
     let mut config = HeapConfig::new(Bytes(reserve), limits.alignment);
     config.page = page;
     config.first_page = FIRST_PAGE.min(page);
     config.dedicated_from = Bytes(page.get() / 4).max(Bytes(1));
     config.slab_below = config.slab_below.min(config.dedicated_from);
     config.slab_page = config.slab_page.min(page).max(config.slab_below);
-    config.keep = keep;
+    let ahead = tiers.iter().map(|tier| tier.preallocate);
+    config.keep = ahead.fold(keep, |sum, more| Bytes(sum.get().saturating_add(more.get())));
     // Limits of tiers are the pool's affair; it has refused before.
     config.tiers = tiers.map(|tier| TierLimit {
         preallocate: tier.preallocate,
@@ -98,6 +106,26 @@ impl<B> Paging<B> {
             heap: Heap::new(heap_config(capacity, keep, limits, tiers))?,
             pages: BTreeMap::new(),
         })
+    }
+
+    /// Pages for what tiers want made ahead.
+    pub(super) fn prepare(&mut self) -> Result<Vec<(NewPage, Tier)>, Tier> {
+        self.heap.prepare()
+    }
+
+    /// A page made ahead is there.
+    pub(super) fn prepared(&mut self, page: NewPage, buffer: B) {
+        let page_of = Page {
+            buffer: Some(Arc::new(buffer)),
+            bytes: Bytes(page.bytes),
+            makers: 0,
+        };
+        self.pages.insert(page.id, page_of);
+    }
+
+    /// What pages may sum up to from now on.
+    pub(super) fn set_ceiling(&mut self, ceiling: Bytes) {
+        self.heap.set_ceiling(ceiling.get());
     }
 
     pub(super) const fn reserved(&self) -> Bytes {
@@ -226,12 +254,23 @@ mod tests {
                     let limits = PageLimits {
                         alignment,
                         max_buffer,
+                        memory: None,
                     };
                     let config =
                         heap_config(Bytes(1 << log2), Bytes::ZERO, limits, &[TierLimit::default(); 5]);
                     assert_eq!(config.validate(), Ok(()), "{config:?}");
                     assert!(config.capacity > Bytes(1 << log2) || log2 == 50);
                     assert!(config.page <= max_buffer || config.page == Bytes(alignment));
+                    for memory in [Bytes(1), Bytes::kib(3), Bytes::gib(3)] {
+                        let limits = PageLimits {
+                            memory: Some(memory),
+                            ..limits
+                        };
+                        let known =
+                            heap_config(Bytes(1 << log2), Bytes::ZERO, limits, &[TierLimit::default(); 5]);
+                        assert_eq!(known.validate(), Ok(()), "{known:?}");
+                        assert_eq!(known.capacity, config.capacity.min(memory));
+                    }
                 }
             }
         }

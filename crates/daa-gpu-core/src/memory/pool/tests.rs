@@ -1,3 +1,5 @@
+mod device;
+
 use super::*;
 use crate::error::{ErrorClass, GpuError};
 use crate::memory::tier::reserved_bytes;
@@ -31,6 +33,7 @@ fn pool(capacity: u64, max_cached: u64) -> (Arc<Pool<Counted>>, Arc<AtomicU64>) 
 const PAGES: Option<PageLimits> = Some(PageLimits {
     alignment: 256,
     max_buffer: Bytes::gib(2),
+    memory: None,
 });
 
 fn pool_of(
@@ -400,7 +403,7 @@ fn tiers_have_limits_that_magazines_make_way_for() {
     let micro = get(&one, 512).expect("another tier");
     let want = MemoryError::Tier {
         tenant: "one".to_owned(),
-        tier: crate::Tier::Small,
+        tier: Tier::Small,
         wanted: Bytes(1024),
         in_use: Bytes(4096),
         limit: Bytes(4096),

@@ -525,3 +525,15 @@ fn the_ladder_acts_before_the_wall_on_the_host() {
 fn a_silent_source_is_passed_over_on_the_host() {
     pressure::a_silent_source_is_passed_over(&host());
 }
+
+/// The system gives zeros that take no room until they are written: there is nothing to make ahead.
+#[test]
+fn nothing_is_made_ahead_on_the_host_and_the_fields_are_checked() {
+    let mut config = ContextConfig::default();
+    config.memory.tiers[2].preallocate = Bytes::mib(8);
+    let context = ComputeContext::host(&config).expect("opens");
+    assert_eq!(context.counters().buffers_created, 0);
+    assert_eq!(context.pool_report().reserved, Bytes::ZERO);
+    config.memory.tiers[2].preallocate = Bytes(u64::MAX);
+    assert!(ComputeContext::host(&config).is_err());
+}

@@ -189,7 +189,7 @@ pub(super) fn pages_fall_free_when_images_move_together(context: &ComputeContext
 /// byte is as if nobody moved any.
 #[cfg(feature = "gpu")]
 pub(super) fn pages_fall_free_under_load(context: &ComputeContext) {
-    const MOST: u32 = 100_000;
+    const MOST: u32 = 5000;
     const ENOUGH: u64 = 24;
     let large = Image {
         arena: Bytes::kib(256),

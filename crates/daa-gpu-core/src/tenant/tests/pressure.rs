@@ -271,3 +271,80 @@ pub(super) fn a_silent_source_is_passed_over(context: &ComputeContext) {
     let report = context.pressure();
     assert_eq!((report.level, report.source), (Level::Low, SourceKind::Simulated));
 }
+
+/// `context` may take no more of the device than its loans may sum up to. What lies between them makes way: nothing that
+/// fits is refused, and no byte is lost.
+#[cfg(feature = "gpu")]
+pub(super) fn loans_within_the_capacity_fit_the_device(context: &ComputeContext) {
+    let capacity = context.capacity();
+    let tenant = tenant(context, capacity);
+    let mut rng = daa_base::Seed(5).stream("fit").rng();
+    let mut images: Vec<(f32, Loaded)> = Vec::new();
+    for step in 0..160_u16 {
+        let arena = Bytes::kib(64 << rng.below(6));
+        let sized = Image { arena, ..image() };
+        while tenant.usage().in_use + sized.footprint() > capacity {
+            images.swap_remove(rng.below(images.len()));
+        }
+        let mut loaded = tenant.load(&sized).expect("it fits");
+        let value = f32::from(step);
+        let data = words(&[value; 64]);
+        let ticket = loaded.submit(upload(&[(A, &data)])).expect("submits");
+        ticket.wait().expect("uploads");
+        images.push((value, loaded));
+        let at = rng.below(images.len());
+        let (value, loaded) = &mut images[at];
+        check(loaded, *value);
+        let report = context.pool_report();
+        assert!(report.reserved <= capacity, "{report:?}");
+    }
+    for (value, loaded) in &mut images {
+        check(loaded, *value);
+    }
+    let report = context.pressure();
+    assert!(report.trims > 0 && report.refusals == 0, "{report:?}");
+    let counters = context.counters();
+    assert!(counters.spills + counters.compactions > 0, "{counters:?}");
+}
+
+/// What tiers have made ahead is there when the context opens: their first allocations make no buffer, in the driver's
+/// books too, and it works like any other memory.
+#[cfg(feature = "gpu")]
+pub(super) fn what_is_made_ahead_is_there(context: &ComputeContext, sizes: &[(u64, u64)]) {
+    let made = context.counters().buffers_created;
+    assert_eq!(made, sizes.len() as u64);
+    let (driver, before) = (context.driver_counts(), context.pool_report());
+    let heap = before.heap.expect("there are pages");
+    assert_eq!((heap.idle, before.reserved), (heap.reserved, heap.reserved));
+    let tenant = tenant(context, Bytes::gib(2));
+    let get = |size| {
+        tenant
+            .allocate(Bytes(size), crate::Colour::ReadWrite)
+            .expect("room")
+    };
+    let mut held = Vec::new();
+    for &(ahead, size) in sizes {
+        held.extend((0..ahead / size).map(|_| get(size)));
+    }
+    assert_eq!(context.counters().buffers_created, made);
+    let buffers = |counts: Option<[isize; 3]>| counts.map(|[buffers, ..]| buffers);
+    assert!(buffers(context.driver_counts()) <= buffers(driver));
+    assert_eq!(context.pool_report().reserved, before.reserved);
+    // One more of a tier that has used up its own.
+    let (_, size) = sizes[0];
+    let more = get(size);
+    assert_eq!(context.counters().buffers_created, made + 1);
+    drop((more, held));
+    let large = Image {
+        arena: Bytes::mib(12),
+        ..image()
+    };
+    let mut loaded = tenant.load(&large).expect("loads");
+    let data = words(&[3.0; 64]);
+    let ticket = loaded.submit(upload(&[(A, &data)])).expect("submits");
+    ticket.wait().expect("uploads");
+    check(&mut loaded, 3.0);
+    let reclaimed = context.reclaim(crate::pressure::Rung::Spill, Bytes(u64::MAX));
+    assert!(reclaimed.bytes >= Bytes::mib(12), "{reclaimed:?}");
+    check(&mut loaded, 3.0);
+}

@@ -348,3 +348,52 @@ fn a_silent_source_is_passed_over_on_software() {
 fn pages_fall_free_under_load_on_software() {
     on_software(moves::pages_fall_free_under_load);
 }
+
+#[test]
+fn loans_within_the_capacity_fit_the_device_on_software() {
+    let mut config = ContextConfig::default();
+    config.memory.capacity = Some(Bytes::mib(16));
+    config.memory.max_reserved = Some(Bytes::mib(16));
+    if let Some(context) = software_with(config, Arc::new(SystemClock::new())) {
+        pressure::loans_within_the_capacity_fit_the_device(&context);
+    }
+}
+
+#[test]
+fn what_is_made_ahead_is_there_on_software() {
+    let mut config = ContextConfig::default();
+    let sizes = [
+        (64 << 10, 512),
+        (1 << 20, 5 << 10),
+        (16 << 20, 3 << 20),
+        (48 << 20, 12 << 20),
+    ];
+    for (tier, (ahead, _)) in config.memory.tiers.iter_mut().zip(sizes) {
+        tier.preallocate = Bytes(ahead);
+    }
+    if let Some(context) = software_with(config, Arc::new(SystemClock::new())) {
+        pressure::what_is_made_ahead_is_there(&context, &sizes);
+    }
+}
+
+#[test]
+fn what_cannot_be_made_ahead_is_refused_by_name_on_software() {
+    let Some(largest) = software().map(|context| context.info().limits.max_buffer) else {
+        return;
+    };
+    let mut config = ContextConfig {
+        device: DeviceChoice::Software,
+        ..ContextConfig::default()
+    };
+    config.memory.tiers[4].preallocate = Bytes(largest.get() + 1);
+    let error = ComputeContext::open(&config).expect_err("no buffer is as large");
+    let DeviceError::Config(error) = error else {
+        panic!("{error}");
+    };
+    assert_eq!(error.field, "memory.tiers[xlarge].preallocate");
+    config.memory.tiers[4].preallocate = Bytes::mib(104);
+    config.memory.max_reserved = Some(Bytes::mib(64));
+    let error = ComputeContext::open(&config).expect_err("more than loans may be");
+    let text = "`memory.tiers[xlarge].preallocate` is 104 MiB, allowed are 0 B";
+    assert!(error.to_string().contains(text), "{error}");
+}

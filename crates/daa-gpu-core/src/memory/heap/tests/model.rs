@@ -10,15 +10,29 @@ struct Model {
     heap: Heap,
     pages: BTreeMap<PageId, (NewPage, BTreeMap<u64, u64>)>,
     live: Vec<(Colour, Block)>,
+    /// Made ahead for a tier.
+    ahead: BTreeMap<PageId, Tier>,
 }
 
 impl Model {
     fn new(config: HeapConfig) -> Self {
-        Self {
-            heap: Heap::new(config).unwrap(),
-            pages: BTreeMap::new(),
+        let mut heap = Heap::new(config).unwrap();
+        let made = heap.prepare().expect("the capacity has room for it");
+        let wanted: u64 = heap
+            .config()
+            .tiers
+            .iter()
+            .map(|tier| tier.preallocate.get())
+            .sum();
+        let page = |page: NewPage| (page.id, (page, BTreeMap::new()));
+        let model = Self {
+            ahead: made.iter().map(|(page, tier)| (page.id, *tier)).collect(),
+            pages: made.into_iter().map(|(new, _)| page(new)).collect(),
             live: Vec::new(),
-        }
+            heap,
+        };
+        assert!(model.heap.reserved() >= wanted && model.heap.report().idle.get() >= wanted);
+        model
     }
 
     fn gone(&mut self, ids: Vec<PageId>) {
@@ -35,6 +49,11 @@ impl Model {
         assert_eq!((block.offset() % alignment, block.bytes() % alignment), (0, 0));
         let (page, blocks) = self.pages.get_mut(&block.page()).expect("the page was made");
         assert_eq!(page.colour, colour);
+        let tier = self.ahead.get(&block.page());
+        assert!(
+            tier.is_none_or(|&tier| tier == Tier::of(Bytes(wanted))),
+            "made ahead for another tier"
+        );
         let end = block.offset() + block.bytes();
         assert!(end <= page.bytes);
         let below = blocks.range(..end).next_back();
@@ -109,6 +128,10 @@ impl Model {
             .pages
             .values()
             .filter(|(page, _)| page.colour == colour && page.kind == PageKind::Shared)
+            .filter(|(page, _)| {
+                let tier = self.ahead.get(&page.id);
+                tier.is_none_or(|&tier| tier == Tier::of(Bytes(bytes)))
+            })
         {
             let mut low = 0;
             for (&offset, &end) in blocks {
@@ -200,17 +223,17 @@ impl Model {
                 .collect();
             assert_eq!(told, *blocks);
         }
-        for colour in Colour::ALL {
+        for room in 0..ROOMS {
             let pages = self
                 .heap
                 .pages
                 .iter()
-                .filter(|(_, page, kind)| page.colour == colour && *kind == PageKind::Shared);
+                .filter(|(_, page, kind)| usize::from(page.room) == room && *kind == PageKind::Shared);
             let units = |bytes: u64| (bytes / self.heap.config.alignment) as u32;
             let pages: Vec<_> = pages
                 .map(|(slot, page, _)| (slot, units(page.bytes), page.mark))
                 .collect();
-            self.heap.shared[colour.index()].audit(&pages);
+            self.heap.shared[room].audit(&pages);
         }
     }
 }
@@ -287,10 +310,16 @@ proptest! {
     fn no_byte_is_lost_or_given_twice(
         capacity in 1_000_u64..400_000, alignment_log2 in 0_u32..10, slabs in any::<bool>(), keep in 0_u64..200_000,
         limit in prop_oneof![3 => Just(u64::MAX), 1 => 0_u64..100_000],
+        ahead in proptest::array::uniform3(prop_oneof![Just(0_u64), 1_u64..300]),
         ops in proptest::collection::vec(op(), 1..160),
     ) {
         let mut config = config(capacity, alignment_log2, slabs, keep);
         config.tiers[1].max_in_use = Bytes(limit);
+        // Less than the smallest capacity, each rounded up to the alignment.
+        for (tier, ahead) in config.tiers.iter_mut().zip(ahead) {
+            let fits = ahead.next_multiple_of(config.alignment) * 3 <= capacity;
+            tier.preallocate = Bytes(if fits { ahead } else { 0 });
+        }
         let mut model = Model::new(config);
         for op in &ops {
             step(&mut model, op);
