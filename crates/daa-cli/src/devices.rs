@@ -1,10 +1,10 @@
 //! `daa devices`: what there is to compute on, and why one is taken.
 
 use crate::args::{DevicesArgs, Global, Output};
+use crate::budget::Budget;
 use crate::exit::{Exit, Failure};
 use crate::output;
-use daa_base::Bytes;
-use daa_gpu_core::{AdapterReport, DeviceChoice, DeviceError, DeviceLimits, MemorySource};
+use daa_gpu_core::{AdapterReport, DeviceChoice, DeviceError, DeviceLimits};
 use serde::Serialize;
 
 const SCHEMA: &str = "daa.devices/1";
@@ -24,8 +24,8 @@ struct Device<'a> {
     class: String,
     backend: String,
     driver: &'a str,
-    memory_bytes: Option<Bytes>,
-    memory_source: MemorySource,
+    #[serde(flatten)]
+    budget: Budget,
     limits: DeviceLimits,
     chosen: bool,
     reason: &'a str,
@@ -63,8 +63,7 @@ fn device((index, report): (usize, &AdapterReport)) -> Device<'_> {
         class: info.class.to_string(),
         backend: info.backend.to_string(),
         driver: &info.driver,
-        memory_bytes: info.memory,
-        memory_source: info.memory_source,
+        budget: Budget::of(info, &report.driver_memory),
         limits: info.limits,
         chosen: report.chosen,
         reason: &report.reason,
@@ -82,6 +81,7 @@ fn table(reports: &[AdapterReport]) -> String {
             info.driver.clone(),
             info.memory
                 .map_or_else(|| "unknown".to_owned(), |memory| memory.to_string()),
+            Budget::of(info, &report.driver_memory).capacity().to_string(),
             if report.chosen { "yes" } else { "no" }.to_owned(),
             report.reason.clone(),
         ]
@@ -89,7 +89,7 @@ fn table(reports: &[AdapterReport]) -> String {
     let rows: Vec<Vec<String>> = reports.iter().enumerate().map(row).collect();
     output::table(
         &[
-            "#", "name", "class", "backend", "driver", "memory", "chosen", "reason",
+            "#", "name", "class", "backend", "driver", "memory", "for runs", "chosen", "reason",
         ],
         &rows,
     )

@@ -3,6 +3,7 @@
 mod probe;
 
 use crate::args::{Global, Output};
+use crate::budget::Budget;
 use crate::exit::{Exit, Failure};
 use crate::messages::printable;
 use crate::output;
@@ -34,6 +35,8 @@ struct Check {
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<Budget>,
 }
 
 impl Check {
@@ -43,6 +46,15 @@ impl Check {
             status: Status::Ok,
             detail: detail.into(),
             hint: None,
+            memory: None,
+        }
+    }
+
+    /// A device that did its work.
+    fn device(name: &'static str, (device, memory): (String, Budget)) -> Self {
+        Self {
+            memory: Some(memory),
+            ..Self::ok(name, format!("computes right: {device}"))
         }
     }
 
@@ -52,6 +64,7 @@ impl Check {
             status,
             detail: detail.into(),
             hint: Some(hint.into()),
+            memory: None,
         }
     }
 }
@@ -105,10 +118,15 @@ fn text(checks: &[Check], fails: usize, warns: usize) -> String {
             .hint
             .as_ref()
             .map(|hint| format!("{:21}hint: {}\n", "", printable(hint)));
+        let memory = check
+            .memory
+            .as_ref()
+            .map(|memory| format!("{:21}memory: {}\n", "", memory.text()));
         format!(
-            "{status:4}  {:13}  {}\n{}",
+            "{status:4}  {:13}  {}\n{}{}",
             check.name,
             printable(&check.detail),
+            memory.unwrap_or_default(),
             hint.unwrap_or_default()
         )
     };
@@ -139,7 +157,7 @@ fn version() -> Check {
 
 fn cpu() -> Check {
     match probe::run(DeviceChoice::Cpu) {
-        Ok(device) => Check::ok("cpu", format!("computes right: {device}")),
+        Ok(device) => Check::device("cpu", device),
         Err(error) => Check::bad(
             "cpu",
             Status::Fail,
@@ -162,7 +180,7 @@ fn gpu(adapters: &[AdapterReport]) -> Check {
         return Check::bad("gpu", Status::Warn, "no GPU found", hint);
     }
     match probe::run(DeviceChoice::Gpu) {
-        Ok(device) => Check::ok("gpu", format!("computes right: {device}")),
+        Ok(device) => Check::device("gpu", device),
         Err(error) => Check::bad(
             "gpu",
             Status::Fail,
@@ -182,7 +200,7 @@ fn software(adapters: &[AdapterReport]) -> Check {
         return Check::bad("software-gpu", Status::Warn, "no software driver found", hint);
     }
     match probe::run(DeviceChoice::Software) {
-        Ok(device) => Check::ok("software-gpu", format!("computes right: {device}")),
+        Ok(device) => Check::device("software-gpu", device),
         Err(error) => Check::bad(
             "software-gpu",
             Status::Warn,

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod budget;
 mod cache;
 mod devices;
 mod doctor;

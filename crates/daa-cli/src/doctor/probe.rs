@@ -1,5 +1,6 @@
 //! A layer small enough to check by hand, run on a device the way training runs.
 
+use crate::budget::Budget;
 use anyhow::{Context as _, Result, ensure};
 use daa_base::FencingToken;
 use daa_gpu_core::{ComputeContext, ContextConfig, DeviceChoice, TenantSpec, Weight};
@@ -16,12 +17,12 @@ const COLUMNS: usize = 4;
 /// Longest wait for the device.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Opens the device, runs `x · w + bias` on it and compares every number. Gives the device's name.
-pub(super) fn run(choice: DeviceChoice) -> Result<String, String> {
+/// Opens the device, runs `x · w + bias` on it and compares every number. Gives the device's name and its memory.
+pub(super) fn run(choice: DeviceChoice) -> Result<(String, Budget), String> {
     try_run(choice).map_err(|error| format!("{error:#}"))
 }
 
-fn try_run(choice: DeviceChoice) -> Result<String> {
+fn try_run(choice: DeviceChoice) -> Result<(String, Budget)> {
     let config = ContextConfig {
         device: choice,
         step_deadline: DEADLINE,
@@ -61,7 +62,7 @@ fn try_run(choice: DeviceChoice) -> Result<String> {
         found.first() == Some(&wanted),
         "computes wrong: {found:?} instead of {wanted:?}"
     );
-    Ok(context.info().to_string())
+    Ok((context.info().to_string(), Budget::of_open(&context)))
 }
 
 /// `count` multiples of 1/4 between -2 and 2, in an order that `step` mixes.
@@ -87,7 +88,7 @@ mod tests {
 
     #[test]
     fn the_host_passes_its_probe() {
-        let device = run(DeviceChoice::Cpu).expect("the CPU is always there");
+        let (device, _) = run(DeviceChoice::Cpu).expect("the CPU is always there");
         assert!(device.contains("host"), "{device}");
     }
 

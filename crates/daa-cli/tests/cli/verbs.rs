@@ -150,10 +150,7 @@ fn devices_end_with_the_host_that_the_cpu_choice_takes() {
                 "{key} in {device}"
             );
         }
-        assert!(
-            device["memory_bytes"].is_u64() || device["memory_bytes"].is_null(),
-            "{device}"
-        );
+        check_budget(device);
         assert!(device["limits"]["max_buffer"].is_u64(), "{device}");
     }
     let table = place.run(&["devices", "--device", "cpu"]);
@@ -162,10 +159,23 @@ fn devices_end_with_the_host_that_the_cpu_choice_takes() {
     assert_eq!(
         header,
         [
-            "#", "name", "class", "backend", "driver", "memory", "chosen", "reason"
+            "#", "name", "class", "backend", "driver", "memory", "for", "runs", "chosen", "reason"
         ]
     );
     assert_eq!(lines.count(), devices.len());
+}
+
+/// Three quarters of what there is, whoever says so; of what the driver says, all or nothing.
+fn check_budget(memory: &Value) {
+    let known = memory["memory_bytes"].as_u64();
+    assert!(known.is_some() || memory["memory_bytes"].is_null(), "{memory}");
+    let source = memory["memory_source"].as_str().expect("a source");
+    assert_eq!(known.is_some(), source != "unknown", "{memory}");
+    let capacity = known.map_or(4 << 30, |known| known / 4 * 3);
+    assert_eq!(memory["capacity_bytes"], capacity, "{memory}");
+    let told = memory["driver_budget_bytes"].is_u64();
+    assert_eq!(memory["driver_used_bytes"].is_u64(), told, "{memory}");
+    assert_eq!(memory["driver_silent"].is_string(), !told, "{memory}");
 }
 
 #[test]
@@ -191,6 +201,12 @@ fn the_doctor_computes_on_the_cpu_and_says_what_is_missing() {
             status != "ok",
             "a hint where one is due: {check}"
         );
+        let name = check["name"].as_str().expect("a name");
+        let computed = ["cpu", "gpu", "software-gpu"].contains(&name) && status == "ok";
+        assert_eq!(check["memory"].is_object(), computed, "{check}");
+        if computed {
+            check_budget(&check["memory"]);
+        }
     }
     let status = |name: &str| {
         checks
@@ -208,7 +224,9 @@ fn the_doctor_computes_on_the_cpu_and_says_what_is_missing() {
     let text = place.run(&["doctor"]);
     assert_eq!(text.code, Some(0));
     assert!(
-        text.stdout.contains("ok    cpu") && text.stdout.contains("hint: "),
+        text.stdout.contains("ok    cpu")
+            && text.stdout.contains("memory: runs may use ")
+            && text.stdout.contains("hint: "),
         "{text:?}"
     );
 }
