@@ -112,10 +112,8 @@ impl MemoryConfig {
 
     /// Whether a device whose buffers have so many bytes at most can make ahead what tiers want.
     pub(crate) fn check_ahead(&self, most: Bytes) -> Result<(), ConfigError> {
-        let tiers = self.tiers.iter().zip(Self::AHEAD);
-        tiers
-            .map(|(tier, field)| within(field, tier.preallocate, Bytes::ZERO, most))
-            .collect()
+        let mut tiers = self.tiers.iter().zip(Self::AHEAD);
+        tiers.try_for_each(|(tier, field)| within(field, tier.preallocate, Bytes::ZERO, most))
     }
 }
 
@@ -329,15 +327,36 @@ mod tests {
         }
     }
 
+    type Change = fn(&mut MemoryConfig);
+
+    /// Each change to the memory of a gibibyte is refused with field, value and what is allowed.
+    fn are_refused(changes: &[(Change, &str, &str, &str)]) {
+        for &(change, field, value, allowed) in changes {
+            let mut config = ContextConfig::default();
+            config.memory.capacity = Some(Bytes::gib(1));
+            change(&mut config.memory);
+            let error = config.validate().expect_err("out of range");
+            assert_eq!(
+                (error.field, error.value.as_str(), error.allowed.as_str()),
+                (field, value, allowed),
+                "{error}"
+            );
+        }
+    }
+
     #[test]
-    fn each_field_of_the_memory_is_checked_and_named() {
-        type Change = fn(&mut MemoryConfig);
-        let pebi = Bytes(1 << 50);
-        let broken: [(Change, &str, &str, &str); 10] = [
+    fn each_amount_of_memory_is_checked_and_named() {
+        are_refused(&[
             (
                 |memory| memory.max_cached = Bytes((1 << 50) + 1),
                 "memory.max_cached",
                 "1125899906842625 B",
+                "0 B to 1 PiB",
+            ),
+            (
+                |memory| memory.max_spilled = Bytes(u64::MAX),
+                "memory.max_spilled",
+                "18446744073709551615 B",
                 "0 B to 1 PiB",
             ),
             (
@@ -347,17 +366,17 @@ mod tests {
                 "1 GiB to 1 PiB",
             ),
             (
-                |memory| memory.max_spilled = Bytes(u64::MAX),
-                "memory.max_spilled",
-                "18446744073709551615 B",
-                "0 B to 1 PiB",
-            ),
-            (
                 |memory| memory.tiers[2].max_in_use = Bytes(1000),
                 "memory.tiers[medium].max_in_use",
                 "1000 B",
                 "0 B or 1 MiB to 18446744073709551615 B",
             ),
+        ]);
+    }
+
+    #[test]
+    fn what_tiers_have_made_ahead_is_checked_with_the_capacity_and_named() {
+        are_refused(&[
             (
                 |memory| memory.tiers[0].preallocate = Bytes(255),
                 "memory.tiers[micro].preallocate",
@@ -369,12 +388,6 @@ mod tests {
                 "memory.tiers[small].preallocate",
                 "1073741825 B",
                 "0 B or 1 KiB to 1 GiB",
-            ),
-            (
-                |memory| memory.tiers[2].preallocate = Bytes::MIB - Bytes(1),
-                "memory.tiers[medium].preallocate",
-                "1048575 B",
-                "0 B or 1 MiB to 1 GiB",
             ),
             (
                 |memory| {
@@ -403,18 +416,14 @@ mod tests {
                 "104 MiB",
                 "0 B",
             ),
-        ];
-        for (change, field, value, allowed) in broken {
-            let mut config = ContextConfig::default();
-            config.memory.capacity = Some(Bytes::gib(1));
-            change(&mut config.memory);
-            let error = config.validate().expect_err("out of range");
-            assert_eq!((error.field, error.value.as_str()), (field, value), "{error}");
-            assert_eq!(error.allowed, allowed, "{error}");
-        }
+        ]);
+    }
+
+    #[test]
+    fn limits_may_be_met() {
         let mut config = ContextConfig::default();
-        (config.memory.max_cached, config.memory.max_spilled) = (pebi, pebi);
-        config.memory.capacity = Some(Bytes::gib(1));
+        (config.memory.max_cached, config.memory.max_spilled) = (Bytes(1 << 50), Bytes(1 << 50));
+        (config.memory.capacity, config.memory.max_reserved) = (Some(Bytes::gib(1)), Some(Bytes::gib(1)));
         config.memory.tiers[0].max_in_use = Bytes::ZERO;
         config.memory.tiers[1].max_in_use = Bytes::KIB;
         config.memory.tiers[2].preallocate = Bytes::mib(920);
