@@ -25,7 +25,7 @@ pub struct ConfigError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemoryConfig {
     /// What all tenants together may reserve; `None`: three quarters of the device's memory where that is known, else
-    /// [`MemoryConfig::UNKNOWN_CAPACITY`].
+    /// [`MemoryConfig::UNKNOWN_CAPACITY`], and no more than `max_reserved`.
     pub capacity: Option<Bytes>,
     /// What pages and buffers may take of a GPU's memory, with the holes between loans and what is kept for reuse; at
     /// least the capacity, up to 1 PiB. `None`: the device's memory, where that is known. Never more than that: where it

@@ -102,16 +102,12 @@ impl Backend for HostBackend {
         let words = usize::try_from(size.get() / 4).map_err(|_| GpuError::OutOfMemory {
             message: format!("{size} exceed the address space"),
         })?;
+        // Zeroed pages, which the system hands out lazily; and an error, not the end, where it has none.
+        let zeros = bytemuck::allocation::try_zeroed_vec(words).map_err(|()| GpuError::OutOfMemory {
+            message: format!("{size} of host memory"),
+        })?;
         count(&self.tally.buffers_created, 1);
-        // Asked for first without aborting, then as zeroed pages, which the system hands out lazily.
-        let mut probe: Vec<u32> = Vec::new();
-        probe
-            .try_reserve_exact(words)
-            .map_err(|error| GpuError::OutOfMemory {
-                message: format!("{size} of host memory: {error}"),
-            })?;
-        drop(probe);
-        Ok(Buffer::Host(vec![0; words]))
+        Ok(Buffer::Host(zeros))
     }
 
     fn load(&self, image: &Image, parts: Parts, lease: &Arc<Lease>) -> Result<Box<dyn Resident>, GpuError> {
