@@ -16,7 +16,7 @@ mod report;
 mod shared;
 mod slab;
 
-pub use block::{Block, Colour, Granted, NewPage, PageId, PageKind};
+pub use block::{Block, Colour, Granted, NewPage, PageId, PageKind, Span};
 pub use config::{HeapConfig, TierLimit};
 pub use report::{HeapLimit, HeapRefusal, HeapReport, KindUse, TierUse};
 
@@ -41,7 +41,7 @@ pub struct Heap {
     /// Per colour and class: the pages with room, and how many pages there are.
     slabs: [Vec<Class>; 3],
     /// Idle dedicated buffers by size.
-    dedicated: [Bins; 3],
+    dedicated: [Bins<NONE>; 3],
     books: Books,
 }
 
@@ -200,28 +200,17 @@ impl Heap {
             class.room = self.pages.unlink(Chain::Room, class.room, slot);
         }
         let page = self.enter(wish, bytes, slot, served);
-        Block {
-            page,
-            offset: u64::from(node) * bytes,
-            bytes,
-            node,
-            slack,
-        }
+        Block { page, node, first: 0 }
     }
 
     #[inline(always)]
     fn grant_node(&mut self, room: usize, wish: Wish, node: u32, served: Served) -> Block {
         let found = self.shared[room].node(node);
-        let (slot, offset) = (found.page, u64::from(found.offset) << self.unit_log2);
-        self.books.highest_end = self.books.highest_end.max(offset + wish.bytes);
+        let (slot, first) = (found.page, found.offset);
+        let end = (u64::from(first) << self.unit_log2) + wish.bytes;
+        self.books.highest_end = self.books.highest_end.max(end);
         let page = self.enter(wish, wish.bytes, slot, served);
-        Block {
-            page,
-            offset,
-            bytes: wish.bytes,
-            node,
-            slack: wish.slack(),
-        }
+        Block { page, node, first }
     }
 
     /// The buffer is not filed as idle any more.
@@ -229,14 +218,11 @@ impl Heap {
         let page = self.pages.get_mut(slot);
         let bytes = page.bytes;
         page.mark = (bytes - wish.wanted) as u32;
-        let slack = page.mark;
         let page = self.enter(wish, bytes, slot, served);
         Block {
             page,
-            offset: 0,
-            bytes,
             node: 0,
-            slack,
+            first: 0,
         }
     }
 
@@ -275,6 +261,36 @@ impl Heap {
         self.trim(self.pages.reserved - over)
     }
 
+    /// Where a block is; `None` if it is not in use.
+    #[must_use]
+    #[inline]
+    pub fn span(&self, block: Block) -> Option<Span> {
+        let (page, kind) = self.pages.named(block.page)?;
+        let (offset, bytes, slack) = match kind {
+            PageKind::Slab => {
+                let bytes = least_of(page.slab.class as usize) << self.unit_log2;
+                (
+                    u64::from(block.node) * bytes,
+                    bytes,
+                    page.slab.slack_of(block.node)?,
+                )
+            }
+            PageKind::Shared => {
+                let shared = &self.shared[usize::from(page.room)];
+                let node = shared.block(block.node, block.page.slot, block.first)?;
+                let bytes = |units: u32| u64::from(units) << self.unit_log2;
+                (bytes(node.offset), bytes(node.units), node.slack)
+            }
+            PageKind::Dedicated if page.in_use == 0 => return None,
+            PageKind::Dedicated => (0, page.bytes, page.mark),
+        };
+        Some(Span {
+            offset,
+            bytes,
+            wanted: bytes - u64::from(slack),
+        })
+    }
+
     /// Whether the block was one.
     #[inline(always)]
     fn release(&mut self, block: Block) -> bool {
@@ -282,11 +298,11 @@ impl Heap {
             return false;
         };
         let (slot, colour) = (block.page.slot, page.colour.index());
-        match kind {
+        let (bytes, slack) = match kind {
             PageKind::Slab => {
-                if !page.slab.is_taken(block.node) {
+                let Some(slack) = page.slab.slack_of(block.node) else {
                     return false;
-                }
+                };
                 let page = self.pages.get_mut(slot);
                 let (was_full, class) = (page.slab.is_full(), page.slab.class as usize);
                 page.slab.give(block.node);
@@ -295,27 +311,32 @@ impl Heap {
                     self.pages.link(Chain::Room, class.room, slot);
                     class.room = slot;
                 }
+                (least_of(class) << self.unit_log2, slack)
             }
             PageKind::Shared => {
                 let shared = &mut self.shared[usize::from(page.room)];
-                if !shared.is_block(block.node, slot, block.offset >> self.unit_log2) {
+                let Some(node) = shared.block(block.node, slot, block.first) else {
                     return false;
-                }
+                };
+                let (units, slack) = (node.units, node.slack);
                 shared.give(block.node);
+                (u64::from(units) << self.unit_log2, slack)
             }
             PageKind::Dedicated => {
                 if page.in_use == 0 {
                     return false;
                 }
+                let (bytes, slack) = (page.bytes, page.mark);
                 let bins = &mut self.dedicated[colour];
-                let bin = bin_of(block.bytes >> self.unit_log2);
+                let bin = bin_of(bytes >> self.unit_log2);
                 self.pages.link(Chain::Room, bins.head(bin), slot);
                 bins.set_head(bin, slot);
+                (bytes, slack)
             }
-        }
-        self.books.leave(block.wanted(), block.bytes);
+        };
+        self.books.leave(bytes - u64::from(slack), bytes);
         let page = self.pages.get_mut(slot);
-        page.in_use -= block.bytes;
+        page.in_use -= bytes;
         if page.in_use == 0 {
             self.pages.set_idle(slot);
         }

@@ -29,7 +29,7 @@ pub use report::{PoolReport, TierReport};
 use crate::config::{ConfigError, MemoryConfig};
 use crate::error::{GpuError, MemoryError};
 use crate::health::Health;
-use crate::memory::heap::{Block, Colour, PageId};
+use crate::memory::heap::{Block, PageId};
 use crate::memory::tier::Tier;
 use crate::memory::trace::Recorder;
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -213,8 +213,8 @@ impl<B> Pool<B> {
         });
     }
 
-    fn elsewhere(&self, colour: Colour, block: Block) -> Option<Chunk<B>> {
-        self.lock().elsewhere(colour, block)
+    fn elsewhere(&self, block: Block) -> Option<Chunk<B>> {
+        self.lock().elsewhere(block)
     }
 
     /// A block that nobody is charged for is free.

@@ -33,15 +33,17 @@ impl Tier {
     /// The tier of a buffer of `size`.
     #[must_use]
     pub const fn of(size: Bytes) -> Self {
-        const KIB: u64 = Bytes::KIB.get();
-        const MIB: u64 = Bytes::MIB.get();
-        match size.get() {
-            0..KIB => Self::Micro,
-            KIB..MIB => Self::Small,
-            MIB..10_485_760 => Self::Medium,
-            10_485_760..104_857_600 => Self::Large,
-            _ => Self::XLarge,
-        }
+        Self::ALL[Self::index_of(size)]
+    }
+
+    /// The place of [`Tier::of`] in [`Tier::ALL`], without a branch: sizes that come in no order would mispredict it.
+    #[inline(always)]
+    pub(crate) const fn index_of(size: Bytes) -> usize {
+        let size = size.get();
+        (size >= Bytes::KIB.get()) as usize
+            + (size >= Bytes::MIB.get()) as usize
+            + (size >= 10 * Bytes::MIB.get()) as usize
+            + (size >= 100 * Bytes::MIB.get()) as usize
     }
 
     /// Its smallest reservation.

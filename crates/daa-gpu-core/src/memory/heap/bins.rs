@@ -6,47 +6,41 @@ const PER_DOUBLING_LOG2: u32 = 3;
 /// Words of 64 bins each, enough for every size of 64 bits.
 const WORDS: usize = 8;
 
-/// Ends a list.
+/// Ends a list of pages.
 pub(super) const NONE: u32 = u32::MAX;
 
 /// Where something of `units` is filed: the last bin whose least size is not above it. Sizes below 16 have a bin each,
 /// larger ones eight bins per doubling. Zero and one share their place in the order, not their bin.
 #[inline(always)]
 pub(super) const fn bin_of(units: u64) -> usize {
-    if units < 1 << PER_DOUBLING_LOG2 {
-        return units as usize;
-    }
-    let doubling = units.ilog2() - PER_DOUBLING_LOG2;
-    (((doubling as usize) + 1) << PER_DOUBLING_LOG2)
-        | (((units >> doubling) as usize) & ((1 << PER_DOUBLING_LOG2) - 1))
+    let doubling = (units | 1 << PER_DOUBLING_LOG2).ilog2() - PER_DOUBLING_LOG2;
+    ((doubling as usize) << PER_DOUBLING_LOG2) + (units >> doubling) as usize
 }
 
 /// The least size that is filed in `bin`.
 #[inline(always)]
 pub(super) const fn least_of(bin: usize) -> u64 {
-    if bin < 1 << PER_DOUBLING_LOG2 {
-        return bin as u64;
-    }
-    let doubling = (bin >> PER_DOUBLING_LOG2) - 1;
-    ((1 << PER_DOUBLING_LOG2) | (bin & ((1 << PER_DOUBLING_LOG2) - 1)) as u64) << doubling
+    let doubling = (bin >> PER_DOUBLING_LOG2).saturating_sub(1);
+    ((bin - (doubling << PER_DOUBLING_LOG2)) as u64) << doubling
 }
 
 /// The first bin in which everything is at least `units` large.
 #[inline(always)]
 pub(super) const fn bin_above(units: u64) -> usize {
     let bin = bin_of(units);
-    if least_of(bin) == units { bin } else { bin + 1 }
+    bin + (least_of(bin) != units) as usize
 }
 
-/// The heads of one list per bin, and which of them are not empty. The links are with what is filed.
+/// The heads of one list per bin, and which of them are not empty: those whose head is not `NONE`. The links are with what
+/// is filed.
 #[derive(Debug, Clone)]
-pub(super) struct Bins {
+pub(super) struct Bins<const NONE: u32> {
     heads: Box<[u32; WORDS * 64]>,
     words: [u64; WORDS],
     summary: u32,
 }
 
-impl Bins {
+impl<const NONE: u32> Bins<NONE> {
     pub(super) fn new() -> Self {
         Self {
             heads: Box::new([NONE; WORDS * 64]),
@@ -60,25 +54,14 @@ impl Bins {
         self.heads[bin]
     }
 
+    /// Without a branch on whether the bin was empty or will be: which it is follows no pattern.
     #[inline(always)]
     pub(super) fn set_head(&mut self, bin: usize, head: u32) {
-        let before = std::mem::replace(&mut self.heads[bin], head);
-        if (before == NONE) != (head == NONE) {
-            self.mark(bin, head != NONE);
-        }
-    }
-
-    fn mark(&mut self, bin: usize, filled: bool) {
-        let (word, bit) = (bin / 64, 1 << (bin % 64));
-        if filled {
-            self.words[word] |= bit;
-            self.summary |= 1 << word;
-        } else {
-            self.words[word] &= !bit;
-            if self.words[word] == 0 {
-                self.summary &= !(1 << word);
-            }
-        }
+        self.heads[bin] = head;
+        let (word, bit) = (bin / 64, bin % 64);
+        let bits = self.words[word] & !(1 << bit) | u64::from(head != NONE) << bit;
+        self.words[word] = bits;
+        self.summary = self.summary & !(1 << word) | u32::from(bits != 0) << word;
     }
 
     /// The first bin from `bin` on that holds something.
@@ -129,7 +112,7 @@ mod tests {
         fn the_first_and_last_bins_are_found(
             changes in proptest::collection::vec((0_usize..496, any::<bool>()), 1..60), from in 0_usize..500,
         ) {
-            let mut bins = Bins::new();
+            let mut bins = Bins::<NONE>::new();
             let mut model = std::collections::BTreeSet::new();
             for (bin, filled) in changes {
                 bins.set_head(bin, if filled { 7 } else { NONE });

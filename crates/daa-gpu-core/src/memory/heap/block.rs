@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::num::NonZeroU32;
 
 /// What the blocks of a page are used for. One page serves one colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -52,7 +53,8 @@ pub enum PageKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PageId {
     pub(super) slot: u32,
-    pub(super) generation: u32,
+    /// Not zero, so that no block is as large as a block.
+    pub(super) generation: NonZeroU32,
 }
 
 impl PageId {
@@ -64,14 +66,14 @@ impl PageId {
     }
 }
 
-/// A piece of a page.
+/// Names a piece of a page; [`super::Heap::span`] tells where it is. Small, since whoever holds memory holds one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Block {
     pub(super) page: PageId,
-    pub(super) offset: u64,
-    pub(super) bytes: u64,
+    /// Which of its page's kind: a slab's block, or a node.
     pub(super) node: u32,
-    pub(super) slack: u32,
+    /// Of a block in a shared page, its first unit of the alignment.
+    pub(super) first: u32,
 }
 
 impl Block {
@@ -80,23 +82,25 @@ impl Block {
     pub const fn page(&self) -> PageId {
         self.page
     }
+}
 
+/// Where a block is, and how large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Span {
     /// Its first byte in the page, a multiple of the alignment.
-    #[must_use]
-    pub const fn offset(&self) -> u64 {
-        self.offset
-    }
-
+    pub offset: u64,
     /// How many bytes it takes, at least what it was asked for.
-    #[must_use]
-    pub const fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
+    pub bytes: u64,
     /// How many bytes it was asked for.
+    pub wanted: u64,
+}
+
+impl Span {
+    /// The byte after its last in the page.
     #[must_use]
-    pub const fn wanted(&self) -> u64 {
-        self.bytes - self.slack as u64
+    pub const fn end(&self) -> u64 {
+        self.offset + self.bytes
     }
 }
 

@@ -1,9 +1,9 @@
 //! What compaction needs: which page to empty, what is in it, and where that fits.
 
-use super::bins::{NONE, bin_above, least_of};
+use super::bins::{NONE, bin_above};
 use super::pages::{Chain, Page};
 use super::report::Served;
-use super::{Block, Colour, Heap, PageId, PageKind, Wish};
+use super::{Block, Heap, PageId, PageKind, Wish};
 
 impl Heap {
     /// The blocks in a page, by address.
@@ -12,30 +12,19 @@ impl Heap {
         let Some((page, kind)) = self.pages.named(id) else {
             return Vec::new();
         };
-        let block = |offset, bytes, node, slack| Block {
+        let block = |node, first| Block {
             page: id,
-            offset,
-            bytes,
             node,
-            slack,
+            first,
         };
         match kind {
-            PageKind::Slab => {
-                let size = least_of(page.slab.class as usize) << self.unit_log2;
-                let blocks = page.slab.blocks();
-                blocks
-                    .map(|(node, slack)| block(u64::from(node) * size, size, node, slack))
-                    .collect()
-            }
+            PageKind::Slab => page.slab.blocks().map(|node| block(node, 0)).collect(),
             PageKind::Shared => {
-                let bytes = |units: u32| u64::from(units) << self.unit_log2;
                 let blocks = self.shared[usize::from(page.room)].blocks(page.mark);
-                blocks
-                    .map(|(index, node)| block(bytes(node.offset), bytes(node.units), index, node.slack))
-                    .collect()
+                blocks.map(|(index, node)| block(index, node.offset)).collect()
             }
             PageKind::Dedicated if page.in_use == 0 => Vec::new(),
-            PageKind::Dedicated => vec![block(0, page.bytes, 0, page.mark)],
+            PageKind::Dedicated => vec![block(0, 0)],
         }
     }
 
@@ -74,9 +63,12 @@ impl Heap {
         sparse.into_iter().map(|(_, slot)| self.pages.id(slot)).collect()
     }
 
-    /// A block for what lies in page `not` and has to leave it: in another page that has blocks already. Never needs a
-    /// new page; `None` where no such page has room.
-    pub fn allocate_elsewhere(&mut self, colour: Colour, bytes: u64, not: PageId) -> Option<Block> {
+    /// A second block for what lies in `block` and has to leave its page: in another page that has blocks already. Never
+    /// needs a new page; `None` where no such page has room, or the block is not in use.
+    pub fn allocate_elsewhere(&mut self, block: Block) -> Option<Block> {
+        let bytes = self.span(block)?.wanted;
+        let not = block.page;
+        let colour = self.pages.get(not.slot).colour;
         let wish = Wish {
             colour,
             wanted: bytes,

@@ -3,6 +3,7 @@
 use super::bins::NONE;
 use super::slab::Slab;
 use super::{Colour, PageId, PageKind};
+use std::num::NonZeroU32;
 
 /// The lists that a page can be in.
 #[derive(Debug, Clone, Copy)]
@@ -24,20 +25,21 @@ const UNLINKED: Links = Links {
     after: NONE,
 };
 
-/// One page or dedicated buffer.
+/// One page or dedicated buffer. What every request touches is in the first cache line.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(super) struct Page {
-    generation: u32,
+    generation: NonZeroU32,
     /// `None`: the slot is vacant.
     pub(super) kind: Option<PageKind>,
     pub(super) colour: Colour,
-    pub(super) bytes: u64,
-    pub(super) in_use: u64,
-    /// Of a shared page its first node; of a dedicated buffer with a block what that was not asked for.
-    pub(super) mark: u32,
-    pub(super) slab: Slab,
     /// Of a shared page: whose blocks it is for.
     pub(super) room: u8,
+    pub(super) bytes: u64,
+    pub(super) in_use: u64,
+    pub(super) slab: Slab,
+    /// Of a shared page its first node; of a dedicated buffer with a block what that was not asked for.
+    pub(super) mark: u32,
     links: [Links; 2],
 }
 
@@ -73,7 +75,7 @@ impl Pages {
     pub(super) fn add(&mut self, kind: PageKind, colour: Colour, bytes: u64) -> u32 {
         let slot = self.vacant.pop().unwrap_or_else(|| {
             self.slots.push(Page {
-                generation: 0,
+                generation: NonZeroU32::MIN,
                 kind: None,
                 colour,
                 bytes: 0,
@@ -98,7 +100,7 @@ impl Pages {
     pub(super) fn remove(&mut self, slot: u32) {
         let page = &mut self.slots[slot as usize];
         page.kind = None;
-        page.generation = page.generation.wrapping_add(1);
+        page.generation = page.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
         page.slab = Slab::default();
         self.reserved -= page.bytes;
         self.destructions += 1;

@@ -171,7 +171,7 @@ impl Books {
         self.in_use += bytes;
         self.peak_live = self.peak_live.max(self.live);
         self.peak_in_use = self.peak_in_use.max(self.in_use);
-        let tally = &mut self.tiers[Tier::of(Bytes(wanted)).index()];
+        let tally = &mut self.tiers[Tier::index_of(Bytes(wanted))];
         tally.live += wanted;
         tally.in_use += bytes;
         tally.peak_in_use = tally.peak_in_use.max(tally.in_use);
@@ -187,14 +187,14 @@ impl Books {
     pub(super) fn leave(&mut self, wanted: u64, bytes: u64) {
         self.live -= wanted;
         self.in_use -= bytes;
-        let tally = &mut self.tiers[Tier::of(Bytes(wanted)).index()];
+        let tally = &mut self.tiers[Tier::index_of(Bytes(wanted))];
         tally.live -= wanted;
         tally.in_use -= bytes;
         tally.blocks -= 1;
     }
 
     pub(super) fn refuse(&mut self, wanted: u64) {
-        self.tiers[Tier::of(Bytes(wanted)).index()].refusals += 1;
+        self.tiers[Tier::index_of(Bytes(wanted))].refusals += 1;
     }
 
     pub(super) fn tiers(&self) -> Vec<TierUse> {

@@ -3,39 +3,56 @@
 //! Holes are filed by size in bins, as in TLSF (Masmano, Ripoll, Crespo and Real, 2004), but a block takes exactly what it
 //! needs: what is left of its hole is a hole again, however small, and neighbouring holes are always one.
 
-use super::bins::{Bins, NONE, bin_of};
+use super::bins::{Bins, bin_of};
 
-/// In `Node::before_hole`: the node is a block.
-const BLOCK: u32 = u32::MAX - 1;
+/// No node: a place in the table that is nobody's. It reads like a block of an earlier page, and what is written to it is
+/// never read, so that links can be set without asking whether there is a neighbour. Whether there is follows no pattern.
+const NONE: u32 = 0;
 
-/// In `Node::before_hole`: the node is not in use.
-const SPARE: u32 = u32::MAX - 2;
+/// In `Node::slack`: the node is a hole. Larger than the slack of any block, which is less than the alignment.
+const HOLE: u32 = u32::MAX;
+
+/// In `Node::slack`: the node is not in use.
+const SPARE: u32 = u32::MAX - 1;
 
 /// Holes looked at that may be too small, before one is taken that is not.
 pub(super) const LOOKS: usize = 8;
 
-/// A block or a hole. Sizes and offsets are in units of the alignment.
+/// A block or a hole. Sizes and offsets are in units of the alignment. Two share a cache line, and none lies in two.
 #[derive(Debug, Clone, Copy)]
+#[repr(align(32))]
 pub(super) struct Node {
     pub(super) offset: u32,
     pub(super) units: u32,
     /// Neighbours in the page.
     below: u32,
     above: u32,
-    /// Neighbours in the bin. Of a block [`BLOCK`] and when it was taken.
+    /// Neighbours in the bin.
     before_hole: u32,
+    /// Of a block when it was taken.
     after_hole: u32,
     pub(super) page: u32,
-    /// What a block was not asked for, in bytes.
+    /// What a block was not asked for, in bytes; or [`HOLE`] or [`SPARE`].
     pub(super) slack: u32,
 }
+
+const NOBODY: Node = Node {
+    offset: 0,
+    units: 0,
+    below: NONE,
+    above: NONE,
+    before_hole: NONE,
+    after_hole: NONE,
+    page: u32::MAX,
+    slack: 0,
+};
 
 /// All nodes of one colour.
 #[derive(Debug)]
 pub(super) struct Shared {
     nodes: Vec<Node>,
     spare: u32,
-    bins: Bins,
+    bins: Bins<NONE>,
     /// Blocks taken so far, modulo 2³².
     clock: u32,
     pub(super) reserved: u64,
@@ -44,7 +61,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new() -> Self {
         Self {
-            nodes: Vec::new(),
+            nodes: vec![NOBODY],
             spare: NONE,
             bins: Bins::new(),
             clock: 0,
@@ -57,26 +74,20 @@ impl Shared {
         &self.nodes[index as usize]
     }
 
-    /// Whether there is a block at `index` that begins at `offset` in `page`.
+    /// The block at `index`, if there is one and it begins at `offset` in `page`.
     #[inline(always)]
-    pub(super) fn is_block(&self, index: u32, page: u32, offset: u64) -> bool {
-        self.nodes.get(index as usize).is_some_and(|node| {
-            node.before_hole == BLOCK && node.page == page && u64::from(node.offset) == offset
-        })
+    pub(super) fn block(&self, index: u32, page: u32, offset: u32) -> Option<&Node> {
+        let node = self.nodes.get(index as usize)?;
+        (node.slack < SPARE && node.page == page && node.offset == offset).then_some(node)
     }
 
     /// A page that is one hole; returns its first node, which stays its first.
     pub(super) fn add_page(&mut self, page: u32, units: u32, bytes: u64) -> u32 {
         self.reserved += bytes;
         let index = self.new_node(Node {
-            offset: 0,
             units,
-            below: NONE,
-            above: NONE,
-            before_hole: NONE,
-            after_hole: NONE,
             page,
-            slack: 0,
+            ..NOBODY
         });
         self.file(index);
         index
@@ -113,18 +124,18 @@ impl Shared {
         } = self.nodes[hole as usize];
         let block = if whole == units {
             hole
-        } else if whole - units <= units && below != NONE && above != NONE && self.is_newer(above, below) {
-            let block = self.split(hole, whole - units);
-            self.file(hole);
-            block
         } else {
-            let rest = self.split(hole, units);
+            let high =
+                whole - units <= units && below != NONE && above != NONE && self.is_newer(above, below);
+            // Selected rather than branched on: which end it is follows no pattern.
+            let upper = self.split(hole, if high { whole - units } else { units });
+            let (block, rest) = if high { (upper, hole) } else { (hole, upper) };
             self.file(rest);
-            hole
+            block
         };
         self.clock = self.clock.wrapping_add(1);
         let node = &mut self.nodes[block as usize];
-        (node.before_hole, node.after_hole, node.slack) = (BLOCK, self.clock, slack);
+        (node.after_hole, node.slack) = (self.clock, slack);
         Some(block)
     }
 
@@ -145,9 +156,7 @@ impl Shared {
             below: low,
             ..node
         });
-        if node.above != NONE {
-            self.nodes[node.above as usize].below = high;
-        }
+        self.nodes[node.above as usize].below = high;
         let node = &mut self.nodes[low as usize];
         (node.units, node.above) = (units, high);
         high
@@ -177,12 +186,12 @@ impl Shared {
     pub(super) fn give(&mut self, index: u32) -> bool {
         let mut index = index;
         let above = self.nodes[index as usize].above;
-        if above != NONE && self.is_hole(above) {
+        if self.is_hole(above) {
             self.unfile(above);
             self.merge(index, above);
         }
         let below = self.nodes[index as usize].below;
-        if below != NONE && self.is_hole(below) {
+        if self.is_hole(below) {
             self.unfile(below);
             self.merge(below, index);
             index = below;
@@ -208,12 +217,12 @@ impl Shared {
         let next = |&index: &u32| Some(self.nodes[index as usize].above).filter(|&above| above != NONE);
         std::iter::successors(Some(first), next)
             .map(|index| (index, &self.nodes[index as usize]))
-            .filter(|(_, node)| node.before_hole == BLOCK)
+            .filter(|(_, node)| node.slack < SPARE)
     }
 
     #[inline(always)]
     fn is_hole(&self, index: u32) -> bool {
-        self.nodes[index as usize].before_hole != BLOCK
+        self.nodes[index as usize].slack == HOLE
     }
 
     #[inline(always)]
@@ -221,9 +230,7 @@ impl Shared {
         let Node { units, above, .. } = self.nodes[high as usize];
         let node = &mut self.nodes[low as usize];
         (node.units, node.above) = (node.units + units, above);
-        if above != NONE {
-            self.nodes[above as usize].below = low;
-        }
+        self.nodes[above as usize].below = low;
         self.retire(high);
     }
 
@@ -234,24 +241,17 @@ impl Shared {
         let Node { units, page, .. } = self.nodes[index as usize];
         let bin = bin_of(u64::from(units));
         let head = self.bins.head(bin);
-        let (mut before, mut after) = (NONE, head);
-        if head != NONE {
-            let first = &mut self.nodes[head as usize];
-            if first.page < page {
-                (before, after) = (head, first.after_hole);
-                first.after_hole = index;
-                if after != NONE {
-                    self.nodes[after as usize].before_hole = index;
-                }
-            } else {
-                first.before_hole = index;
-            }
-        }
+        let first = &self.nodes[head as usize];
+        let behind = first.page < page;
+        let (before, after) = if behind {
+            (head, first.after_hole)
+        } else {
+            (NONE, head)
+        };
+        self.link(bin, before, index);
+        self.nodes[after as usize].before_hole = index;
         let node = &mut self.nodes[index as usize];
-        (node.before_hole, node.after_hole) = (before, after);
-        if before == NONE {
-            self.bins.set_head(bin, index);
-        }
+        (node.before_hole, node.after_hole, node.slack) = (before, after, HOLE);
     }
 
     #[inline(always)]
@@ -262,14 +262,16 @@ impl Shared {
             after_hole,
             ..
         } = self.nodes[index as usize];
-        if after_hole != NONE {
-            self.nodes[after_hole as usize].before_hole = before_hole;
-        }
-        if before_hole == NONE {
-            self.bins.set_head(bin_of(u64::from(units)), after_hole);
-        } else {
-            self.nodes[before_hole as usize].after_hole = after_hole;
-        }
+        self.nodes[after_hole as usize].before_hole = before_hole;
+        self.link(bin_of(u64::from(units)), before_hole, after_hole);
+    }
+
+    /// Lets a hole follow another in its bin, or begin it.
+    #[inline(always)]
+    fn link(&mut self, bin: usize, before: u32, hole: u32) {
+        self.nodes[before as usize].after_hole = hole;
+        let head = if before == NONE { hole } else { self.bins.head(bin) };
+        self.bins.set_head(bin, head);
     }
 
     #[inline(always)]
@@ -287,7 +289,7 @@ impl Shared {
     #[inline(always)]
     fn retire(&mut self, index: u32) {
         let node = &mut self.nodes[index as usize];
-        (node.before_hole, node.after_hole) = (SPARE, self.spare);
+        (node.slack, node.after_hole) = (SPARE, self.spare);
         self.spare = index;
     }
 }

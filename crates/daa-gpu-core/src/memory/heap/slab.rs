@@ -4,7 +4,10 @@
 pub(super) const MOST_BLOCKS: u32 = 64 * 64;
 
 /// One page's blocks.
+///
+/// What most requests touch comes first, so that it shares a cache line with what they touch of the page.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct Slab {
     /// The bin of its blocks' size.
     pub(super) class: u32,
@@ -13,9 +16,9 @@ pub(super) struct Slab {
     /// Words that have a bit set.
     summary: u64,
     /// A set bit is a free block.
-    free: Vec<u64>,
+    free: Box<[u64]>,
     /// What each block in use was not asked for, in bytes.
-    slack: Vec<u32>,
+    slack: Box<[u32]>,
 }
 
 impl Slab {
@@ -31,8 +34,8 @@ impl Slab {
             count,
             used: 0,
             summary: u64::MAX >> (64 - words),
-            free,
-            slack: vec![0; count as usize],
+            free: free.into(),
+            slack: vec![0; count as usize].into(),
         }
     }
 
@@ -47,20 +50,20 @@ impl Slab {
         let word = self.summary.trailing_zeros() as usize;
         let bits = self.free[word];
         let block = word as u32 * 64 + bits.trailing_zeros();
-        self.free[word] = bits & (bits - 1);
-        if self.free[word] == 0 {
-            self.summary &= !(1 << word);
-        }
+        let rest = bits & (bits - 1);
+        self.free[word] = rest;
+        self.summary &= !(u64::from(rest == 0) << word);
         self.used += 1;
         self.slack[block as usize] = slack;
         block
     }
 
-    /// Whether there is such a block and it is in use.
+    /// What such a block was not asked for, in bytes; `None` if it is not in use.
     #[inline(always)]
-    pub(super) fn is_taken(&self, block: u32) -> bool {
-        let word = self.free.get(block as usize / 64);
-        block < self.count && word.is_some_and(|word| word >> (block % 64) & 1 == 0)
+    pub(super) fn slack_of(&self, block: u32) -> Option<u32> {
+        let word = self.free.get(block as usize / 64)?;
+        let taken = word >> (block % 64) & 1 == 0;
+        self.slack.get(block as usize).filter(|_| taken).copied()
     }
 
     /// Frees a block in use.
@@ -71,9 +74,8 @@ impl Slab {
         self.used -= 1;
     }
 
-    /// The blocks in use with their slack, in order.
-    pub(super) fn blocks(&self) -> impl Iterator<Item = (u32, u32)> {
-        let taken = (0..self.count).filter(|&block| self.is_taken(block));
-        taken.map(|block| (block, self.slack[block as usize]))
+    /// The blocks in use, in order.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = u32> {
+        (0..self.count).filter(|&block| self.slack_of(block).is_some())
     }
 }

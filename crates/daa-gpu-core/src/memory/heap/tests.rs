@@ -29,7 +29,8 @@ fn what_is_freed_is_there_again() {
         let granted = heap.allocate(Colour::ReadWrite, bytes).unwrap();
         let page = granted.new_page.expect("there was none");
         assert_eq!(page.id, granted.block.page());
-        assert!(granted.block.bytes() >= bytes.max(1) && granted.block.wanted() == bytes);
+        let span = heap.span(granted.block).unwrap();
+        assert!(span.bytes >= bytes.max(1) && span.wanted == bytes);
         assert_eq!(heap.blocks_in(page.id), [granted.block]);
         assert_eq!(heap.report().live, Bytes(bytes));
         assert_eq!(heap.free(granted.block), [page.id]);

@@ -8,7 +8,7 @@ use super::paging::{Freed, Missing, Paging, Placed};
 use super::shelf::Shelf;
 use super::{PoolReport, TierReport};
 use crate::config::MemoryConfig;
-use crate::memory::heap::{Block, Colour, NewPage, PageId, TierLimit};
+use crate::memory::heap::{Block, NewPage, PageId, TierLimit};
 use crate::memory::tier::Tier;
 use daa_base::Bytes;
 use std::collections::BTreeMap;
@@ -184,7 +184,7 @@ impl<B> Centre<B> {
         {
             self.ungrant(reserved);
             match (chunk, &mut self.paging) {
-                (Chunk::Part { page, block }, Some(paging)) => {
+                (Chunk::Part { page, block, .. }, Some(paging)) => {
                     self.parts = self.parts - reserved;
                     paging.free(block, freed);
                     freed.push(Freed::Page(page));
@@ -353,8 +353,8 @@ impl<B> Centre<B> {
         chunk
     }
 
-    pub(super) fn elsewhere(&mut self, colour: Colour, block: Block) -> Option<Chunk<B>> {
-        self.paging.as_mut()?.elsewhere(colour, block)
+    pub(super) fn elsewhere(&mut self, block: Block) -> Option<Chunk<B>> {
+        self.paging.as_mut()?.elsewhere(block)
     }
 
     pub(super) fn leave(&mut self, chunk: Chunk<B>, freed: &mut Vec<Freed<B>>) {

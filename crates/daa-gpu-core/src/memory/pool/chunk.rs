@@ -14,8 +14,10 @@ pub(super) enum Chunk<B> {
     Part {
         /// The page.
         page: Arc<B>,
-        /// Where in it.
+        /// Which part.
         block: Block,
+        /// Its first byte.
+        offset: u64,
     },
 }
 
@@ -41,7 +43,7 @@ impl<B> Chunk<B> {
     pub(super) const fn offset(&self) -> u64 {
         match self {
             Self::Whole(_) => 0,
-            Self::Part { block, .. } => block.offset(),
+            Self::Part { offset, .. } => *offset,
         }
     }
 }

@@ -128,8 +128,8 @@ impl<B> Pooled<B> {
         expect(dead_code, reason = "only devices have pages")
     )]
     pub(crate) fn elsewhere(&self) -> Option<Elsewhere<B>> {
-        let (colour, block) = (self.kind.colour()?, self.chunk.as_ref()?.block()?);
-        let chunk = self.account.pool().upgrade()?.elsewhere(colour, block)?;
+        let block = self.chunk.as_ref()?.block()?;
+        let chunk = self.account.pool().upgrade()?.elsewhere(block)?;
         Some(Elsewhere {
             chunk: Some(chunk),
             pool: Weak::clone(self.account.pool()),

@@ -161,10 +161,7 @@ impl<B> Paging<B> {
         let block = granted.block;
         let page = self.pages.get_mut(&block.page())?;
         Some(match &page.buffer {
-            Some(buffer) => Placed::Ready(Chunk::Part {
-                page: Arc::clone(buffer),
-                block,
-            }),
+            Some(buffer) => Placed::Ready(part(&self.heap, Arc::clone(buffer), block)?),
             None => {
                 page.makers += 1;
                 let bytes = page.bytes;
@@ -187,7 +184,7 @@ impl<B> Paging<B> {
         let first = page.buffer.get_or_insert_with(|| Arc::clone(&buffer));
         let page = Arc::clone(first);
         freed.push(Freed::Page(buffer));
-        Some(Chunk::Part { page, block })
+        part(&self.heap, page, block)
     }
 
     /// The page could not be made. Somebody else may have made it meanwhile.
@@ -197,7 +194,7 @@ impl<B> Paging<B> {
         page.makers -= 1;
         if let Some(buffer) = &page.buffer {
             let page = Arc::clone(buffer);
-            return Some(Chunk::Part { page, block });
+            return part(&self.heap, page, block);
         }
         if page.makers == 0 {
             self.pages.remove(&block.page());
@@ -228,18 +225,22 @@ impl<B> Paging<B> {
     }
 
     /// A second place for a block, in another page that has blocks.
-    pub(super) fn elsewhere(&mut self, colour: Colour, block: Block) -> Option<Chunk<B>> {
-        let to = self
-            .heap
-            .allocate_elsewhere(colour, block.wanted(), block.page())?;
+    pub(super) fn elsewhere(&mut self, block: Block) -> Option<Chunk<B>> {
+        let to = self.heap.allocate_elsewhere(block)?;
         if let Some(buffer) = self.pages.get(&to.page()).and_then(|page| page.buffer.as_ref()) {
             let page = Arc::clone(buffer);
-            return Some(Chunk::Part { page, block: to });
+            return part(&self.heap, page, to);
         }
         // That page is still being made, and so has other blocks.
         self.heap.free(to);
         None
     }
+}
+
+/// What is lent out; `None` if the block is not in use.
+fn part<B>(heap: &Heap, page: Arc<B>, block: Block) -> Option<Chunk<B>> {
+    let offset = heap.span(block)?.offset;
+    Some(Chunk::Part { page, block, offset })
 }
 
 #[cfg(test)]

@@ -35,18 +35,10 @@ pub(super) struct Player {
     is_compact: bool,
 }
 
-/// A page's place in the table of pages, and an offset in it.
-type Place = (usize, u64);
-
-fn place(block: &Block) -> Place {
-    (block.page().slot(), block.offset())
-}
-
 #[derive(Debug, Clone, Copy)]
 struct Placed {
     block: Block,
     heap: usize,
-    colour: Colour,
 }
 
 /// A sum that rises and falls.
@@ -93,7 +85,7 @@ impl Player {
     /// Serves an event and does the books.
     pub(super) fn play(&mut self, event: &Event) {
         let freed = match event.action {
-            Action::Free { id } => self.blocks[id as usize].map(|placed| placed.block.wanted()),
+            Action::Free { id } => self.blocks[id as usize].and_then(|placed| self.wanted(placed)),
             Action::Allocate { .. } => None,
         };
         self.serve(event);
@@ -117,13 +109,17 @@ impl Player {
             .set(self.heaps[PAGES].reserved() + self.heaps[STAGING].reserved());
     }
 
+    fn wanted(&self, placed: Placed) -> Option<u64> {
+        Some(self.heaps[placed.heap].span(placed.block)?.wanted)
+    }
+
     /// Serves an event.
     pub(super) fn serve(&mut self, event: &Event) {
         match event.action {
             Action::Allocate { id, bytes, usage, .. } => {
                 let (heap, colour) = self.home(usage);
                 let block = self.allocate(heap, colour, bytes);
-                self.blocks[id as usize] = block.map(|block| Placed { block, heap, colour });
+                self.blocks[id as usize] = block.map(|block| Placed { block, heap });
             }
             Action::Free { id } => {
                 if let Some(placed) = self.blocks[id as usize].take() {
@@ -161,14 +157,14 @@ impl Player {
     /// Empties pages into others, the sparsest first, each as far as there is room.
     fn compact(&mut self) {
         let moved = self.moved_blocks;
-        let mut owners: HashMap<Place, usize> = (0..self.blocks.len())
+        let mut owners: HashMap<Block, usize> = (0..self.blocks.len())
             .filter_map(|id| Some((self.blocks[id]?, id)))
             .filter(|(placed, _)| placed.heap == PAGES)
-            .map(|(placed, id)| (place(&placed.block), id))
+            .map(|(placed, id)| (placed.block, id))
             .collect();
         for page in self.heaps[PAGES].sparse_pages() {
             for block in self.heaps[PAGES].blocks_in(page) {
-                let owner = owners.remove(&place(&block));
+                let owner = owners.remove(&block);
                 if !owner.is_some_and(|owner| self.move_out(block, owner, &mut owners)) {
                     break;
                 }
@@ -178,20 +174,21 @@ impl Player {
     }
 
     /// Whether there was room elsewhere.
-    fn move_out(&mut self, block: Block, owner: usize, owners: &mut HashMap<Place, usize>) -> bool {
+    fn move_out(&mut self, block: Block, owner: usize, owners: &mut HashMap<Block, usize>) -> bool {
         let heap = &mut self.heaps[PAGES];
-        let to = self.blocks[owner]
-            .and_then(|placed| heap.allocate_elsewhere(placed.colour, block.wanted(), block.page()));
-        let (Some(to), Some(placed)) = (to, self.blocks[owner].as_mut()) else {
-            owners.insert(place(&block), owner);
+        let span = heap.span(block);
+        let (Some(to), Some(span), Some(placed)) =
+            (heap.allocate_elsewhere(block), span, self.blocks[owner].as_mut())
+        else {
+            owners.insert(block, owner);
             return false;
         };
         // There are no pages to free, and no bytes to copy.
         let _ = heap.free(block);
         placed.block = to;
-        owners.insert(place(&to), owner);
+        owners.insert(to, owner);
         self.moved_blocks += 1;
-        self.moved_bytes += block.wanted();
+        self.moved_bytes += span.wanted;
         true
     }
 
@@ -225,7 +222,8 @@ impl Player {
             .blocks
             .iter()
             .flatten()
-            .map(|placed| (placed.block.offset(), placed.block.bytes()))
+            .filter_map(|placed| self.heaps[placed.heap].span(placed.block))
+            .map(|span| (span.offset, span.bytes))
             .collect();
         blocks.sort_unstable();
         blocks.push((end, 0));

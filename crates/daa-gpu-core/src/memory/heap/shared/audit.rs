@@ -1,7 +1,7 @@
 //! Whether the books of the shared pages are in order, for tests.
 
-use super::super::bins::{NONE, bin_of};
-use super::{BLOCK, SPARE, Shared};
+use super::super::bins::bin_of;
+use super::{HOLE, NONE, SPARE, Shared};
 use std::collections::BTreeSet;
 
 impl Shared {
@@ -34,7 +34,8 @@ impl Shared {
                 let node = &self.nodes[index as usize];
                 assert_eq!((node.page, node.offset, node.below), (slot, offset, below));
                 assert!(node.units > 0);
-                let is_block = node.before_hole == BLOCK;
+                assert_ne!(node.slack, SPARE);
+                let is_block = node.slack != HOLE;
                 if !is_block {
                     assert!(!after_hole, "neighbouring holes are one");
                     assert!(filed.remove(&index), "every hole is filed");
@@ -47,10 +48,10 @@ impl Shared {
         assert!(filed.is_empty(), "what is filed is in a page");
         let mut spare = self.spare;
         while spare != NONE {
-            assert_eq!(self.nodes[spare as usize].before_hole, SPARE);
+            assert_eq!(self.nodes[spare as usize].slack, SPARE);
             seen += 1;
             spare = self.nodes[spare as usize].after_hole;
         }
-        assert_eq!(seen, self.nodes.len(), "no node is lost");
+        assert_eq!(seen + 1, self.nodes.len(), "no node is lost");
     }
 }

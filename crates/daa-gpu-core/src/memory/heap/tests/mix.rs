@@ -12,7 +12,7 @@ struct Mix {
     heap: Heap,
     live: Vec<Block>,
     peak_live: u64,
-    places: HashMap<(PageId, u64), usize>,
+    places: HashMap<Block, usize>,
     refusals: u64,
     compactions: u64,
     moved: u64,
@@ -36,16 +36,15 @@ impl Mix {
     }
 
     fn enter(&mut self, block: Block) {
-        self.places
-            .insert((block.page(), block.offset()), self.live.len());
+        self.places.insert(block, self.live.len());
         self.live.push(block);
     }
 
     fn free(&mut self, index: usize) {
         let block = self.live.swap_remove(index);
-        self.places.remove(&(block.page(), block.offset()));
+        self.places.remove(&block);
         if let Some(moved) = self.live.get(index) {
-            self.places.insert((moved.page(), moved.offset()), index);
+            self.places.insert(*moved, index);
         }
         self.heap.free(block);
     }
@@ -53,20 +52,14 @@ impl Mix {
     /// Empties one page; whether that worked.
     fn empty(&mut self, page: PageId) -> bool {
         for block in self.heap.blocks_in(page) {
-            let Some(to) = self
-                .heap
-                .allocate_elsewhere(Colour::ReadWrite, block.wanted(), page)
-            else {
+            let Some(to) = self.heap.allocate_elsewhere(block) else {
                 return false;
             };
-            let index = self
-                .places
-                .remove(&(page, block.offset()))
-                .expect("blocks keep their names");
-            self.places.insert((to.page(), to.offset()), index);
+            let index = self.places.remove(&block).expect("blocks keep their names");
+            self.places.insert(to, index);
             self.live[index] = to;
+            self.moved += self.heap.span(to).unwrap().wanted;
             self.heap.free(block);
-            self.moved += block.wanted();
         }
         true
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 struct Model {
     heap: Heap,
     pages: BTreeMap<PageId, (NewPage, BTreeMap<u64, u64>)>,
-    live: Vec<(Colour, Block)>,
+    live: Vec<(Colour, Block, Span)>,
     /// Made ahead for a tier.
     ahead: BTreeMap<PageId, Tier>,
 }
@@ -44,9 +44,10 @@ impl Model {
 
     fn enter(&mut self, colour: Colour, wanted: u64, block: Block) {
         let alignment = self.heap.config().alignment;
-        assert_eq!(block.wanted(), wanted);
-        assert!(block.bytes() >= wanted.max(1));
-        assert_eq!((block.offset() % alignment, block.bytes() % alignment), (0, 0));
+        let span = self.heap.span(block).expect("it is in use");
+        assert_eq!(span.wanted, wanted);
+        assert!(span.bytes >= wanted.max(1));
+        assert_eq!((span.offset % alignment, span.bytes % alignment), (0, 0));
         let (page, blocks) = self.pages.get_mut(&block.page()).expect("the page was made");
         assert_eq!(page.colour, colour);
         let tier = self.ahead.get(&block.page());
@@ -54,24 +55,18 @@ impl Model {
             tier.is_none_or(|&tier| tier == Tier::of(Bytes(wanted))),
             "made ahead for another tier"
         );
-        let end = block.offset() + block.bytes();
-        assert!(end <= page.bytes);
-        let below = blocks.range(..end).next_back();
-        assert!(
-            below.is_none_or(|(_, &other)| other <= block.offset()),
-            "no overlap"
-        );
-        blocks.insert(block.offset(), end);
-        self.live.push((colour, block));
+        assert!(span.end() <= page.bytes);
+        let below = blocks.range(..span.end()).next_back();
+        assert!(below.is_none_or(|(_, &other)| other <= span.offset), "no overlap");
+        blocks.insert(span.offset, span.end());
+        self.live.push((colour, block, span));
     }
 
     fn leave(&mut self, index: usize) -> Block {
-        let (_, block) = self.live.swap_remove(index);
+        let (_, block, span) = self.live.swap_remove(index);
+        assert_eq!(self.heap.span(block), Some(span), "blocks stay where they are");
         let (_, blocks) = self.pages.get_mut(&block.page()).unwrap();
-        assert_eq!(
-            blocks.remove(&block.offset()),
-            Some(block.offset() + block.bytes())
-        );
+        assert_eq!(blocks.remove(&span.offset), Some(span.end()));
         block
     }
 
@@ -104,8 +99,8 @@ impl Model {
             let in_use: u64 = self
                 .live
                 .iter()
-                .filter(|(_, b)| Tier::of(Bytes(b.wanted())) == tier)
-                .map(|(_, b)| b.bytes())
+                .filter(|(_, _, span)| Tier::of(Bytes(span.wanted)) == tier)
+                .map(|(_, _, span)| span.bytes)
                 .sum();
             assert!(in_use + bytes.max(1) > config.tiers[tier.index()].max_in_use.get() - config.alignment);
             return;
@@ -156,7 +151,7 @@ impl Model {
         let index = self
             .live
             .iter()
-            .position(|(_, block)| *block == granted.block)
+            .position(|(_, block, _)| *block == granted.block)
             .unwrap();
         let block = self.leave(index);
         assert_eq!(self.heap.abandon_page(page.id), [block]);
@@ -173,14 +168,14 @@ impl Model {
             let index = self
                 .live
                 .iter()
-                .position(|(_, live)| *live == block)
+                .position(|(_, live, _)| *live == block)
                 .expect("blocks keep their names");
-            let colour = self.live[index].0;
-            let Some(moved) = self.heap.allocate_elsewhere(colour, block.wanted(), page) else {
+            let (colour, _, span) = self.live[index];
+            let Some(moved) = self.heap.allocate_elsewhere(block) else {
                 break;
             };
             assert_ne!(moved.page(), page);
-            self.enter(colour, block.wanted(), moved);
+            self.enter(colour, span.wanted, moved);
             let old = self.leave(index);
             let gone = self.heap.free(old);
             self.gone(gone);
@@ -202,11 +197,11 @@ impl Model {
         assert_eq!((report.reserved, report.idle), (Bytes(reserved), Bytes(idle)));
         assert_eq!(
             report.live.get(),
-            self.live.iter().map(|(_, block)| block.wanted()).sum::<u64>()
+            self.live.iter().map(|(_, _, span)| span.wanted).sum::<u64>()
         );
         assert_eq!(
             report.in_use.get(),
-            self.live.iter().map(|(_, block)| block.bytes()).sum::<u64>()
+            self.live.iter().map(|(_, _, span)| span.bytes).sum::<u64>()
         );
         assert_eq!((report.pages, report.strays), (self.pages.len() as u64, 0));
         assert_eq!(
@@ -219,7 +214,8 @@ impl Model {
                 .heap
                 .blocks_in(id)
                 .iter()
-                .map(|block| (block.offset(), block.offset() + block.bytes()))
+                .filter_map(|&block| self.heap.span(block))
+                .map(|span| (span.offset, span.end()))
                 .collect();
             assert_eq!(told, *blocks);
         }
