@@ -6,6 +6,7 @@ mod moves;
 mod pipeline;
 mod poller;
 mod resident;
+mod staging;
 mod stopwatch;
 mod turns;
 
@@ -163,10 +164,7 @@ impl Backend for WgpuBackend {
 
     fn clear(&self, memory: &mut Pooled<Buffer>) -> Result<(), GpuError> {
         self.gpu.scoped(|| {
-            let mut encoder = self
-                .gpu
-                .device
-                .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            let mut encoder = self.gpu.encoder();
             let (buffer, offset) = place(memory);
             encoder.clear_buffer(buffer, offset, Some(memory.reserved().get()));
             self.gpu.submit_first(Submission {

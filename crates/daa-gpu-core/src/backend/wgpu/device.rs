@@ -58,6 +58,11 @@ impl Gpu {
         }
     }
 
+    pub(super) fn encoder(&self) -> wgpu::CommandEncoder {
+        let descriptor = wgpu::CommandEncoderDescriptor::default();
+        self.device.create_command_encoder(&descriptor)
+    }
+
     /// Runs `work` and turns what the driver says about it into an error.
     pub(super) fn scoped<T>(&self, work: impl FnOnce() -> T) -> Result<T, GpuError> {
         let (result, error) = caught(&self.device, work);

@@ -1,6 +1,7 @@
 //! Moving the memory of a loaded image: to the host and back, and from one page to another.
 
 use super::resident::{Bound, Step, WgpuResident, bind};
+use super::staging::copied;
 use super::turns::Submission;
 use super::{Buffer, Pooled, device, place};
 use crate::backend::{Create, OnHost, Region};
@@ -27,11 +28,6 @@ impl WgpuResident {
     fn loans_mut(&mut self) -> impl Iterator<Item = &mut Pooled<Buffer>> {
         let loans = std::iter::once(&mut self.arena).chain(&mut self.constants);
         loans.filter_map(Arc::get_mut)
-    }
-
-    fn encoder(&self) -> wgpu::CommandEncoder {
-        let descriptor = wgpu::CommandEncoderDescriptor::default();
-        self.gpu.device.create_command_encoder(&descriptor)
     }
 
     /// Hands commands over before everything that waits for its turn. Nothing of this image does.
@@ -84,18 +80,13 @@ impl WgpuResident {
         let mut at = 0;
         while at < size {
             let now = piece.min(size - at);
-            let mut encoder = self.encoder();
+            let mut encoder = self.gpu.encoder();
             encoder.copy_buffer_to_buffer(buffer, base + at, &staging, 0, now);
             let (sender, arrived) = bounded(1);
             let mapped = staging.clone();
             encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Read, 0..now, move |result| {
-                let bytes = result.map_err(|error| error.to_string()).and_then(|()| {
-                    let view = mapped
-                        .get_mapped_range(0..now)
-                        .map_err(|error| error.to_string())?;
-                    Ok(view.to_vec())
-                });
-                mapped.unmap();
+                let bytes = result.map_err(|error| error.to_string());
+                let bytes = bytes.and_then(|()| copied(&mapped, now));
                 // Nobody may be waiting any more.
                 drop(sender.try_send(bytes));
             });
@@ -139,7 +130,7 @@ impl WgpuResident {
         for piece in bytes.chunks(PIECE as usize) {
             self.gpu.scoped(|| {
                 self.gpu.write(buffer, at, piece);
-                self.submit_move(self.encoder())
+                self.submit_move(self.gpu.encoder())
             })??;
             at += piece.len() as u64;
         }
@@ -183,7 +174,7 @@ impl WgpuResident {
 
     /// Copies regions to their new places and waits until they are there.
     fn copy_across(&self, places: &[(usize, Elsewhere<Buffer>)]) -> Result<(), GpuError> {
-        let mut encoder = self.encoder();
+        let mut encoder = self.gpu.encoder();
         for (index, to) in places {
             if let Some((loan, _)) = self.regions().nth(*index) {
                 let (from, at) = place(loan);

@@ -3,6 +3,7 @@
 use super::device::Gpu;
 use super::line::Line;
 use super::pipeline::Pipeline;
+use super::staging::{Area, Ring, cut};
 use super::stopwatch::Timing;
 use super::turns::{After, Reply, Submission};
 use super::{Buffer, Parts, Pooled, place, raw};
@@ -14,7 +15,7 @@ use crate::memory::pool::Origin;
 use crate::profile::Timed;
 use crate::program::{Access, Program};
 use crate::tenant::{Effect, Lease, Ticket};
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::channel::{Sender, bounded};
 use daa_base::Bytes;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -40,51 +41,6 @@ pub(super) struct Recipe {
     /// Where its parameters are, and how many bytes.
     slot: u64,
     params: u64,
-}
-
-/// Staging areas at rest, and the way back to here.
-#[derive(Debug)]
-struct Ring {
-    home: Sender<Pooled<Buffer>>,
-    free: Receiver<Pooled<Buffer>>,
-    len: usize,
-}
-
-impl Ring {
-    fn new(areas: Vec<Pooled<Buffer>>) -> Self {
-        let len = areas.len();
-        let (home, free) = bounded(len);
-        for area in areas {
-            // There is room for all of them.
-            drop(home.try_send(area));
-        }
-        Self { home, free, len }
-    }
-
-    fn take(&self, gpu: &Gpu, what: &'static str) -> Result<Pooled<Buffer>, GpuError> {
-        if self.free.is_empty() {
-            count(&gpu.tally.host_waits, 1);
-        }
-        gpu.health.recv(&self.free, what, gpu.deadline)
-    }
-
-    /// Waits for every area to be at rest, so that the books are right as soon as an image is dropped.
-    fn collect(&self, gpu: &Gpu) {
-        for _ in 0..self.len {
-            if gpu
-                .health
-                .recv(&self.free, "a staging area at release", gpu.deadline)
-                .is_err()
-            {
-                break;
-            }
-        }
-        if gpu.health.is_lost() {
-            gpu.settle();
-            self.free.try_iter().for_each(drop);
-        }
-        // What is still out goes back to the pool from its callback.
-    }
 }
 
 /// A loaded image.
@@ -148,9 +104,7 @@ impl WgpuResident {
                 let (buffer, base) = place(params);
                 gpu.write(buffer, base, &words);
             }
-            let mut encoder = gpu
-                .device
-                .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            let mut encoder = gpu.encoder();
             for memory in std::iter::once(&arena).chain(&constants) {
                 // What is fresh would be cleared at its first use; better now.
                 if image.must_clear(memory.origin()) || memory.origin() == Origin::Fresh {
@@ -183,9 +137,8 @@ impl WgpuResident {
     }
 
     fn recording(&self) -> Recording {
-        let descriptor = wgpu::CommandEncoderDescriptor::default();
         Recording {
-            encoder: self.gpu.device.create_command_encoder(&descriptor),
+            encoder: self.gpu.encoder(),
             after: Vec::new(),
             effect: Effect::None,
         }
@@ -236,12 +189,8 @@ impl WgpuResident {
 
     /// Encodes the copies out of a staging area, which goes back to its ring, mapped again, when they are done.
     fn seal(&self, area: Area, region: Region, recording: &mut Recording) {
-        let Area {
-            buffer, view, copies, ..
-        } = area;
-        drop(view);
+        let (buffer, copies) = area.close();
         let staging = raw(&buffer);
-        staging.unmap();
         let mut from = 0;
         let target = match region {
             Region::Arena => Some(&self.arena),
@@ -259,7 +208,7 @@ impl WgpuResident {
         recording.effect = Effect::Changes;
         recording.after.push(After::Rest {
             area: buffer,
-            home: self.uploads.home.clone(),
+            home: self.uploads.home(),
         });
     }
 
@@ -339,7 +288,7 @@ impl WgpuResident {
         recording.after.push(After::Read {
             area,
             bytes,
-            home: self.readback.home.clone(),
+            home: self.readback.home(),
             reply,
         });
     }
@@ -354,9 +303,7 @@ impl WgpuResident {
         let mut recording = match self.upload(work.uploads, work.region) {
             Ok(recording) => recording,
             Err(error) => {
-                // There is room for it.
-                area.into_iter()
-                    .for_each(|area| drop(self.readback.home.try_send(area)));
+                area.into_iter().for_each(|area| self.readback.put(area));
                 return Err(error);
             }
         };
@@ -444,45 +391,6 @@ fn chunks(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
     steps.chunk_by(|a, b| matches!((a, b), (Step::Run { .. }, Step::Run { .. })))
 }
 
-/// An upload staging area that is being filled.
-struct Area {
-    buffer: Pooled<Buffer>,
-    view: wgpu::BufferViewMut,
-    copies: Vec<Slice>,
-    used: usize,
-}
-
-impl Area {
-    fn open(buffer: Pooled<Buffer>) -> Result<Self, GpuError> {
-        let view = raw(&buffer)
-            .get_mapped_range_mut(..)
-            .map_err(|error| GpuError::Internal {
-                message: format!("an upload staging area: {error}"),
-            })?;
-        Ok(Self {
-            buffer,
-            view,
-            copies: Vec::new(),
-            used: 0,
-        })
-    }
-
-    fn room(&self) -> usize {
-        self.view.len() - self.used
-    }
-
-    fn put(&mut self, offset: u64, data: &[u8]) {
-        self.view
-            .slice(self.used..self.used + data.len())
-            .copy_from_slice(data);
-        self.used += data.len();
-        self.copies.push(Slice {
-            offset,
-            bytes: data.len() as u64,
-        });
-    }
-}
-
 /// What dispatches bind slices of.
 #[derive(Clone, Copy)]
 pub(super) struct Bound<'a> {
@@ -550,53 +458,4 @@ pub(super) fn bind(
     })?;
     count(&gpu.tally.bind_groups_created, 1);
     Ok(group)
-}
-
-/// Cuts slices into pieces of at most `capacity` bytes; all but the last are full.
-fn cut(slices: &[Slice], capacity: u64) -> Vec<Vec<Slice>> {
-    let mut pieces: Vec<Vec<Slice>> = Vec::new();
-    let mut room = 0;
-    for slice in slices {
-        let Slice {
-            mut offset,
-            mut bytes,
-        } = *slice;
-        while bytes > 0 {
-            if room == 0 {
-                pieces.push(Vec::new());
-                room = capacity;
-            }
-            let now = bytes.min(room);
-            if let Some(piece) = pieces.last_mut() {
-                piece.push(Slice { offset, bytes: now });
-            }
-            (offset, bytes, room) = (offset + now, bytes - now, room - now);
-        }
-    }
-    pieces
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pieces_are_full_and_in_order() {
-        let slices = [
-            Slice { offset: 0, bytes: 12 },
-            Slice {
-                offset: 256,
-                bytes: 8,
-            },
-        ];
-        let slice = |offset, bytes| Slice { offset, bytes };
-        let want = vec![
-            vec![slice(0, 8)],
-            vec![slice(8, 4), slice(256, 4)],
-            vec![slice(260, 4)],
-        ];
-        assert_eq!(cut(&slices, 8), want);
-        assert_eq!(cut(&slices, 64), vec![slices.to_vec()]);
-        assert!(cut(&[], 8).is_empty());
-    }
 }

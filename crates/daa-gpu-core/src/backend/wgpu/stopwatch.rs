@@ -1,5 +1,6 @@
 //! Timestamps of the device around dispatches. Everything they need is made when the device is opened.
 
+use super::staging::copied;
 use crate::profile::{Cost, Sample, TimeSource};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use wgpu::{BufferUsages, Features};
@@ -187,12 +188,11 @@ impl Timing {
             if mapped.is_err() {
                 return;
             }
-            if let Ok(view) = readback.get_mapped_range(0..bytes) {
-                let (stamps, _) = view.as_chunks::<{ wgpu::QUERY_SIZE as usize }>();
+            if let Ok(copy) = copied(&readback, bytes) {
+                let (stamps, _) = copy.as_chunks::<{ wgpu::QUERY_SIZE as usize }>();
                 let stamps: Vec<u64> = stamps.iter().map(|stamp| u64::from_le_bytes(*stamp)).collect();
                 self.enter(&stamps);
             }
-            readback.unmap();
             drop(self);
         });
     }

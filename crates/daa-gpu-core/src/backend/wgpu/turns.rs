@@ -7,6 +7,7 @@
 
 use super::device::caught;
 use super::line::Line;
+use super::staging::copied;
 use super::{Buffer, Pooled, raw};
 use crate::backend::{Tally, charge, count};
 use crate::error::GpuError;
@@ -333,15 +334,9 @@ impl Turns {
         let buffer = raw(&area).clone();
         let staging = buffer.clone();
         buffer.map_async(wgpu::MapMode::Read, 0..bytes, move |mapped| {
-            let read = mapped.map_err(|error| error.to_string()).and_then(|()| {
-                let view = staging
-                    .get_mapped_range(0..bytes)
-                    .map_err(|error| error.to_string())?;
-                Ok(view.to_vec())
-            });
-            if read.is_ok() {
-                staging.unmap();
-            } else {
+            let read = mapped.map_err(|error| error.to_string());
+            let read = read.and_then(|()| copied(&staging, bytes));
+            if read.is_err() {
                 health.lose("a readback area cannot be mapped".to_owned());
             }
             let answer =
