@@ -153,9 +153,7 @@ impl<B> Centre<B> {
         self.past_refusals += books.refusals;
         for (past, tier) in self.past.iter_mut().zip(&books.tiers) {
             marks.leave(Some(tier.tier), tier.high_water);
-            past.hits += tier.hits;
-            past.misses += tier.misses;
-            past.creations += tier.creations;
+            past.count(tier);
         }
     }
 
@@ -189,12 +187,8 @@ impl<B> Centre<B> {
                     paging.free(block, freed);
                     freed.push(Freed::Page(page));
                 }
-                (chunk, None) if reserved <= limit => self.shelf.put(Spare {
-                    kind,
-                    reserved,
-                    chunk,
-                }),
-                (chunk, Some(_)) if reserved <= limit && kind.colour().is_none() => {
+                // Where there are pages, they keep what has a colour.
+                (chunk, paging) if reserved <= limit && (paging.is_none() || kind.colour().is_none()) => {
                     self.shelf.put(Spare {
                         kind,
                         reserved,
@@ -401,9 +395,7 @@ impl<B> Centre<B> {
             for (sum, tier) in tiers.iter_mut().zip(&books.tiers) {
                 sum.in_use = sum.in_use + tier.in_use;
                 sum.cached = sum.cached + tier.cached;
-                sum.hits += tier.hits;
-                sum.misses += tier.misses;
-                sum.creations += tier.creations;
+                sum.count(tier);
             }
         }
         for tier in &mut tiers {

@@ -65,4 +65,11 @@ impl TierReport {
             evictions: 0,
         }
     }
+
+    /// Adds what another counted.
+    pub(super) const fn count(&mut self, other: &Self) {
+        self.hits += other.hits;
+        self.misses += other.misses;
+        self.creations += other.creations;
+    }
 }
