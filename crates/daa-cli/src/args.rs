@@ -203,7 +203,7 @@ pub(crate) enum MemoryCommand {
 pub(crate) struct MemoryReplayArgs {
     /// What `daa run` recorded, or lifetimes as CSV with the columns id, lower, upper and size
     pub(crate) trace: PathBuf,
-    /// What pages and buffers may take together [default: 4GiB; with --one-page what one page can have]
+    /// What all tenants may have together [default: 4GiB; with --one-page what one page can have]
     #[arg(long, value_parser = memory, value_name = "SIZE")]
     pub(crate) capacity: Option<Bytes>,
     /// Offsets and sizes of blocks are multiples of this power of two [default: 256]
@@ -212,8 +212,14 @@ pub(crate) struct MemoryReplayArgs {
     /// Puts everything into one page, to compare with a plan and with other allocators
     #[arg(long)]
     pub(crate) one_page: bool,
-    /// Moves blocks together where an allocation would be refused
-    #[arg(long)]
+    /// Replays against the pool of the CPU, which has a buffer for every block
+    #[arg(long, conflicts_with_all = ["one_page", "align"])]
+    pub(crate) no_pages: bool,
+    /// Replays against the sub-allocator alone: no size classes, and pages and buffers within --capacity
+    #[arg(long, conflicts_with_all = ["one_page", "no_pages"])]
+    pub(crate) heap: bool,
+    /// With --heap: moves blocks together where an allocation would be refused
+    #[arg(long, requires = "heap")]
     pub(crate) compact: bool,
 }
 

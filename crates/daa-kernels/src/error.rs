@@ -137,6 +137,9 @@ pub enum PlanError {
     /// An op's kernel refuses its sizes.
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// The tensors take more than an arena can have.
+    #[error(transparent)]
+    Layout(#[from] daa_gpu_core::memory::layout::SumError),
 }
 
 /// A session cannot do what it was asked.

@@ -55,7 +55,7 @@ impl Plan {
         if graph.nodes.is_empty() {
             return Err(PlanError::Empty);
         }
-        let (slices, packing) = place(&graph);
+        let (slices, packing) = place(&graph)?;
         let lists = (0..graph.phases.len())
             .map(|phase| record(&graph, phase, &slices))
             .collect::<Result<Vec<_>, _>>()?;
@@ -128,10 +128,10 @@ fn check_options(options: &PlanOptions) -> Result<(), PlanError> {
 }
 
 /// One slice per tensor (views take their root's), and the packing's figures.
-fn place(graph: &Graph) -> (Vec<Slice>, layout::Packing) {
+fn place(graph: &Graph) -> Result<(Vec<Slice>, layout::Packing), PlanError> {
     let lifetimes = lifetimes(graph);
     let lives: Vec<Lifetime> = lifetimes.iter().map(|(_, life)| *life).collect();
-    let packing = layout::pack(&lives, SLICE_ALIGN);
+    let packing = layout::pack(&lives, SLICE_ALIGN)?;
     let mut slices = vec![Slice { offset: 0, bytes: 0 }; graph.tensors.len()];
     for ((id, life), &offset) in lifetimes.iter().zip(&packing.offsets) {
         slices[id.index()] = Slice {
@@ -139,7 +139,7 @@ fn place(graph: &Graph) -> (Vec<Slice>, layout::Packing) {
             bytes: life.size,
         };
     }
-    (slices, packing)
+    Ok((slices, packing))
 }
 
 /// When each tensor with memory of its own is live, in node numbers.

@@ -2,6 +2,7 @@ use super::lines::{BLOCK, MAX_LINE, MAX_LINES};
 use super::*;
 use crate::events::EventKind;
 use daa_base::TrialId;
+use std::path::PathBuf;
 
 fn event(at_ms: u64) -> Event {
     let kind = EventKind::StopRequested {
@@ -67,16 +68,21 @@ fn a_folder_is_free_although_a_child_still_holds_a_copy_of_the_lock() {
     drop(inherited);
 }
 
-#[test]
-fn a_line_that_a_crash_cut_off_is_dropped() {
-    let dir = tempfile::tempdir().expect("a folder");
+/// A run folder in `dir` that was closed after two events, and the file of them.
+fn ended_after_two_events(dir: &tempfile::TempDir) -> (PathBuf, PathBuf) {
     let root = dir.path().join("run");
     let folder = RunFolder::create(&root).expect("made");
     folder.write_json("run.json", &1).expect("written");
     folder.append(&event(1)).expect("appended");
     folder.append(&event(2)).expect("appended");
-    drop(folder);
     let path = root.join("events.jsonl");
+    (root, path)
+}
+
+#[test]
+fn a_line_that_a_crash_cut_off_is_dropped() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (root, path) = ended_after_two_events(&dir);
     let bytes = fs::read(&path).expect("read");
     for cut in 0..bytes.len() {
         fs::write(&path, &bytes[..cut]).expect("cut");
@@ -106,13 +112,7 @@ fn every_piece_of_work_has_its_own_place() {
 #[test]
 fn damaged_lines_are_passed_over_and_a_tail_of_zeros_is_dropped() {
     let dir = tempfile::tempdir().expect("a folder");
-    let root = dir.path().join("run");
-    let folder = RunFolder::create(&root).expect("made");
-    folder.write_json("run.json", &1).expect("written");
-    folder.append(&event(1)).expect("appended");
-    folder.append(&event(2)).expect("appended");
-    drop(folder);
-    let path = root.join("events.jsonl");
+    let (root, path) = ended_after_two_events(&dir);
     let whole = fs::read_to_string(&path).expect("read");
     let (first, second) = whole.split_once('\n').expect("two lines");
     let far = first.replace("\"at_ms\":1,", "\"at_ms\":18446744073709551615,");

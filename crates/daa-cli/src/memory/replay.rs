@@ -7,7 +7,8 @@ use crate::messages::Messages;
 use crate::output;
 use daa_base::{Bytes, SystemClock};
 use daa_gpu_core::ConfigError;
-use daa_gpu_core::memory::replay::{self, OnRefusal, ReplayConfig, ReplayReport};
+use daa_gpu_core::memory::heap::HeapConfig;
+use daa_gpu_core::memory::replay::{self, OnRefusal, ReplayConfig, ReplayReport, Space};
 use daa_gpu_core::memory::trace::Trace;
 use serde::Serialize;
 use std::path::Path;
@@ -23,8 +24,8 @@ struct Report<'a> {
     schema: &'static str,
     trace: &'a Path,
     tenants: usize,
-    one_page: bool,
-    alignment: u64,
+    against: &'static str,
+    alignment: Option<u64>,
     capacity_bytes: Bytes,
     #[serde(flatten)]
     report: &'a ReplayReport,
@@ -58,9 +59,9 @@ pub(super) fn command(
             schema: SCHEMA,
             trace: &args.trace,
             tenants: trace.tenants().len(),
-            one_page: args.one_page,
-            alignment: config.heap.alignment,
-            capacity_bytes: config.heap.capacity,
+            against: against(&config).0,
+            alignment: config.alignment(),
+            capacity_bytes: config.capacity(),
             report: &report,
             ns_per_operation,
             timed_operations: timing.operations,
@@ -71,18 +72,32 @@ pub(super) fn command(
 
 fn config(args: &MemoryReplayArgs) -> ReplayConfig {
     let alignment = args.align.unwrap_or(SAFE_ALIGNMENT);
-    let mut config = if args.one_page {
-        ReplayConfig::one_page(
-            args.capacity.unwrap_or(ReplayConfig::largest_page(alignment)),
-            alignment,
-        )
-    } else {
-        ReplayConfig::pool(args.capacity.unwrap_or(ReplayConfig::DEFAULT_CAPACITY), alignment)
-    };
+    let capacity = args.capacity.unwrap_or(ReplayConfig::DEFAULT_CAPACITY);
+    if args.one_page {
+        let page = args.capacity.unwrap_or(ReplayConfig::largest_page(alignment));
+        return ReplayConfig::one_page(page, alignment);
+    }
+    if args.no_pages {
+        return ReplayConfig::pool(capacity, None);
+    }
+    if !args.heap {
+        return ReplayConfig::pool(capacity, Some(alignment));
+    }
+    let mut config = ReplayConfig::heap(HeapConfig::new(capacity, alignment));
     if args.compact {
         config.on_refusal = OnRefusal::Compact;
     }
     config
+}
+
+/// What the trace was run against, for JSON and in words.
+const fn against(config: &ReplayConfig) -> (&'static str, &'static str) {
+    match &config.space {
+        Space::Pool(pool) if pool.pages.is_some() => ("pool", "the pool of a GPU"),
+        Space::Pool(_) => ("pool_without_pages", "the pool of the CPU, without pages"),
+        Space::OnePage(_) => ("one_page", "one page"),
+        _ => ("heap", "the sub-allocator alone"),
+    }
 }
 
 fn text(trace: &Trace, config: &ReplayConfig, report: &ReplayReport, ns: Option<f64>) -> String {
@@ -106,7 +121,8 @@ fn text(trace: &Trace, config: &ReplayConfig, report: &ReplayReport, ns: Option<
             "operations",
             format!("{} of {} tenants", report.operations, trace.tenants().len()),
         ),
-        ("capacity", exact(config.heap.capacity)),
+        ("against", against(config).1.to_owned()),
+        ("capacity", exact(config.capacity())),
         ("peak live", exact(report.peak_live_bytes)),
         ("peak charged", exact(report.peak_charged_bytes)),
         ("peak reserved", exact(report.peak_reserved_bytes)),

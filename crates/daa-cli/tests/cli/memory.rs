@@ -85,7 +85,7 @@ fn a_table_is_replayed_and_planned() {
     ] {
         assert_eq!(report[key], value, "{key} in {report}");
     }
-    assert_eq!(report["one_page"], true);
+    assert_eq!(report["against"], "one_page");
     assert_eq!(report["fragmentation"]["internal"], 0.0);
     assert!(
         report["ns_per_operation"].as_f64().is_some_and(|ns| ns > 0.0),
@@ -138,7 +138,8 @@ fn a_recorded_trace_is_read_and_a_cut_one_says_so() {
     }
     builder.lost(3);
     place.write("trace", builder.finish().encode());
-    let report = replay(&place, &["--capacity", "64MiB"]);
+    let report = replay(&place, &["--capacity", "64MiB", "--heap"]);
+    assert_eq!(report["against"], "heap");
     assert_eq!(
         (&report["lost"], &report["peak_live_bytes"]),
         (&3.into(), &(64_u64 << 20).into())
@@ -174,8 +175,8 @@ fn compaction_moves_what_is_in_the_way() {
         .allocate(2, tenant, Usage::ReadWrite, 24 << 20)
         .expect("valid");
     place.write("trace", builder.finish().encode());
-    let refused = replay(&place, &["--capacity", "64MiB"]);
-    let served = replay(&place, &["--capacity", "64MiB", "--compact"]);
+    let refused = replay(&place, &["--capacity", "64MiB", "--heap"]);
+    let served = replay(&place, &["--capacity", "64MiB", "--heap", "--compact"]);
     assert_eq!(
         (&refused["refusals"], &refused["moved_blocks"]),
         (&1.into(), &0.into())
@@ -211,6 +212,14 @@ fn what_is_no_trace_is_told_with_its_place() {
             assert!(ended.stderr.starts_with(words), "{ended:?}");
             assert!(ended.stderr.contains("\nhint: "), "{ended:?}");
         }
+    }
+    for flags in [
+        ["--heap", "--no-pages"],
+        ["--one-page", "--no-pages"],
+        ["--one-page", "--compact"],
+    ] {
+        let ended = place.run(&[&["memory", "replay", "bad.csv"], &flags[..]].concat());
+        assert_eq!(ended.code, Some(2), "{ended:?}");
     }
     for (flag, value) in [("--align", "3"), ("--align", "131072"), ("--capacity", "7")] {
         let ended = place.run(&["memory", "replay", "bad.csv", flag, value]);
@@ -289,7 +298,11 @@ fn a_run_is_recorded_and_replayed() {
         .iter()
         .chain([&run["best"]]);
     let largest = peaks.filter_map(|trial| trial["plan_peak_bytes"].as_u64()).max();
-    let report = replay(&place, &[]);
+    let report = replay(&place, &["--no-pages"]);
+    assert_eq!(
+        (&report["against"], &report["alignment"]),
+        (&"pool_without_pages".into(), &Value::Null)
+    );
     assert_eq!(report["peak_charged_bytes"].as_u64(), largest, "{report}");
     assert_eq!((&report["lost"], &report["refusals"]), (&0.into(), &0.into()));
     let count = |key: &str| report[key].as_u64().expect("a count");
@@ -304,6 +317,17 @@ fn a_run_is_recorded_and_replayed() {
             .is_some_and(|rate| rate > 0.0 && rate < 1.0),
         "{report}"
     );
+    assert!(count("peak_charged_bytes") <= count("peak_reserved_bytes"));
+    let pages = replay(&place, &[]);
+    assert_eq!(
+        (&pages["against"], &pages["alignment"]),
+        (&"pool".into(), &256.into())
+    );
+    assert_eq!(pages["peak_charged_bytes"], report["peak_charged_bytes"]);
+    assert!(
+        pages["pages_created"].as_u64() < report["pages_created"].as_u64(),
+        "{pages}"
+    );
     let plan = place.json(&["memory", "plan", "trace", "-o", "json"]);
     assert_eq!(plan["lower_bound_bytes"], report["peak_live_bytes"]);
     let folder = place.run(&short("out2", &["--record-memory", "out"]));
@@ -317,4 +341,57 @@ fn a_run_is_recorded_and_replayed() {
     let nowhere = place.run(&short("out2", &["--record-memory", "none/trace"]));
     assert_eq!(nowhere.code, Some(3), "{nowhere:?}");
     assert!(!place.path("out2").exists(), "refused before anything is done");
+}
+
+/// 8,192 times 1 PiB is 2^63, one byte too many.
+#[test]
+fn sums_beyond_the_range_are_refused_with_row_value_and_range() {
+    let place = Place::new();
+    let rows = (0..8192).map(|row| format!("r{row},{row},{},{}\n", row + 1, 1_u64 << 50));
+    let text: String = std::iter::once("id,lower,upper,size\n".to_owned())
+        .chain(rows)
+        .collect();
+    place.write("large.csv", text);
+    let ended = place.run(&["memory", "plan", "large.csv"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(3), ""), "{ended:?}");
+    let expected = "error: large.csv: row 8192, id `r8191`: `size` is 1125899906842624, allowed are 1 to 1125899906842623\n";
+    assert!(ended.stderr.starts_with(expected), "{ended:?}");
+    assert!(ended.stderr.contains("\nhint: all sizes"), "{ended:?}");
+}
+
+/// As many rows as may be planned, most of them together: the search is ended by effort or time, and says so.
+#[test]
+fn the_largest_table_is_planned_within_the_time_promised() {
+    let place = Place::new();
+    let rows = (0_u64..65_536).map(|row| {
+        let lower = row * 2_654_435_761 % 1_000_003;
+        let upper = lower + 1 + row * 40_503 % 900_001;
+        format!("{row},{lower},{upper},{}\n", 1 + row * 7_919 % (1 << 20))
+    });
+    let text: String = std::iter::once("id,lower,upper,size\n".to_owned())
+        .chain(rows)
+        .collect();
+    place.write("many.csv", &text);
+    let plan = place.json(&["memory", "plan", "many.csv", "-o", "json"]);
+    let count = |key: &str| plan[key].as_u64().expect("a count");
+    assert!(count("lower_bound_bytes") <= count("peak_bytes"), "{plan}");
+    assert!(
+        count("peak_bytes") < count("lower_bound_bytes") * 2,
+        "better than nothing: {plan}"
+    );
+    assert!(
+        ["effort", "time"].contains(&plan["ended"].as_str().expect("a text")),
+        "{plan}"
+    );
+    assert!(
+        plan["seconds"].as_f64().is_some_and(|seconds| seconds <= 10.0),
+        "{plan}"
+    );
+    place.write("more.csv", text + "65536,0,1,1\n");
+    let ended = place.run(&["memory", "plan", "more.csv"]);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(
+        ended.stderr.contains("the trace has 65537 allocations"),
+        "{ended:?}"
+    );
 }

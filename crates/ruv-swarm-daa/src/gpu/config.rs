@@ -2,6 +2,7 @@
 
 use crate::error::{DAAError, DAAResult};
 use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Settings of the memory manager, and of the buffer pool that shares its capacity.
@@ -16,11 +17,12 @@ pub struct GpuMemoryConfig {
     pub enable_circuit_breaker: bool,
     /// Capacity in MiB of all that is held or kept for reuse, at most the limit of the manager.
     pub buffer_pool_size_mb: u64,
-    /// Share of the capacity at which the level is High, above 0 and at most 1; the levels below begin at seven and six
-    /// eighths of it. Above it memory is under pressure.
+    /// Share of the capacity at which the level is High, 0.003 to 0.999, rounded to thousandths; the levels below begin
+    /// at seven and six eighths of it. Above it memory is under pressure.
     pub pressure_threshold: f32,
-    /// Share of the capacity at which the level is Critical, above 0 and at most 1. What is kept for reuse is dropped so
-    /// far that it and what is held stay below.
+    /// Share of the capacity at which the level is Critical, rounded to thousandths, of which it is at least one more
+    /// than the pressure threshold, and at most 1. What is kept for reuse is dropped so far that it and what is held stay
+    /// below.
     pub cleanup_threshold: f32,
 }
 
@@ -50,9 +52,26 @@ impl GpuMemoryConfig {
                 self.buffer_pool_size_mb
             )));
         }
-        check_share("pressure_threshold", self.pressure_threshold)?;
-        check_share("cleanup_threshold", self.cleanup_threshold)
+        let pressure = check_threshold("pressure_threshold", self.pressure_threshold, 3..=999)?;
+        check_threshold("cleanup_threshold", self.cleanup_threshold, pressure + 1..=1000)?;
+        Ok(())
     }
+}
+
+/// A share in thousandths. What is not a number has none.
+pub(super) fn thousandths(share: f32) -> u16 {
+    (f64::from(share) * 1000.0).round() as u16
+}
+
+fn check_threshold(name: &str, value: f32, allowed: RangeInclusive<u16>) -> DAAResult<u16> {
+    let share = thousandths(value);
+    if allowed.contains(&share) {
+        return Ok(share);
+    }
+    let [least, most] = [allowed.start(), allowed.end()].map(|&end| f64::from(end) / 1000.0);
+    Err(DAAError::config(format!(
+        "`{name}` is {value}, allowed is {least} to {most}"
+    )))
 }
 
 /// Settings of the coordination protocol.

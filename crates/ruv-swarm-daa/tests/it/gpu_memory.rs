@@ -65,6 +65,51 @@ fn the_pressure_threshold_is_where_the_level_is_high() {
     }
 }
 
+/// Neither is moved to where levels would still rise: what cannot be is refused.
+#[test]
+fn thresholds_out_of_order_or_range_are_refused_by_name() {
+    let told = |pressure, cleanup| {
+        let config = GpuMemoryConfig {
+            pressure_threshold: pressure,
+            cleanup_threshold: cleanup,
+            ..GpuMemoryConfig::default()
+        };
+        let checked = config.validate().map_err(|error| match error {
+            DAAError::ConfigError { .. } => error.to_string(),
+            error => panic!("{error:?}"),
+        });
+        let mut manager = EnhancedGpuMemoryManager::new(10).expect("valid");
+        assert_eq!(manager.configure(config).is_ok(), checked.is_ok());
+        checked.err().unwrap_or_default()
+    };
+    for (pressure, cleanup, field) in [
+        (0.8, 0.5, "`cleanup_threshold` is 0.5, allowed is 0.801 to 1"),
+        (0.8, 0.8, "`cleanup_threshold` is 0.8, allowed is 0.801 to 1"),
+        (0.8, 1.01, "`cleanup_threshold` is 1.01, allowed is 0.801 to 1"),
+        (0.8, f32::NAN, "`cleanup_threshold` is NaN, allowed is 0.801 to 1"),
+        (1.0, 1.0, "`pressure_threshold` is 1, allowed is 0.003 to 0.999"),
+        (
+            0.002,
+            0.9,
+            "`pressure_threshold` is 0.002, allowed is 0.003 to 0.999",
+        ),
+        (
+            -0.5,
+            0.9,
+            "`pressure_threshold` is -0.5, allowed is 0.003 to 0.999",
+        ),
+    ] {
+        let told = told(pressure, cleanup);
+        assert!(told.contains(field), "{told}");
+    }
+    for high in 3..=999_u16 {
+        for critical in [high + 1, 1000] {
+            let share = |thousandths| f32::from(thousandths) / 1000.0;
+            assert_eq!(told(share(high), share(critical)), "", "{high} {critical}");
+        }
+    }
+}
+
 /// A level stands until use is clearly below it.
 #[test]
 fn levels_do_not_flicker() {
@@ -81,12 +126,10 @@ fn levels_do_not_flicker() {
 #[test]
 fn from_the_clean_up_threshold_on_released_buffers_are_dropped() {
     for (threshold, left) in [(0.9, 6 * MIB), (0.85, 4 * MIB), (0.5, 2 * MIB), (0.4, 0)] {
-        let (mut manager, mut pool) = manager(|config| config.cleanup_threshold = threshold);
-        if threshold < 0.8 {
-            let mut config = manager.config().clone();
+        let (mut manager, mut pool) = manager(|config| {
+            config.cleanup_threshold = threshold;
             config.pressure_threshold = threshold / 2.0;
-            manager.configure(config).expect("valid");
-        }
+        });
         take(&mut manager, 5 * MIB / 2);
         keep(&mut pool, 3, 2 * MIB);
         assert_eq!(pool.cached(), left, "{threshold}");

@@ -2,6 +2,7 @@
 
 use super::exact::{Fit, Key, Order, Outcome};
 use super::sections::Sections;
+use super::watch::Watch;
 
 /// Orders that take turns. None is best for every input, and a search that is lucky ends thousands of times earlier.
 const ORDERS: [Order; 3] = [
@@ -35,7 +36,7 @@ pub(super) struct Descended {
 
 /// The state of one descent.
 #[derive(Debug)]
-pub(super) struct Descent<'a> {
+pub(super) struct Descent<'a, 'w> {
     sections: &'a Sections,
     /// Lifetimes given.
     count: usize,
@@ -46,19 +47,26 @@ pub(super) struct Descent<'a> {
     offsets: Option<Vec<u64>>,
     work: u64,
     limit: u64,
+    watch: &'a Watch<'w>,
 }
 
-impl<'a> Descent<'a> {
-    /// A descent from `peak`, which is known to be enough, towards `lower_bound`, for `count` lifetimes.
-    pub(super) const fn new(sections: &'a Sections, count: usize, lower_bound: u64, peak: u64) -> Self {
+impl<'a, 'w> Descent<'a, 'w> {
+    /// A descent from `peak`, which is known to be enough, towards `least`, for `count` lifetimes.
+    pub(super) const fn new(
+        sections: &'a Sections,
+        count: usize,
+        (least, peak): (u64, u64),
+        watch: &'a Watch<'w>,
+    ) -> Self {
         Self {
             sections,
             count,
-            least: lower_bound,
+            least,
             peak,
             offsets: None,
             work: 0,
             limit: 0,
+            watch,
         }
     }
 
@@ -68,7 +76,7 @@ impl<'a> Descent<'a> {
         let blocks = self.sections.blocks.len() as u64;
         let first = FIRST_EFFORT * blocks * blocks;
         let mut effort = first;
-        while self.least < self.peak && self.work < limit {
+        while self.least < self.peak && self.work < limit && !self.watch.is_over() {
             self.round(effort, first.max(effort / BETWEEN));
             effort = effort.saturating_mul(GROWTH);
         }
@@ -88,7 +96,7 @@ impl<'a> Descent<'a> {
         for _ in 0..HALVINGS {
             let units = self.peak.saturating_sub(low) / self.sections.unit;
             let middle = low + units / 2 * self.sections.unit;
-            if units < 2 || self.work >= self.limit {
+            if units < 2 || self.work >= self.limit || self.watch.is_over() {
                 return;
             }
             if self.attempt(middle, between) != Outcome::Fits {
@@ -100,13 +108,12 @@ impl<'a> Descent<'a> {
     /// Whether everything fits into `capacity`, as far as `effort` in each order can tell.
     fn attempt(&mut self, capacity: u64, effort: u64) -> Outcome {
         for order in ORDERS {
-            let mut fit = Fit::new(self.sections, order, capacity);
+            let mut fit = Fit::new(self.sections, order, capacity, self.watch);
             let outcome = fit.run(effort.min(self.limit.saturating_sub(self.work)));
             // Setting up costs too, so that a descent ends even where searches end at once.
-            self.work = self
-                .work
-                .saturating_add(fit.work())
-                .saturating_add(self.sections.memberships() as u64);
+            let setup = self.sections.memberships() as u64;
+            self.watch.spent(setup);
+            self.work = self.work.saturating_add(fit.work()).saturating_add(setup);
             match outcome {
                 Outcome::Fits => self.take(&fit),
                 Outcome::TooSmall => self.least = capacity.saturating_add(self.sections.unit),
@@ -117,7 +124,7 @@ impl<'a> Descent<'a> {
         Outcome::Unknown
     }
 
-    fn take(&mut self, fit: &Fit<'_>) {
+    fn take(&mut self, fit: &Fit<'_, '_>) {
         let mut offsets = vec![0; self.count];
         let mut peak = 0;
         for (at, block) in self.sections.blocks.iter().enumerate() {
@@ -126,6 +133,7 @@ impl<'a> Descent<'a> {
         }
         if peak < self.peak {
             self.peak = peak;
+            self.watch.found(peak);
             self.offsets = Some(offsets);
         }
     }

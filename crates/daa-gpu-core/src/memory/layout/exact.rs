@@ -8,6 +8,7 @@
 //! solved one by one.
 
 use super::sections::{Block, Sections};
+use super::watch::Watch;
 use std::cmp::Reverse;
 
 /// What blocks are compared by, larger first.
@@ -95,11 +96,14 @@ impl Step {
 
 /// The state of one search.
 #[derive(Debug)]
-pub(super) struct Fit<'a> {
+pub(super) struct Fit<'a, 'w> {
     sections: &'a Sections,
     order: Order,
     capacity: u64,
     work: u64,
+    /// Of `work`, what was told.
+    told: u64,
+    watch: &'a Watch<'w>,
     placed: Vec<bool>,
     offsets: Vec<u64>,
     lowest: Vec<u64>,
@@ -116,8 +120,8 @@ pub(super) struct Fit<'a> {
     spare: Vec<Vec<Choice>>,
 }
 
-impl<'a> Fit<'a> {
-    pub(super) fn new(sections: &'a Sections, order: Order, capacity: u64) -> Self {
+impl<'a, 'w> Fit<'a, 'w> {
+    pub(super) fn new(sections: &'a Sections, order: Order, capacity: u64, watch: &'a Watch<'w>) -> Self {
         let blocks = sections.blocks.len();
         let mut totals = vec![0; sections.count];
         let mut bridges = vec![0; sections.count];
@@ -132,6 +136,8 @@ impl<'a> Fit<'a> {
             order,
             capacity,
             work: 0,
+            told: 0,
+            watch,
             placed: vec![false; blocks],
             offsets: vec![0; blocks],
             lowest: vec![0; blocks],
@@ -179,7 +185,9 @@ impl<'a> Fit<'a> {
         self.nodes.clear();
         let mut next = Some(Step::into(part, None));
         loop {
-            if self.work > effort {
+            let is_over = self.watch.spent(self.work - self.told);
+            self.told = self.work;
+            if self.work > effort || is_over {
                 return Outcome::Unknown;
             }
             if let Some(step) = next.take()

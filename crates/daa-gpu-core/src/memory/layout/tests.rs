@@ -9,14 +9,14 @@ fn life(lower: u32, upper: u32, size: u64) -> Lifetime {
 }
 
 fn check(items: &[Lifetime], align: u64) -> Packing {
-    let packing = pack(items, align);
+    let packing = pack(items, align).expect("the sum is in range");
     check_packing(items, align, &packing);
     packing
 }
 
 fn check_packing(items: &[Lifetime], align: u64, packing: &Packing) {
     assert_eq!(packing.offsets.len(), items.len());
-    let end = |i: usize| packing.offsets[i] + round_up(items[i].size, align.max(1));
+    let end = |i: usize| packing.offsets[i] + items[i].size.next_multiple_of(align.max(1));
     for i in 0..items.len() {
         assert_eq!(packing.offsets[i] % align.max(1), 0, "offset of {i} is aligned");
         assert!(end(i) <= packing.peak, "{i} ends within the peak");
@@ -67,11 +67,12 @@ fn disjoint_lifetimes_share_memory() {
 fn nothing_needs_nothing() {
     assert_eq!(
         pack(&[], 256),
-        Packing {
+        Ok(Packing {
             offsets: Vec::new(),
             peak: 0,
-            lower_bound: 0
-        }
+            lower_bound: 0,
+            ended: Ended::Least,
+        })
     );
     let packing = check(&[life(3, 3, 10)], 4);
     assert_eq!((packing.peak, packing.lower_bound), (12, 0));
@@ -110,14 +111,76 @@ fn a_thousand_random_lifetimes_pack_close_to_the_bound() {
         packing.peak,
         packing.lower_bound
     );
-    assert_eq!(pack(&items, 256), packing, "equal inputs pack equally");
+    assert_eq!(pack(&items, 256), Ok(packing), "equal inputs pack equally");
 }
 
 #[test]
-fn sums_beyond_the_address_space_saturate() {
-    let packing = pack(&[life(0, 2, u64::MAX), life(0, 2, u64::MAX)], 256);
-    assert_eq!(packing.lower_bound, u64::MAX);
-    assert_eq!(packing.peak, u64::MAX);
+fn sums_beyond_the_range_are_refused_by_place_and_size() {
+    let refused = |items: &[Lifetime], align| pack(items, align).expect_err("too much");
+    let half = MAX_SUM / 2 + 1;
+    let most = [life(0, 1, half - 1), life(5, 6, half), life(9, 10, 0)];
+    assert_eq!(
+        pack(&most, 1).map(|packing| (packing.peak, packing.ended)),
+        Ok((half, Ended::Least))
+    );
+    let error = refused(&[most[0], most[1], life(9, 10, 1)], 1);
+    assert_eq!((error.index, error.size, error.allowed), (2, 1, 0));
+    let error = refused(&[life(0, 1, half - 1), life(0, 1, half)], 256);
+    assert_eq!((error.index, error.size, error.align), (1, half, 256));
+    assert!(error.allowed < half && error.allowed % 256 == 0);
+    assert!(
+        error
+            .to_string()
+            .starts_with(&format!("lifetime 1: `size` is {half}, allowed are 0 to ")),
+        "{error}"
+    );
+    assert_eq!(refused(&[life(0, 2, u64::MAX)], 1 << 16).index, 0);
+}
+
+fn random(seed: u64, count: usize, steps: usize, span: usize) -> Vec<Lifetime> {
+    let mut rng = daa_base::Seed(seed).stream("lifetimes").rng();
+    (0..count)
+        .map(|_| {
+            let lower = rng.below(steps) as u32;
+            life(
+                lower,
+                lower + 1 + rng.below(span) as u32,
+                1 + rng.below(1 << 20) as u64,
+            )
+        })
+        .collect()
+}
+
+/// Whenever a search is ended, what it gives is a layout, and no worse than if it had ended earlier.
+#[test]
+fn whoever_watches_may_end_the_search_at_any_time() {
+    let items = random(1, 4_000, 2_000, 600);
+    let mut before = u64::MAX;
+    for asked in [1, 2, 3, 10, 40, usize::MAX] {
+        let mut calls = 0;
+        let mut work = 0;
+        let packing = pack_watched(&items, 1, 200_000_000, &mut |progress| {
+            calls += 1;
+            assert!(progress.work > work, "it goes on");
+            work = progress.work;
+            if calls < asked {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })
+        .expect("the sum is in range");
+        check_packing(&items, 1, &packing);
+        assert!(packing.peak <= before, "{asked}: {} over {before}", packing.peak);
+        assert_eq!(packing.ended == Ended::Watcher, calls == asked, "{asked}");
+        assert!(calls <= asked && calls >= 10.min(asked), "{calls} of {asked}");
+        before = packing.peak;
+    }
+    assert_eq!(
+        pack_with_effort(&items, 1, 200_000_000).map(|packing| packing.peak),
+        Ok(before),
+        "watching changes nothing"
+    );
 }
 
 /// Inputs that greedy placement cannot pack well: MiniMalloc's, each known to fit into 1,048,576 bytes.
@@ -131,7 +194,7 @@ fn hard_inputs_reach_the_best_peaks_known() {
             "D" => 1_034_240,
             _ => known,
         };
-        let packing = pack_with_effort(&items, 1, 300_000_000);
+        let packing = pack_with_effort(&items, 1, 300_000_000).expect("the sum is in range");
         check_packing(&items, 1, &packing);
         assert!(packing.peak <= most, "{name}: {} over {most}", packing.peak);
     }
@@ -150,7 +213,7 @@ fn effort_pays() {
         life(3, 7, 2),
         life(4, 5, 4),
     ];
-    let greedy = pack_with_effort(&tangled, 1, 0);
+    let greedy = pack_with_effort(&tangled, 1, 0).expect("the sum is in range");
     let searched = check(&tangled, 1);
     assert_eq!((searched.lower_bound, least_peak(&tangled)), (11, 12));
     assert_eq!((greedy.peak, searched.peak), (13, 12));
@@ -169,7 +232,9 @@ proptest! {
         // The search alone finds it too, and knows that less is not enough.
         let sections = Sections::new(&items).unwrap();
         for order in [[Key::Total, Key::Width, Key::Area], [Key::Width, Key::Area, Key::Total]] {
-            let run = |capacity| Fit::new(&sections, order, capacity).run(1_000_000);
+            let mut ask = |_: &Progress| ControlFlow::Continue(());
+            let watch = watch::Watch::new(0, 0, &mut ask);
+            let run = |capacity| Fit::new(&sections, order, capacity, &watch).run(1_000_000);
             prop_assert_eq!(run(least), Outcome::Fits);
             prop_assert_eq!(run(least - 1), Outcome::TooSmall);
         }
@@ -180,12 +245,12 @@ proptest! {
         raw in proptest::collection::vec((0_u32..30, 1_u32..15, 1_u64..50), 1..40),
     ) {
         let items: Vec<_> = raw.iter().map(|&(lower, span, size)| life(lower, lower + span, size)).collect();
-        let quick = pack_with_effort(&items, 1, 0);
+        let quick = pack_with_effort(&items, 1, 0).expect("the sum is in range");
         check_packing(&items, 1, &quick);
-        let slow = pack_with_effort(&items, 1, 1_000_000);
+        let slow = pack_with_effort(&items, 1, 1_000_000).expect("the sum is in range");
         check_packing(&items, 1, &slow);
         prop_assert!(slow.peak <= quick.peak);
-        prop_assert_eq!(slow, pack_with_effort(&items, 1, 1_000_000));
+        prop_assert_eq!(Ok(slow), pack_with_effort(&items, 1, 1_000_000));
     }
 }
 

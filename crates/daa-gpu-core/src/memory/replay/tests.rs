@@ -2,6 +2,7 @@ use super::*;
 use crate::memory::trace::{Action, Lifetimes, TraceBuilder, Usage};
 use daa_base::{Rng, Seed, SystemClock};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// A trace of one tenant from `Ok(bytes)` to allocate and `Err(id)` to free.
 fn trace_of(usage: Usage, steps: &[Result<u64, u32>]) -> Trace {
@@ -32,6 +33,10 @@ fn mixed_trace(rng: &mut Rng, events: usize) -> Trace {
         }
     }
     builder.finish()
+}
+
+fn heap(capacity: Bytes, alignment: u64) -> ReplayConfig {
+    ReplayConfig::heap(HeapConfig::new(capacity, alignment))
 }
 
 #[test]
@@ -65,14 +70,14 @@ fn the_figures_of_a_small_trace_are_those_counted_by_hand() {
 
 #[test]
 fn nothing_is_no_trouble() {
-    let report = replay(&Trace::default(), &ReplayConfig::pool(Bytes::mib(1), 256)).expect("valid");
+    let report = replay(&Trace::default(), &ReplayConfig::pool(Bytes::mib(1), Some(256))).expect("valid");
     assert_eq!(
         (report.operations, report.peak_reserved_bytes, report.hit_rate),
         (0, Bytes::ZERO, None)
     );
     let timing = time(
         &Trace::default(),
-        &ReplayConfig::pool(Bytes::mib(1), 256),
+        &ReplayConfig::pool(Bytes::mib(1), Some(256)),
         &SystemClock::new(),
     );
     assert_eq!(timing.expect("valid").ns_per_operation(), None);
@@ -85,13 +90,13 @@ fn what_goes_beyond_the_capacity_is_refused_and_its_free_does_nothing() {
         Usage::ReadWrite,
         &[Ok(40 * mib), Ok(40 * mib), Err(1), Err(0), Ok(40 * mib)],
     );
-    let report = replay(&trace, &ReplayConfig::pool(Bytes::mib(64), 256)).expect("valid");
+    let report = replay(&trace, &heap(Bytes::mib(64), 256)).expect("valid");
     assert_eq!((report.refusals, report.peak_live_bytes), (1, Bytes::mib(40)));
     assert_eq!(report.tiers[Tier::Large.index()].refusals, 1);
-    assert!(
-        replay(&trace, &ReplayConfig::pool(Bytes::mib(64), 3)).is_err(),
-        "alignment"
-    );
+    let report = replay(&trace, &ReplayConfig::pool(Bytes::mib(64), Some(256))).expect("valid");
+    assert_eq!((report.refusals, report.peak_live_bytes), (1, Bytes::mib(40)));
+    assert!(replay(&trace, &ReplayConfig::pool(Bytes::mib(64), Some(3))).is_err());
+    assert!(replay(&trace, &heap(Bytes::mib(64), 3)).is_err(), "alignment");
 }
 
 /// Only staging keeps whole buffers for each size; pages are shared.
@@ -99,7 +104,7 @@ fn what_goes_beyond_the_capacity_is_refused_and_its_free_does_nothing() {
 fn staging_has_buffers_of_its_own() {
     let steps: Vec<Result<u64, u32>> = (0..10).map(|_| Ok(4096)).collect();
     let created = |usage| {
-        let report = replay(&trace_of(usage, &steps), &ReplayConfig::pool(Bytes::mib(64), 256));
+        let report = replay(&trace_of(usage, &steps), &heap(Bytes::mib(64), 256));
         report.expect("valid").pages_created
     };
     assert_eq!((created(Usage::Upload), created(Usage::Readback)), (10, 10));
@@ -114,9 +119,9 @@ fn compaction_serves_what_is_refused_without_it() {
     steps.extend((0..64).filter(|id| id % 2 == 0).map(Err));
     steps.push(Ok(12 * block));
     let trace = trace_of(Usage::ReadWrite, &steps);
-    let mut config = ReplayConfig::pool(Bytes::mib(64), 256);
-    config.heap.first_page = Bytes::mib(8);
-    config.heap.page = Bytes::mib(16);
+    let mut small = HeapConfig::new(Bytes::mib(64), 256);
+    (small.first_page, small.page) = (Bytes::mib(8), Bytes::mib(16));
+    let mut config = ReplayConfig::heap(small);
     let refused = replay(&trace, &config).expect("valid");
     config.on_refusal = OnRefusal::Compact;
     let served = replay(&trace, &config).expect("valid");
@@ -132,7 +137,11 @@ fn reports_agree_with_plain_books_and_are_the_same_again() {
     let mut rng = Seed(3).stream("replay").rng();
     for round in 0..10 {
         let trace = mixed_trace(&mut rng, 10_000);
-        let mut config = ReplayConfig::pool(Bytes::mib(1 << (4 + round)), 1 << rng.below(9));
+        let mut config = match round % 3 {
+            0 => ReplayConfig::pool(Bytes::mib(1 << (4 + round)), Some(1 << rng.below(9))),
+            1 => ReplayConfig::pool(Bytes::mib(1 << (4 + round)), None),
+            _ => heap(Bytes::mib(1 << (4 + round)), 1 << rng.below(9)),
+        };
         if round % 2 == 0 {
             config.on_refusal = OnRefusal::Compact;
         }
@@ -173,12 +182,7 @@ fn peak_live(trace: &Trace) -> Bytes {
 #[test]
 fn timing_repeats_short_traces() {
     let trace = trace_of(Usage::ReadWrite, &[Ok(1000), Err(0)]);
-    let timing = time(
-        &trace,
-        &ReplayConfig::pool(Bytes::mib(64), 256),
-        &SystemClock::new(),
-    )
-    .expect("valid");
+    let timing = time(&trace, &heap(Bytes::mib(64), 256), &SystemClock::new()).expect("valid");
     assert_eq!(timing.operations, MIN_TIMED);
     assert!(
         timing.ns_per_operation().is_some_and(|ns| ns > 0.0 && ns < 1e6),
@@ -199,10 +203,126 @@ fn one_page_is_bounded_by_the_plan_below_and_the_sum_above() {
         }
         let rows = Lifetimes::read(text.as_bytes(), 1 << 20).expect("valid");
         let report = replay(&rows.trace(), &ReplayConfig::one_page(Bytes::mib(8), 1)).expect("valid");
-        let plan = crate::memory::layout::pack(&rows.steps(), 1);
+        let plan = crate::memory::layout::pack(&rows.steps(), 1).expect("the sum is in range");
         let sum: u64 = rows.rows().iter().map(|row| row.size).sum();
         assert_eq!((report.refusals, report.fragmentation.internal), (0, 0.0));
         assert_eq!(report.peak_live_bytes, Bytes(plan.lower_bound));
         assert!((plan.lower_bound..=sum).contains(&report.peak_reserved_bytes.get()));
     }
+}
+
+/// What a pool did while it was recorded, and what its buffers came to.
+struct Worked {
+    trace: Trace,
+    peak_reserved: u64,
+    report: crate::memory::pool::PoolReport,
+}
+
+/// Three tenants take and give back at random; of all of them the recorder writes.
+fn worked(rng: &mut Rng, space: &PoolSpace) -> Worked {
+    use crate::health::Health;
+    use crate::memory::pool::{BufferUsage, PageLimits, Pool};
+    use crate::memory::trace::{RecordLimit, Recorder, Ticks};
+    let recorder = Recorder::new();
+    let mut memory = space.memory.clone();
+    memory.recorder = Some(recorder.clone());
+    let pages = space.pages.map(|pages| PageLimits {
+        alignment: pages.alignment,
+        max_buffer: pages.max_buffer,
+    });
+    let health = Arc::new(Health::new(daa_base::DeviceEpoch(1)));
+    let pool = Pool::new(space.capacity, &memory, pages, &health).expect("valid");
+    let recording = recorder
+        .start(RecordLimit::default(), Ticks::Events)
+        .expect("off");
+    let tenants = ["a", "b", "c"].map(|name| pool.open_tenant(name, space.capacity).expect("a name"));
+    let usages = [
+        BufferUsage::Arena,
+        BufferUsage::Constants,
+        BufferUsage::Params,
+        BufferUsage::Upload,
+        BufferUsage::Readback,
+    ];
+    let (mut loans, mut peak_reserved) = (Vec::new(), 0);
+    for event in 0..20_000 {
+        let fills = event % 5_000 < 2_500;
+        if event < 3 || loans.is_empty() || rng.below(100) < if fills { 60 } else { 40 } {
+            let length = 4 + rng.below(20);
+            let bytes = Bytes(1 + rng.below(1 << length) as u64);
+            // The tenants take turns at first: a replay opens them in the order of their first allocations.
+            let tenant = if event < 3 { event } else { rng.below(3) };
+            loans.extend(
+                tenants[tenant]
+                    .acquire(usages[rng.below(5)], bytes, |_, _| Ok(()))
+                    .ok(),
+            );
+        } else {
+            loans.swap_remove(rng.below(loans.len()));
+        }
+        peak_reserved = pool.report().reserved.get().max(peak_reserved);
+    }
+    Worked {
+        trace: recording.stop(),
+        peak_reserved,
+        report: pool.report(),
+    }
+}
+
+/// The same pool over the same requests: magazines, shelves, pages and their sizes are its own, so that every figure is.
+#[test]
+fn a_recorded_pool_is_replayed_to_its_own_figures() {
+    let mut rng = Seed(11).stream("recorded").rng();
+    let device = DevicePages {
+        alignment: 256,
+        max_buffer: Bytes::mib(256),
+    };
+    for pages in [Some(device), None] {
+        for (max_cached, capacity) in [(0, 4096), (8, 4096), (512, 4096), (512, 1024)] {
+            let mut config = ReplayConfig::pool(Bytes::mib(capacity), None);
+            let Space::Pool(space) = &mut config.space else {
+                panic!("a pool");
+            };
+            space.pages = pages;
+            space.memory.max_cached = Bytes::mib(max_cached);
+            let done = worked(&mut rng, space);
+            // What was refused is in no trace, and neither is what was given back for it.
+            assert_eq!(done.report.refusals, 0);
+            let report = replay(&done.trace, &config).expect("valid");
+            assert_eq!(report.refusals, 0, "what was granted is granted again");
+            assert_eq!(
+                report.peak_reserved_bytes,
+                Bytes(done.peak_reserved),
+                "{pages:?} {max_cached}"
+            );
+            for (ours, theirs) in report.tiers.iter().zip(&done.report.tiers) {
+                let hits = (theirs.hits, theirs.misses);
+                assert_eq!((ours.tier, (ours.hits, ours.misses)), (theirs.tier, hits));
+            }
+            let created: u64 = done.report.tiers.iter().map(|tier| tier.creations).sum();
+            assert_eq!(report.pages_created, created);
+            assert!(report.pages_created > 0 && report.hit_rate.is_some_and(|rate| rate < 1.0));
+            assert!(report.peak_charged_bytes <= report.peak_reserved_bytes);
+        }
+    }
+}
+
+/// The default is what a context makes: where pages are made differently, this differs too.
+#[test]
+fn the_default_is_the_pool_of_a_context() {
+    let trace = trace_of(Usage::ReadWrite, &[Ok(100_000), Ok(1 << 20), Err(0), Err(1)]);
+    let reserved = |config| {
+        let report = replay(&trace, &config).expect("valid");
+        report.peak_reserved_bytes
+    };
+    assert_eq!(
+        reserved(ReplayConfig::pool(Bytes::gib(4), Some(256))),
+        Bytes::mib(2),
+        "one first page"
+    );
+    assert_eq!(
+        reserved(ReplayConfig::pool(Bytes::gib(4), None)),
+        Bytes((1 << 20) + 106_496),
+        "two buffers"
+    );
+    assert_eq!(reserved(heap(Bytes::gib(4), 256)), Bytes::mib(8));
 }

@@ -41,9 +41,21 @@ fn a_recorded_trace_replays_to_the_high_water_of_the_pool() {
     let trace = recording.stop();
     assert_eq!(trace.tenants(), ["test"]);
     assert_eq!((trace.allocations(), trace.len()), (40, 80));
-    let report = replay(&trace, &ReplayConfig::pool(Bytes::gib(1), 256)).expect("valid");
+    let report = replay(&trace, &ReplayConfig::pool(pool.capacity, None)).expect("valid");
     assert_eq!(report.peak_charged_bytes, pool.high_water);
     assert!(report.peak_live_bytes < report.peak_charged_bytes);
+    assert_eq!(
+        report
+            .tiers
+            .iter()
+            .map(|tier| (tier.hits, tier.misses))
+            .collect::<Vec<_>>(),
+        pool.tiers
+            .iter()
+            .map(|tier| (tier.hits, tier.misses))
+            .collect::<Vec<_>>(),
+        "each tier's hits and misses are the pool's own"
+    );
 }
 
 /// A recorder that the configuration names is the context's, and that of the context reopened from it.

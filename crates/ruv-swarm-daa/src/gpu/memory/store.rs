@@ -1,6 +1,6 @@
 //! What a manager and its pool share: one capacity, the pool's blocks, and what watches both.
 
-use super::GpuMemoryConfig;
+use super::super::config::{GpuMemoryConfig, thousandths};
 use crate::error::{DAAError, DAAResult};
 use daa_base::Permille;
 use daa_gpu_core::pressure::{
@@ -239,17 +239,16 @@ fn capacity_of(limit: u64, config: &GpuMemoryConfig) -> u64 {
 /// What watches use at the configured thresholds: `High` begins at the one for pressure, `Critical` and trimming at the
 /// one for clean-ups, `Medium` and `Low` at seven and six eighths of the first.
 fn watchers(config: &GpuMemoryConfig) -> Result<(Monitor, Ladder), ConfigError> {
-    let thousandths = |share: f32| (f64::from(share) * 1000.0).round() as u16;
     let share = |thousandths: u16| Permille::new(thousandths).unwrap_or(Permille::WHOLE);
-    // Levels must rise from one thousandth to the next.
-    let high = thousandths(config.pressure_threshold).clamp(3, 999);
-    let low = (high / 8 * 6 + high % 8 * 6 / 8).clamp(1, high - 2);
-    let medium = (high / 8 * 7 + high % 8 * 7 / 8).clamp(low + 1, high - 1);
+    // Levels must rise from one thousandth to the next; a valid configuration leaves room for that.
+    let high = thousandths(config.pressure_threshold);
+    let low = (high / 8 * 6 + high % 8 * 6 / 8).max(1);
+    let medium = (high / 8 * 7 + high % 8 * 7 / 8).max(low + 1);
     let thresholds = Thresholds {
         low: share(low),
         medium: share(medium),
         high: share(high),
-        critical: share(thousandths(config.cleanup_threshold).clamp(high + 1, 1000)),
+        critical: share(thousandths(config.cleanup_threshold)),
         hysteresis: share(HYSTERESIS.min(low - 1)),
     };
     let monitor = Monitor::new(&MonitorConfig {
