@@ -97,7 +97,12 @@ fn kernels_note(summary: &Summary) -> String {
     } else {
         format!(" summary.json has {more} more.")
     };
-    format!("Time in each kernel on each back end, from samples, those that took most first.{rest}")
+    let all = summary.kernels.iter().map(|kernel| kernel.total_ns).sum();
+    format!(
+        "Time in each kernel on each back end, those that took most first, estimated from the dispatches that were timed. \
+         All kernels together took {}; those of several agents may run at once.{rest}",
+        time(all)
+    )
 }
 
 fn kernels(summary: &Summary) -> Markup {
@@ -115,13 +120,21 @@ fn kernels(summary: &Summary) -> Markup {
                     tr {
                         td { (kernel.kernel) } td { (kernel.backend) }
                         td.n { (grouped(kernel.dispatches)) }
-                        td.n { (time(kernel.total_ns)) } td.n { (format!("{:.1} %", kernel.share * 100.0)) }
+                        td.n { (time(kernel.total_ns)) } td.n { (share(kernel.share)) }
                         td.n { (time(kernel.p50_ns)) } td.n { (time(kernel.p99_ns)) } td.n { (time(kernel.max_ns)) }
                         td.n { (grouped(kernel.samples)) }
                     }
                 }
             }
         } }
+    }
+}
+
+fn share(part: f64) -> String {
+    if part > 0.0 && part < 0.0005 {
+        "< 0.1 %".to_owned()
+    } else {
+        format!("{:.1} %", part * 100.0)
     }
 }
 
@@ -437,6 +450,12 @@ mod tests {
         assert!(
             page.contains("2.5 s") && page.contains("25.0 %") && page.contains("300.0 µs"),
             "{page}"
+        );
+        assert!(page.contains("All kernels together took 2.5 s;"), "{page}");
+        summary.kernels[0].share = 0.0004;
+        assert!(
+            render(&summary, &record).contains("&lt; 0.1 %"),
+            "small, but not nothing"
         );
         summary.kernels = vec![summary.kernels[0].clone(); 30];
         let page = render(&summary, &record);

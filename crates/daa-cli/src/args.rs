@@ -219,7 +219,7 @@ pub(crate) struct MemoryReplayArgs {
     #[arg(long, conflicts_with_all = ["one_page", "no_pages"])]
     pub(crate) heap: bool,
     /// With --heap: moves blocks together where an allocation would be refused
-    #[arg(long, requires = "heap")]
+    #[arg(long, requires = "heap", conflicts_with_all = ["one_page", "no_pages"])]
     pub(crate) compact: bool,
 }
 

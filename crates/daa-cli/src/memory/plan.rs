@@ -53,7 +53,7 @@ pub(super) fn command(global: &Global, args: &MemoryPlanArgs, messages: &Message
     }
     let bar = bar(messages);
     let align = args.align.unwrap_or(1);
-    let mut watch = |progress: &Progress| {
+    let watch = |progress: &Progress| {
         bar.set_position(progress.work);
         bar.set_message(told(lifetimes.len(), progress));
         if clock.monotonic() < MOST_TIME {
@@ -62,7 +62,7 @@ pub(super) fn command(global: &Global, args: &MemoryPlanArgs, messages: &Message
             ControlFlow::Break(())
         }
     };
-    let packing = pack_watched(&lifetimes, align, DEEP_EFFORT, &mut watch);
+    let packing = pack_watched(&lifetimes, align, DEEP_EFFORT, watch);
     let elapsed = clock.monotonic();
     bar.finish_and_clear();
     let packing = packing.map_err(|error| too_much(&args.trace, &trace, &error))?;

@@ -95,7 +95,7 @@ pub fn pack(lifetimes: &[Lifetime], align: u64) -> Result<Packing, SumError> {
 /// # Errors
 /// As [`pack`].
 pub fn pack_with_effort(lifetimes: &[Lifetime], align: u64, effort: u64) -> Result<Packing, SumError> {
-    pack_watched(lifetimes, align, effort, &mut |_| ControlFlow::Continue(()))
+    pack_watched(lifetimes, align, effort, |_| ControlFlow::Continue(()))
 }
 
 /// As [`pack_with_effort`], telling `watch` every few milliseconds how far it is. When that breaks, the best layout so
@@ -108,11 +108,11 @@ pub fn pack_watched(
     lifetimes: &[Lifetime],
     align: u64,
     effort: u64,
-    watch: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+    mut watch: impl FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<Packing, SumError> {
     let items = rounded(lifetimes, align.max(1))?;
     let lower_bound = lower_bound(&items);
-    let watch = watch::Watch::new(effort, lower_bound, watch);
+    let watch = watch::Watch::new(effort, lower_bound, &mut watch);
     let (offsets, peak, ended) = Search::new(&items, lower_bound, &watch).run(effort);
     Ok(Packing {
         offsets,

@@ -159,7 +159,7 @@ fn whoever_watches_may_end_the_search_at_any_time() {
     for asked in [1, 2, 3, 10, 40, usize::MAX] {
         let mut calls = 0;
         let mut work = 0;
-        let packing = pack_watched(&items, 1, 200_000_000, &mut |progress| {
+        let packing = pack_watched(&items, 1, 200_000_000, |progress| {
             calls += 1;
             assert!(progress.work > work, "it goes on");
             work = progress.work;

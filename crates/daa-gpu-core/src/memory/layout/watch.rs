@@ -20,9 +20,12 @@ pub struct Progress {
     pub lower_bound: u64,
 }
 
+/// Who watches.
+type Ask<'w> = dyn FnMut(&Progress) -> ControlFlow<()> + 'w;
+
 /// Asks whoever watches from time to time. The parts of one search share it.
 pub(super) struct Watch<'w> {
-    ask: RefCell<&'w mut dyn FnMut(&Progress) -> ControlFlow<()>>,
+    ask: RefCell<&'w mut Ask<'w>>,
     effort: u64,
     lower_bound: u64,
     peak: Cell<Option<u64>>,
@@ -42,11 +45,7 @@ impl fmt::Debug for Watch<'_> {
 }
 
 impl<'w> Watch<'w> {
-    pub(super) fn new(
-        effort: u64,
-        lower_bound: u64,
-        ask: &'w mut dyn FnMut(&Progress) -> ControlFlow<()>,
-    ) -> Self {
+    pub(super) fn new(effort: u64, lower_bound: u64, ask: &'w mut Ask<'w>) -> Self {
         Self {
             ask: RefCell::new(ask),
             effort,

@@ -44,12 +44,24 @@ impl Drop for Buffer {
     }
 }
 
+/// Opened when it first asks, closed with the last that the trace tells of it.
+#[derive(Debug, Default)]
+struct Tenant {
+    account: Option<Arc<Account<Buffer>>>,
+    /// Events to come.
+    events: u64,
+    /// Allocations that are not freed.
+    live: u64,
+}
+
 #[derive(Debug)]
 pub(super) struct PoolStage<'t> {
     /// By number of the allocation; `None` for those that were refused or freed.
     loans: Vec<Option<Pooled<Buffer>>>,
-    /// By place in the trace, opened when they first ask.
-    accounts: Vec<Option<Arc<Account<Buffer>>>>,
+    /// By place in the trace.
+    tenants: Vec<Tenant>,
+    /// Places of the tenants that the allocations are for.
+    owners: Vec<u32>,
     names: &'t [String],
     pool: Arc<Pool<Buffer>>,
     totals: Arc<Totals>,
@@ -64,9 +76,22 @@ impl<'t> PoolStage<'t> {
             max_buffer: pages.max_buffer,
         });
         let health = Arc::new(Health::new(DeviceEpoch(0)));
+        let mut tenants: Vec<Tenant> = trace.tenants().iter().map(|_| Tenant::default()).collect();
+        let mut owners = Vec::with_capacity(trace.allocations() as usize);
+        for event in trace.events() {
+            let owner = match event.action {
+                Action::Allocate { tenant, .. } => {
+                    owners.push(tenant);
+                    tenant
+                }
+                Action::Free { id } => owners[id as usize],
+            };
+            tenants[owner as usize].events += 1;
+        }
         Ok(Self {
             loans: (0..trace.allocations()).map(|_| None).collect(),
-            accounts: vec![None; trace.tenants().len()],
+            tenants,
+            owners,
             names: trace.tenants(),
             pool: Pool::new(space.capacity, &memory, pages, &health)?,
             totals: Arc::default(),
@@ -74,7 +99,7 @@ impl<'t> PoolStage<'t> {
     }
 
     fn allocate(&mut self, tenant: usize, usage: Usage, bytes: u64) -> Option<Pooled<Buffer>> {
-        let account = match &mut self.accounts[tenant] {
+        let account = match &mut self.tenants[tenant].account {
             Some(account) => account,
             closed => {
                 let budget = self.pool.capacity();
@@ -104,12 +129,24 @@ impl Stage for PoolStage<'_> {
                 tenant,
             } => {
                 let loan = self.allocate(tenant as usize, usage, bytes);
+                let tenant = &mut self.tenants[tenant as usize];
+                tenant.events -= 1;
+                tenant.live += 1;
                 let served = loan.is_some();
                 self.loans[id as usize] = loan;
                 served
             }
             Action::Free { id } => {
                 self.loans[id as usize] = None;
+                let tenant = &mut self.tenants[self.owners[id as usize] as usize];
+                tenant.events -= 1;
+                tenant.live -= 1;
+                if tenant.events == 0
+                    && tenant.live == 0
+                    && let Some(account) = tenant.account.take()
+                {
+                    self.pool.close_tenant(&account);
+                }
                 true
             }
         }

@@ -235,7 +235,7 @@ fn worked(rng: &mut Rng, space: &PoolSpace) -> Worked {
     let recording = recorder
         .start(RecordLimit::default(), Ticks::Events)
         .expect("off");
-    let tenants = ["a", "b", "c"].map(|name| pool.open_tenant(name, space.capacity).expect("a name"));
+    let mut tenants = ["a", "b", "c"].map(|name| pool.open_tenant(name, space.capacity).expect("a name"));
     let usages = [
         BufferUsage::Arena,
         BufferUsage::Constants,
@@ -244,23 +244,36 @@ fn worked(rng: &mut Rng, space: &PoolSpace) -> Worked {
         BufferUsage::Readback,
     ];
     let (mut loans, mut peak_reserved) = (Vec::new(), 0);
+    let mut next = None;
     for event in 0..20_000 {
         let fills = event % 5_000 < 2_500;
-        if event < 3 || loans.is_empty() || rng.below(100) < if fills { 60 } else { 40 } {
+        if event < 3 || next.is_some() || loans.is_empty() || rng.below(100) < if fills { 60 } else { 40 } {
             let length = 4 + rng.below(20);
             let bytes = Bytes(1 + rng.below(1 << length) as u64);
-            // The tenants take turns at first: a replay opens them in the order of their first allocations.
-            let tenant = if event < 3 { event } else { rng.below(3) };
-            loans.extend(
-                tenants[tenant]
-                    .acquire(usages[rng.below(5)], bytes, |_, _| Ok(()))
-                    .ok(),
-            );
+            // New tenants begin at once: a replay opens them when they first allocate.
+            let tenant = next
+                .take()
+                .unwrap_or_else(|| if event < 3 { event } else { rng.below(3) });
+            let loan = tenants[tenant].acquire(usages[rng.below(5)], bytes, |_, _| Ok(()));
+            loans.push((tenant, loan.expect("room")));
         } else {
-            loans.swap_remove(rng.below(loans.len()));
+            drop(loans.swap_remove(rng.below(loans.len())));
+        }
+        if event % 3_000 == 2_999 {
+            // One leaves with its last release, and another comes.
+            let leaves = rng.below(3);
+            drop(tenants[leaves].acquire(usages[0], Bytes(1), |_, _| Ok(())));
+            loans.retain(|(tenant, _)| *tenant != leaves);
+            pool.close_tenant(&tenants[leaves]);
+            tenants[leaves] = pool.open_tenant("d", space.capacity).expect("a name");
+            next = Some(leaves);
         }
         peak_reserved = pool.report().reserved.get().max(peak_reserved);
     }
+    // All are still there at the end.
+    let last = [0, 1, 2].map(|tenant| tenants[tenant].acquire(usages[0], Bytes(1), |_, _| Ok(())));
+    peak_reserved = pool.report().reserved.get().max(peak_reserved);
+    assert!(last.iter().all(Result::is_ok));
     Worked {
         trace: recording.stop(),
         peak_reserved,

@@ -58,6 +58,38 @@ fn a_recorded_trace_replays_to_the_high_water_of_the_pool() {
     );
 }
 
+/// Tenants that come and go, as in a run: what one leaves, the next has, and the most that was reserved is the same.
+#[test]
+fn a_recorded_run_replays_to_what_its_pool_reserved() {
+    let context = host();
+    let recording = context
+        .recorder()
+        .start(RecordLimit::default(), Ticks::Events)
+        .expect("off");
+    let mut reserved = Bytes::ZERO;
+    for turn in 0..6_u64 {
+        let tenant = tenant(&context, Bytes::MIB);
+        let mut held = Vec::new();
+        for piece in 0..5 {
+            let bytes = Bytes(1000 + 900 * ((turn + piece) % 4));
+            held.push(tenant.allocate(bytes, Colour::ReadWrite).expect("fits"));
+            reserved = reserved.max(context.pool_report().reserved);
+        }
+    }
+    let pool = context.pool_report();
+    let trace = recording.stop();
+    assert_eq!((trace.tenants().len(), trace.allocations()), (6, 30));
+    let report = replay(&trace, &ReplayConfig::pool(pool.capacity, None)).expect("valid");
+    assert_eq!(report.peak_reserved_bytes, reserved);
+    assert!(
+        report.hit_rate.is_some_and(|rate| rate > 0.5),
+        "what was left is used again: {report:?}"
+    );
+    for (ours, theirs) in report.tiers.iter().zip(&pool.tiers) {
+        assert_eq!((ours.hits, ours.misses), (theirs.hits, theirs.misses));
+    }
+}
+
 /// A recorder that the configuration names is the context's, and that of the context reopened from it.
 #[test]
 fn a_recorder_outlives_its_device() {
