@@ -314,7 +314,7 @@ fn a_run_is_recorded_and_replayed() {
     assert!(
         report["hit_rate"]
             .as_f64()
-            .is_some_and(|rate| rate >= 0.0 && rate < 1.0),
+            .is_some_and(|rate| (0.0..1.0).contains(&rate)),
         "{report}"
     );
     assert!(count("peak_charged_bytes") <= count("peak_reserved_bytes"));
