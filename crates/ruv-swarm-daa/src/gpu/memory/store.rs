@@ -242,8 +242,8 @@ fn watchers(config: &GpuMemoryConfig) -> Result<(Monitor, Ladder), ConfigError> 
     let share = |thousandths: u16| Permille::new(thousandths).unwrap_or(Permille::WHOLE);
     // Levels must rise from one thousandth to the next; a valid configuration leaves room for that.
     let high = thousandths(config.pressure_threshold);
-    let low = (high / 8 * 6 + high % 8 * 6 / 8).max(1);
-    let medium = (high / 8 * 7 + high % 8 * 7 / 8).max(low + 1);
+    let low = (high / 8 * 6 + high % 8 * 6 / 8).clamp(1, high - 2);
+    let medium = (high / 8 * 7 + high % 8 * 7 / 8).clamp(low + 1, high - 1);
     let thresholds = Thresholds {
         low: share(low),
         medium: share(medium),
