@@ -32,6 +32,8 @@ pub struct DevicePages {
     pub alignment: u64,
     /// Its largest buffer.
     pub max_buffer: Bytes,
+    /// Its memory, where known: what pages and buffers together never exceed.
+    pub memory: Option<Bytes>,
 }
 
 /// A pool.
@@ -105,6 +107,7 @@ impl ReplayConfig {
             pages: alignment.map(|alignment| DevicePages {
                 alignment,
                 max_buffer: Bytes(u64::MAX),
+                memory: None,
             }),
         }))
     }

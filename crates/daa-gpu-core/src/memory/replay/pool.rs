@@ -6,8 +6,8 @@ use crate::health::Health;
 use crate::memory::pool::{Account, BufferUsage, PageLimits, Pool, Pooled};
 use crate::memory::tier::{Tier, reserved_bytes};
 use crate::memory::trace::{Action, Event, Recorder, Trace, Usage};
+use crate::sync::Arc;
 use daa_base::{Bytes, DeviceEpoch};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What all buffers of one replay come to.
@@ -74,6 +74,7 @@ impl<'t> PoolStage<'t> {
         let pages = space.pages.map(|pages| PageLimits {
             alignment: pages.alignment,
             max_buffer: pages.max_buffer,
+            memory: pages.memory,
         });
         let health = Arc::new(Health::new(DeviceEpoch(0)));
         let mut tenants: Vec<Tenant> = trace.tenants().iter().map(|_| Tenant::default()).collect();
@@ -88,13 +89,24 @@ impl<'t> PoolStage<'t> {
             };
             tenants[owner as usize].events += 1;
         }
+        let pool = Pool::new(space.capacity, &memory, pages, &health)?;
+        let totals = Arc::default();
+        let ahead = pool.prepare(|_, bytes| Ok(Buffer::new(bytes, &totals)));
+        ahead.map_err(|(tier, _)| ConfigError {
+            field: "preallocate",
+            value: format!(
+                "{} B for the {tier} tier",
+                memory.tiers[tier.index()].preallocate.get()
+            ),
+            allowed: "what there is room for".to_owned(),
+        })?;
         Ok(Self {
             loans: (0..trace.allocations()).map(|_| None).collect(),
             tenants,
             owners,
             names: trace.tenants(),
-            pool: Pool::new(space.capacity, &memory, pages, &health)?,
-            totals: Arc::default(),
+            pool,
+            totals,
         })
     }
 

@@ -1,8 +1,8 @@
 use super::*;
 use crate::memory::trace::{Action, Lifetimes, TraceBuilder, Usage};
+use crate::sync::Arc;
 use daa_base::{Rng, Seed, SystemClock};
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 /// A trace of one tenant from `Ok(bytes)` to allocate and `Err(id)` to free.
 fn trace_of(usage: Usage, steps: &[Result<u64, u32>]) -> Trace {
@@ -229,6 +229,7 @@ fn worked(rng: &mut Rng, space: &PoolSpace) -> Worked {
     let pages = space.pages.map(|pages| PageLimits {
         alignment: pages.alignment,
         max_buffer: pages.max_buffer,
+        memory: pages.memory,
     });
     let health = Arc::new(Health::new(daa_base::DeviceEpoch(1)));
     let pool = Pool::new(space.capacity, &memory, pages, &health).expect("valid");
@@ -288,6 +289,7 @@ fn a_recorded_pool_is_replayed_to_its_own_figures() {
     let device = DevicePages {
         alignment: 256,
         max_buffer: Bytes::mib(256),
+        memory: None,
     };
     for pages in [Some(device), None] {
         for (max_cached, capacity) in [(0, 4096), (8, 4096), (512, 4096), (512, 1024)] {
