@@ -1,16 +1,15 @@
 //! Buffers in host memory, kept for reuse.
 
-use super::store::{Shared, Store};
+use super::store::{Lent, Shared, Store};
 use super::{GpuMemoryConfig, MemoryPressure};
 use crate::error::{DAAError, DAAResult};
-use daa_gpu_core::Block;
 
 /// A buffer in host memory that belongs to a pool.
 #[derive(Debug)]
 pub struct PooledBuffer {
     /// The bytes, at least as many as were asked for. What they hold at first is 0 or left from an earlier use.
     pub data: Vec<u8>,
-    block: Block,
+    lent: Lent,
     store: Shared,
 }
 
@@ -50,12 +49,12 @@ impl AdvancedBufferPool {
     /// # Errors
     /// [`DAAError::MemoryError`] past the capacity, and where the host has no memory.
     pub fn allocate(&mut self, bytes: usize) -> DAAResult<PooledBuffer> {
-        let (block, kept) = self.store.lock().lend(bytes as u64)?;
+        let (lent, kept) = self.store.lock().lend(bytes as u64)?;
         let hit = kept.is_some();
-        let data = match kept.map_or_else(|| zeros(block.bytes()), Ok) {
+        let data = match kept.map_or_else(|| zeros(lent.bytes), Ok) {
             Ok(data) => data,
             Err(error) => {
-                self.store.lock().take_back(block, None);
+                self.store.lock().take_back(lent, None);
                 return Err(error);
             }
         };
@@ -66,7 +65,7 @@ impl AdvancedBufferPool {
         }
         Ok(PooledBuffer {
             data,
-            block,
+            lent,
             store: self.store.clone(),
         })
     }
@@ -76,12 +75,12 @@ impl AdvancedBufferPool {
     pub fn release(&mut self, buffer: PooledBuffer) {
         let PooledBuffer {
             mut data,
-            block,
+            lent,
             store,
         } = buffer;
         // Its holder may have changed the length.
-        data.resize(usize::try_from(block.bytes()).unwrap_or(usize::MAX), 0);
-        store.lock().take_back(block, Some(data));
+        data.resize(usize::try_from(lent.bytes).unwrap_or(usize::MAX), 0);
+        store.lock().take_back(lent, Some(data));
     }
 
     /// Drops all released buffers.

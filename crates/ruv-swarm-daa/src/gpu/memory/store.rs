@@ -24,6 +24,13 @@ impl Shared {
     }
 }
 
+/// What a buffer takes of the heap.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lent {
+    block: Block,
+    pub(super) bytes: u64,
+}
+
 /// The books, and the memory of buffers that nobody holds.
 #[derive(Debug)]
 pub(super) struct Store {
@@ -129,26 +136,27 @@ impl Store {
 
     /// A buffer of at least `bytes` bytes, and the memory of it if it is a kept one: those of at most an eighth more are
     /// taken before one of exactly that size is made.
-    pub(super) fn lend(&mut self, bytes: u64) -> DAAResult<(Block, Option<Vec<u8>>)> {
+    pub(super) fn lend(&mut self, bytes: u64) -> DAAResult<(Lent, Option<Vec<u8>>)> {
         let free = self.check(bytes)?;
-        let mut block = self.block(bytes)?;
-        if block.bytes() > free {
+        let mut lent = self.block(bytes)?;
+        if lent.bytes > free {
             // The eighth would go beyond the capacity: no kept buffer is left to be taken the second time.
-            let _ = self.heap.free(block);
+            let _ = self.heap.free(lent.block);
             self.trim(0);
-            block = self.block(bytes)?;
+            lent = self.block(bytes)?;
         }
-        let kept = self.idle.remove(&block.page());
+        let kept = self.idle.remove(&lent.block.page());
         self.cached -= kept.as_ref().map_or(0, |memory| memory.len() as u64);
-        self.lent += block.bytes();
+        self.lent += lent.bytes;
         self.make_room();
         self.watch();
-        Ok((block, kept))
+        Ok((lent, kept))
     }
 
     /// A buffer comes back with its memory, or without if there is none to keep.
-    pub(super) fn take_back(&mut self, block: Block, memory: Option<Vec<u8>>) {
-        self.lent -= block.bytes();
+    pub(super) fn take_back(&mut self, lent: Lent, memory: Option<Vec<u8>>) {
+        let Lent { block, bytes } = lent;
+        self.lent -= bytes;
         let _ = self.heap.free(block);
         if let Some(memory) = memory {
             self.cached += memory.len() as u64;
@@ -172,13 +180,15 @@ impl Store {
         }
     }
 
-    fn block(&mut self, bytes: u64) -> DAAResult<Block> {
+    fn block(&mut self, bytes: u64) -> DAAResult<Lent> {
         let granted = self
             .heap
             .allocate(Colour::ReadWrite, bytes)
             .map_err(|error| DAAError::memory(error.to_string()))?;
         self.forget(&granted.evicted);
-        Ok(granted.block)
+        let block = granted.block;
+        let bytes = self.heap.span(block).map_or(bytes, |span| span.bytes);
+        Ok(Lent { block, bytes })
     }
 
     /// What is free, if that is at least `bytes`.
