@@ -1,4 +1,6 @@
 mod device;
+mod model;
+mod share;
 
 use super::*;
 use crate::error::{ErrorClass, GpuError};
@@ -425,6 +427,7 @@ fn threads_lose_no_byte_and_are_not_refused_within_the_capacity() {
 
 fn threads_lose_no_byte(pages: Option<PageLimits>) {
     const THREADS: u64 = 4;
+    const ROUNDS: u64 = if cfg!(miri) { 12 } else { 500 };
     let sizes = [256_u64, 1024, 4096];
     let need: u64 = sizes.iter().sum();
     let (pool, live) = pool_of(2 * THREADS * need, THREADS * need, pages);
@@ -436,7 +439,7 @@ fn threads_lose_no_byte(pages: Option<PageLimits>) {
             let (pool, live, shared) = (&pool, &live, &shared);
             scope.spawn(move || {
                 let own = pool.open_tenant("own", Bytes(need)).expect("a fine name");
-                for round in 0..500_u64 {
+                for round in 0..ROUNDS {
                     let mut held = Vec::new();
                     for (at, &size) in sizes.iter().enumerate() {
                         let usage = if (round + thread) % 3 == at as u64 {
@@ -466,7 +469,7 @@ fn threads_lose_no_byte(pages: Option<PageLimits>) {
         assert_eq!((heap.live, heap.strays), (Bytes::ZERO, 0));
     }
     let loans: u64 = report.tiers.iter().map(|tier| tier.hits + tier.misses).sum();
-    assert_eq!(loans, THREADS * 500 * 6);
+    assert_eq!(loans, THREADS * ROUNDS * 6);
 }
 
 #[derive(Debug, Clone)]
@@ -532,7 +535,7 @@ fn check_books(pool: &Pool<Counted>, live: &AtomicU64, tenants: &[Model], held: 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 3 } else { 64 }))]
     #[test]
     fn random_tenants_lose_no_byte_and_budgets_are_exact(
         actions in proptest::collection::vec(action(), 1..200),

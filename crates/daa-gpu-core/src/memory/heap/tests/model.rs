@@ -1,6 +1,7 @@
 //! The heap against a model that knows nothing but intervals.
 
 use super::*;
+use crate::memory::effort::operations;
 use daa_base::{Rng, Seed};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -345,7 +346,7 @@ fn random_op(rng: &mut Rng, fill: usize) -> Op {
 /// Long runs, in which the heap fills up and empties again.
 #[test]
 fn a_million_operations_keep_the_books_in_order() {
-    let operations = if cfg!(miri) { 500 } else { 250_000 };
+    let operations = operations(250_000);
     for (run, slabs, keep) in [
         (0, true, 1 << 20),
         (1, false, 0),
