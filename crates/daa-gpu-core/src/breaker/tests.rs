@@ -257,7 +257,7 @@ fn make(breaker: &mut Breaker, seen: &mut Seen, step: Move, rng: &mut Rng) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 1 } else { 300 }))]
 
     #[test]
     fn every_path_keeps_the_rules(moves in prop::collection::vec(any_move(), 1..120), jitter in 0_u16..=1000, seed: u64) {

@@ -220,7 +220,7 @@ fn effort_pays() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 200 }))]
     #[test]
     fn tiny_inputs_reach_the_optimum(
         raw in proptest::collection::vec((0_u32..8, 1_u32..6, 1_u64..9), 1..8),
@@ -255,7 +255,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 48 }))]
     #[test]
     fn live_ranges_never_overlap(
         raw in proptest::collection::vec((0_u32..40, 0_u32..20, 0_u64..5000), 0..60),

@@ -302,7 +302,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 192 }))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 1 } else { 192 }))]
     #[test]
     fn no_byte_is_lost_or_given_twice(
         capacity in 1_000_u64..400_000, alignment_log2 in 0_u32..10, slabs in any::<bool>(), keep in 0_u64..200_000,

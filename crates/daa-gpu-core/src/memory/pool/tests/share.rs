@@ -99,7 +99,7 @@ fn shelf_and_magazines_together_hold_what_may_be_kept() {
     let report = world.pool.report();
     assert_eq!(
         report.cached,
-        Bytes(4096),
+        Bytes(3072),
         "896 more are promised: the oldest made way"
     );
     assert_eq!(report.tiers.iter().map(|tier| tier.evictions).sum::<u64>(), 2);
