@@ -92,3 +92,33 @@ impl<B> Shelf<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::pool::kind::BufferUsage;
+
+    #[test]
+    fn the_newest_is_taken_and_the_oldest_goes() {
+        let mut shelf = Shelf::new();
+        let (kind, reserved) = (Kind::new(BufferUsage::Arena, Bytes(256)), Bytes(256));
+        for number in 0..4_u32 {
+            shelf.put(Spare {
+                kind,
+                reserved,
+                chunk: Chunk::Whole(number),
+            });
+        }
+        let mut freed = Vec::new();
+        shelf.trim_to(Bytes(700), &mut freed);
+        assert!(matches!(
+            freed[..],
+            [Freed::Chunk(Chunk::Whole(0)), Freed::Chunk(Chunk::Whole(1))]
+        ));
+        assert_eq!(shelf.tier(Tier::Micro), (Bytes(512), 2));
+        assert!(matches!(shelf.take(kind, reserved), Some(Chunk::Whole(3))));
+        assert!(matches!(shelf.take(kind, reserved), Some(Chunk::Whole(2))));
+        assert!(shelf.take(kind, reserved).is_none());
+        assert_eq!(shelf.bytes(), Bytes::ZERO);
+    }
+}

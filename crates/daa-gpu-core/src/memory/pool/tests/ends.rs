@@ -89,3 +89,28 @@ fn what_comes_back_from_a_lost_device_is_not_kept() {
         (Bytes::ZERO, 0)
     );
 }
+
+/// A block cannot move into a page that is not there yet, and the try leaves nothing there.
+#[test]
+fn nothing_moves_into_a_page_that_is_being_made() {
+    let (pool, live) = pool_of(1 << 24, 1 << 24, PAGES);
+    let tenant = pool.open_tenant("t", Bytes(1 << 24)).expect("a fine name");
+    let (held, tries) = (std::cell::RefCell::new(Vec::new()), std::cell::Cell::new(0));
+    let make = maker(&live);
+    while tries.get() == 0 {
+        let loan = tenant.acquire(BufferUsage::Arena, Bytes(100_000), |usage, size| {
+            if let Some(first) = held.borrow().first() {
+                assert!(Pooled::elsewhere(first).is_none(), "the other page is not there");
+                tries.set(1);
+            }
+            make(usage, size)
+        });
+        held.borrow_mut().push(loan.expect("room"));
+    }
+    let loans = held.into_inner();
+    assert!(loans[0].elsewhere().is_some(), "now it is");
+    drop(loans);
+    pool.close_tenant(&tenant);
+    let heap = pool.report().heap.expect("there are pages");
+    assert_eq!((heap.live, heap.strays), (Bytes::ZERO, 0));
+}
