@@ -104,7 +104,7 @@ fn nothing_is_refused_below_nine_tenths_of_the_budget() {
     let mut mix = Mix::new(BUDGET);
     mix.run(
         &mut Seed(1).stream("heap-mix").rng(),
-        if cfg!(miri) { 300 } else { 2_000_000 },
+        if cfg!(miri) { 100 } else { 2_000_000 },
         true,
     );
     let report = mix.heap.report();
@@ -122,7 +122,7 @@ fn little_more_is_reserved_than_live() {
     let mut mix = Mix::new(4 * BUDGET);
     mix.run(
         &mut Seed(2).stream("heap-mix").rng(),
-        if cfg!(miri) { 300 } else { 2_000_000 },
+        if cfg!(miri) { 100 } else { 2_000_000 },
         false,
     );
     let report = mix.heap.report();

@@ -308,7 +308,7 @@ proptest! {
         capacity in 1_000_u64..400_000, alignment_log2 in 0_u32..10, slabs in any::<bool>(), keep in 0_u64..200_000,
         limit in prop_oneof![3 => Just(u64::MAX), 1 => 0_u64..100_000],
         ahead in proptest::array::uniform3(prop_oneof![Just(0_u64), 1_u64..300]),
-        ops in proptest::collection::vec(op(), 1..160),
+        ops in proptest::collection::vec(op(), 1..if cfg!(miri) { 16 } else { 160 }),
     ) {
         let mut config = config(capacity, alignment_log2, slabs, keep);
         config.tiers[1].max_in_use = Bytes(limit);

@@ -68,26 +68,27 @@ fn a_loan_that_is_being_made_counts() {
 }
 
 #[test]
-fn what_comes_back_from_a_lost_device_is_not_kept() {
-    let health = Arc::new(Health::new(DeviceEpoch(1)));
-    let pool =
-        Pool::new(Bytes(1 << 20), &MemoryConfig::default(), PAGES, &health).expect("the heap is valid");
-    let live = Arc::new(AtomicU64::new(0));
-    let tenant = pool.open_tenant("t", Bytes(1 << 20)).expect("a fine name");
-    let get = |usage| tenant.acquire(usage, Bytes(1024), maker(&live)).expect("room");
-    let held = [BufferUsage::Arena, BufferUsage::Upload].map(get);
-    health.lose("a test".to_owned());
-    drop(held);
-    assert_eq!(
-        (pool.report().reserved, live.load(Ordering::Relaxed)),
-        (Bytes::ZERO, 0)
-    );
-    // The pool is closed now; a page that is made for a late loan goes with it.
-    drop(get(BufferUsage::Arena));
-    assert_eq!(
-        (pool.report().reserved, live.load(Ordering::Relaxed)),
-        (Bytes::ZERO, 0)
-    );
+fn what_comes_back_from_a_lost_device_or_to_a_closed_pool_is_not_kept() {
+    for is_lost in [true, false] {
+        let health = Arc::new(Health::new(DeviceEpoch(1)));
+        let pool =
+            Pool::new(Bytes(1 << 20), &MemoryConfig::default(), PAGES, &health).expect("the heap is valid");
+        let live = Arc::new(AtomicU64::new(0));
+        let tenant = pool.open_tenant("t", Bytes(1 << 20)).expect("a fine name");
+        let get = |usage| tenant.acquire(usage, Bytes(1024), maker(&live)).expect("room");
+        let held = [BufferUsage::Arena, BufferUsage::Upload].map(get);
+        if is_lost {
+            health.lose("a test".to_owned());
+        } else {
+            pool.close();
+        }
+        drop(held);
+        let left = || (pool.report().reserved, live.load(Ordering::Relaxed));
+        assert_eq!(left(), (Bytes::ZERO, 0));
+        // A page that is made for a late loan goes with it.
+        drop(get(BufferUsage::Arena));
+        assert_eq!(left(), (Bytes::ZERO, 0));
+    }
 }
 
 /// A block cannot move into a page that is not there yet, and the try leaves nothing there.
