@@ -14,7 +14,7 @@ use daa_gpu_core::wgpu::{
     ComputePipelineDescriptor, Device as WgpuDevice, PipelineCompilationOptions, PollType, Queue,
     ShaderModuleDescriptor, ShaderSource,
 };
-use daa_gpu_core::{Bytes, Clear, Colour, Image, Lifetime, Slice, Tenant, Work, pack};
+use daa_gpu_core::{Bytes, Colour, Image, Lifetime, Slice, Tenant, Work, pack};
 use daa_kernels::{Plan, PlanOptions};
 use daa_learn::nn::{OptimizerKind, Purpose, compile};
 use std::hint::black_box;
@@ -22,24 +22,11 @@ use std::num::NonZeroU64;
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-/// An image of one arena and nothing else: loading it takes one buffer from the pool and fills it with zeros.
-const fn arena(bytes: u64) -> Image {
-    Image {
-        arena: Bytes(bytes),
-        constants: Bytes::ZERO,
-        clear: Clear::Always,
-        lists: Vec::new(),
-        upload: Bytes::ZERO,
-        upload_ring: 1,
-        readback: Bytes::ZERO,
-    }
-}
-
 /// In the steady state, so that the pool has the buffer.
 fn pool(criterion: &mut Criterion, host: &Device) {
     let mut group = criterion.benchmark_group("pool::acquire_release");
     for bytes in [4096, 65_536, 1 << 20, 16 << 20] {
-        let image = arena(bytes);
+        let image = Image::arena(Bytes(bytes));
         group.throughput(Throughput::Bytes(bytes));
         group.bench_function(format!("bytes={bytes}"), |bencher| {
             let tenant = host.tenant(image.footprint());
@@ -264,7 +251,7 @@ fn transfers(criterion: &mut Criterion, devices: &[Device]) {
     let mut group = criterion.benchmark_group("tenant::upload_read");
     for device in devices {
         for bytes in [65_536_u64, 4 << 20] {
-            let mut image = arena(bytes);
+            let mut image = Image::arena(Bytes(bytes));
             (image.upload, image.readback) = (Bytes(bytes), Bytes(bytes));
             let (slice, data) = (Slice { offset: 0, bytes }, vec![7; bytes as usize]);
             group.throughput(Throughput::Bytes(2 * bytes));

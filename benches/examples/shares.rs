@@ -33,13 +33,15 @@ fn main() -> ExitCode {
         println!("`SECONDS` is a number from 1 to 3600");
         return ExitCode::from(2);
     };
-    println!("| backend | case | batch | weight | part wanted | part had | points off | device busy |");
+    println!("| device | case | batch | weight | part wanted | part had | points off | device busy |");
     println!("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |");
     let mut all_fair = true;
-    for device in device::all() {
+    let hosts = [1, 2].map(|workers| (format!("host, workers: {workers}"), device::host(workers)));
+    let software = device::software().map(|device| (device.name.to_owned(), device));
+    for (described, device) in hosts.into_iter().chain(software) {
         for (name, tenants) in &CASES {
             let load = measure(&device, tenants, Duration::from_secs(seconds));
-            all_fair &= tell(device.name, name, tenants, &load);
+            all_fair &= tell(&described, name, tenants, &load);
         }
     }
     if all_fair {
@@ -91,14 +93,14 @@ fn measure(device: &Device, tenants: &Tenants, span: Duration) -> DeviceLoad {
 }
 
 /// Prints what each got. Whether all are near enough to their weights.
-fn tell(backend: &str, case: &str, tenants: &Tenants, load: &DeviceLoad) -> bool {
+fn tell(device: &str, case: &str, tenants: &Tenants, load: &DeviceLoad) -> bool {
     let whole: f64 = tenants.iter().map(|&(weight, _)| f64::from(weight)).sum();
     let mut all_fair = true;
     for (tenant, (weight, batch)) in load.tenants.iter().zip(tenants) {
         let (want, share) = (f64::from(*weight) / whole, load.share(tenant));
         all_fair &= (share - want).abs() < TOLERANCE;
         println!(
-            "| {backend} | {case} | {batch} | {weight} | {:.1} % | {:.1} % | {:+.1} | {:.0} % |",
+            "| {device} | {case} | {batch} | {weight} | {:.1} % | {:.1} % | {:+.1} | {:.0} % |",
             100.0 * want,
             100.0 * share,
             100.0 * (share - want),

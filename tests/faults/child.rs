@@ -3,8 +3,8 @@
 use daa_base::{Clock, ManualClock, Permille, Seed, Timestamp};
 use daa_gpu_core::breaker::blame;
 use daa_gpu_core::{
-    BreakerConfig, Bytes, Clear, ComputeContext, ContextConfig, DeviceChoice, DeviceError, ErrorClass,
-    Failover, FencingToken, GpuError, Image, Loaded, Role, Slice, Tenant, TenantSpec, Ticket, Weight, Work,
+    BreakerConfig, Bytes, ComputeContext, ContextConfig, DeviceChoice, DeviceError, ErrorClass, Failover,
+    FencingToken, GpuError, Image, Loaded, Role, Slice, Tenant, TenantSpec, Ticket, Weight, Work,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -59,13 +59,9 @@ fn piece(context: &ComputeContext) -> Result<(Tenant, Loaded), GpuError> {
 
 fn load(context: &ComputeContext, arena: Bytes, staging: Bytes) -> Result<(Tenant, Loaded), GpuError> {
     let image = Image {
-        arena,
-        constants: Bytes::ZERO,
-        clear: Clear::Always,
-        lists: Vec::new(),
         upload: staging,
-        upload_ring: 1,
         readback: staging,
+        ..Image::arena(arena)
     };
     let tenant = context.tenant(TenantSpec {
         name: "hungry".to_owned(),

@@ -5,6 +5,7 @@ use daa_gpu_core::DeviceChoice;
 use daa_gpu_core::memory::trace::Recorder as MemoryRecorder;
 use daa_learn::data::TaskKind;
 use daa_learn::search::config::MAX_BUDGET;
+use daa_learn::train::Verification;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -52,6 +53,9 @@ pub struct Schedule {
     /// Worker threads of the CPU backend; one per core when absent.
     #[serde(default)]
     pub threads: Option<usize>,
+    /// What is done against wrong results of a device.
+    #[serde(default)]
+    pub verify: Verification,
     /// Length of a lease; it is renewed as long as nobody waits. 10 ms to 10 minutes.
     pub lease: Millis,
     /// Longest wait for one submitted step, or for the log to answer.
@@ -86,6 +90,7 @@ impl Default for Schedule {
             device: DeviceChoice::Auto,
             memory_limit: None,
             threads: None,
+            verify: Verification::Off,
             lease: Millis(2_000),
             patience: Duration::from_secs(60),
             delays: None,
@@ -203,6 +208,9 @@ impl RunConfig {
         }
         if let Some(limit) = self.schedule.memory_limit {
             words.push(format!("--memory-limit {}", limit.get()));
+        }
+        if self.schedule.verify == Verification::Repeat {
+            words.push("--verify repeat".to_owned());
         }
         words.push(format!("--seed {}", self.seed.0));
         words.join(" ")

@@ -10,6 +10,7 @@ use daa_gpu_core::{
     PoolReport, ProfileReport, Role, Switch,
 };
 use daa_kernels::run::Observer;
+use daa_learn::train::Verification;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -22,6 +23,7 @@ pub(crate) struct SharedDevice {
     info: DeviceInfo,
     reason: String,
     capacity: Bytes,
+    verify: Verification,
     /// Told whenever a lease's memory is back in the pool.
     freed: Notify,
 }
@@ -38,11 +40,12 @@ impl SharedDevice {
         config.memory.capacity = schedule.memory_limit;
         config.memory.recorder.clone_from(&schedule.memory_recorder);
         config.cpu_workers = schedule.threads.unwrap_or(config.cpu_workers);
-        Self::over(
-            ComputeContext::open(&config)?,
-            Arc::new(SystemClock::new()),
-            |failover| failover,
-        )
+        let device = ComputeContext::open(&config)?;
+        let clock = Arc::new(SystemClock::new());
+        Ok(Self {
+            verify: schedule.verify,
+            ..Self::over(device, clock, |failover| failover)?
+        })
     }
 
     /// Shares `device`; `clock` times the back-off, `adapt` is for tests.
@@ -64,6 +67,7 @@ impl SharedDevice {
             info,
             reason,
             capacity,
+            verify: Verification::Off,
             freed: Notify::new(),
         })
     }
@@ -78,19 +82,18 @@ impl SharedDevice {
         &self.reason
     }
 
+    /// What trainings do against its wrong results.
+    pub(crate) const fn verify(&self) -> Verification {
+        self.verify
+    }
+
     pub(crate) const fn failover(&self) -> &Arc<Failover> {
         &self.failover
     }
 
     /// The context that work is to use now, for a thread that may block.
     pub(crate) fn acquire(&self, recorder: &Recorder) -> Result<Acquired, AgentError> {
-        let mut switches: Vec<Switch> = self.failover.tick().into_iter().collect();
-        let acquired = self.failover.acquire()?;
-        switches.extend(acquired.switch.clone());
-        for switch in &switches {
-            tell(recorder, switch);
-        }
-        Ok(acquired)
+        Ok(self.failover.renew(|switch| tell(recorder, &switch))?)
     }
 
     /// Tells how work went. Whether it failed through the fault of a device that something else stands in for.
@@ -98,8 +101,7 @@ impl SharedDevice {
         if let Some(switch) = self.failover.report(&on.context, outcome) {
             tell(recorder, &switch);
         }
-        let blamed = outcome.err().and_then(daa_gpu_core::breaker::blame);
-        blamed.is_some() && on.role == Role::Primary && !self.failover.is_sole()
+        outcome.is_err_and(|error| self.failover.may_repeat(on.role, error))
     }
 
     /// What the pools of the device and of the host that steps in hold.

@@ -9,7 +9,9 @@ use daa_base::{AgentId, Bytes};
 use daa_coord::Lease;
 use daa_gpu_core::{TenantSpec, Weight};
 use daa_kernels::Runner;
-use daa_learn::train::{Control, EpochRecord, Outcome, Progress, Recovery, RunHistory, TrainState, Trainer};
+use daa_learn::train::{
+    Control, EpochRecord, Outcome, Progress, Recovery, RunHistory, TrainState, Trainer, Verification,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -142,11 +144,13 @@ impl Leg {
                     Control::Continue
                 }
             };
-            let outcome = if self.device.failover().is_sole() {
+            let verify = self.device.verify();
+            let outcome = if self.device.failover().is_sole() && verify == Verification::Off {
                 // Nothing stands in for the host, so there is nothing to keep checkpoints for.
                 trainer.run_once(runner, history, &mut control)?
             } else {
-                trainer.run_recovering(runner, &Recovery::default(), history, &mut control)?
+                let recovery = Recovery::every(Recovery::default().every, verify);
+                trainer.run_recovering(runner, &recovery, history, &mut control)?
             };
             if outcome != Outcome::Yielded {
                 self.tell(trainer.state().history(), &mut told);

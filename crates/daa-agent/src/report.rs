@@ -6,6 +6,7 @@ use crate::events::MemorySample;
 use crate::record::{RunRecord, WorkRecord};
 use crate::summary::Summary;
 use daa_base::{Bytes, TrialId};
+use daa_learn::train::Verification;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use plot::{Bar, Gantt, Layer, LineChart, Point, Series, StackedArea};
 use std::collections::BTreeMap;
@@ -78,6 +79,9 @@ fn figures(summary: &Summary) -> Markup {
                 div { dt { "Plan peak" } dd { (Bytes(best.plan_peak_bytes)) } }
             }
             div { dt { "Device" } dd { (summary.device) " (" (summary.backend) ")" } }
+            @if summary.verification == Verification::Repeat {
+                div { dt { "Verification" } dd { "every interval ran twice" } }
+            }
             div { dt { "Data" } dd { (grouped(summary.data.rows as u64)) " rows × " (summary.data.features) } }
             div { dt { "Agents" } dd { (summary.agents.len()) } }
             div { dt { "Leases" } dd { (summary.leases.granted) " granted, " (summary.leases.refused) " refused" } }

@@ -4,6 +4,7 @@ use crate::config::RunConfig;
 use crate::record::{RunRecord, WorkRecord};
 use daa_base::{AgentId, TrialId};
 use daa_gpu_core::{BackendKind, ProfileReport};
+use daa_learn::train::Verification;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -29,6 +30,9 @@ pub struct Summary {
     pub device: String,
     /// The command line that repeats the run.
     pub command: String,
+    /// What was done against wrong results of the device: `off` or `repeat`.
+    #[serde(default)]
+    pub verification: Verification,
     /// The data.
     pub data: DataSummary,
     /// The agents and what they did.
@@ -231,6 +235,7 @@ impl Summary {
             backend: input.backend,
             device: input.device,
             command: input.config.command_line(),
+            verification: input.config.schedule.verify,
             data: input.data,
             agents: agents(record),
             trials: input.candidates.iter().filter_map(trial).collect(),

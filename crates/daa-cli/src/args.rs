@@ -8,6 +8,7 @@ use daa_gpu_core::DeviceChoice;
 use daa_gpu_core::pressure::forecast::{MAX_HORIZON, Target};
 use daa_learn::data::TaskKind;
 use daa_learn::search::config::MAX_BUDGET;
+use daa_learn::train::Verification;
 use std::path::PathBuf;
 
 /// Agents search and train networks on your data, sharing one device.
@@ -106,6 +107,16 @@ pub(crate) struct RunArgs {
     /// Epochs over all trials and the final training, which takes a third [default: by the size of the data]
     #[arg(long, env = "DAA_EPOCHS_BUDGET", hide_env_values = true, value_parser = clap::value_parser!(u32).range(2..=i64::from(MAX_BUDGET)), value_name = "E")]
     pub(crate) epochs_budget: Option<u32>,
+    /// repeat: every interval of a training runs twice, and counts when both ends are equal; takes twice as long
+    #[arg(
+        long,
+        env = "DAA_VERIFY",
+        hide_env_values = true,
+        value_enum,
+        default_value_t,
+        value_name = "MODE"
+    )]
+    pub(crate) verify: Verify,
     /// Seeds everything random; on the CPU, same seed, data and budget give the same model, byte by byte
     #[arg(
         long,
@@ -295,6 +306,23 @@ fn coverage(text: &str) -> Result<f64, String> {
     share
         .filter(|share| *share > 0.0 && *share < 1.0)
         .ok_or_else(|| "allowed is above 0 and below 1".to_owned())
+}
+
+/// Against wrong results of a device.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Verify {
+    #[default]
+    Off,
+    Repeat,
+}
+
+impl From<Verify> for Verification {
+    fn from(verify: Verify) -> Self {
+        match verify {
+            Verify::Off => Self::Off,
+            Verify::Repeat => Self::Repeat,
+        }
+    }
 }
 
 /// Classification, regression, or told apart by the target's values.

@@ -23,12 +23,13 @@ use std::sync::Arc;
 const MAX_SAME_SECOND: u32 = 1_000;
 
 /// Flags that say what a run is; a run that goes on has said it already.
-const FIXED_BY_RESUME: [(&str, &str); 7] = [
+const FIXED_BY_RESUME: [(&str, &str); 8] = [
     ("data", "--data"),
     ("target", "--target"),
     ("task", "--task"),
     ("agents", "--agents"),
     ("epochs_budget", "--epochs-budget"),
+    ("verify", "--verify"),
     ("seed", "--seed"),
     ("out", "--out"),
 ];
@@ -199,6 +200,7 @@ fn config(args: &RunArgs) -> RunConfig {
     config.schedule.device = args.place.device;
     config.schedule.memory_limit = args.place.memory_limit;
     config.schedule.threads = args.place.threads;
+    config.schedule.verify = args.verify.into();
     config.schedule.pipeline_cache = args.place.pipeline_cache();
     config
 }

@@ -218,6 +218,25 @@ impl Failover {
         })
     }
 
+    /// Probes the device if it is time for that ([`Self::tick`]), then gives the context that work is to use now.
+    /// `tell` hears of every switch. For a thread that may block.
+    ///
+    /// # Errors
+    /// As [`Self::acquire`].
+    pub fn renew(&self, mut tell: impl FnMut(Switch)) -> Result<Acquired, DeviceError> {
+        self.tick().into_iter().for_each(&mut tell);
+        let mut acquired = self.acquire()?;
+        acquired.switch.take().into_iter().for_each(tell);
+        Ok(acquired)
+    }
+
+    /// Whether work that failed on `role` with `error` may be repeated: the device is to blame, and something stands in
+    /// for it.
+    #[must_use]
+    pub fn may_repeat(&self, role: Role, error: &GpuError) -> bool {
+        role == Role::Primary && !self.is_sole && blame(error).is_some()
+    }
+
     /// The context of `role`, whatever the breaker says: to repeat work where it was done before. A primary that is
     /// gone is opened as its next epoch, without a probe.
     ///

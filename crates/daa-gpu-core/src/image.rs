@@ -101,6 +101,20 @@ pub struct Image {
 }
 
 impl Image {
+    /// An arena of `bytes` and nothing else.
+    #[must_use]
+    pub const fn arena(bytes: Bytes) -> Self {
+        Self {
+            arena: bytes,
+            constants: Bytes::ZERO,
+            clear: Clear::Always,
+            lists: Vec::new(),
+            upload: Bytes::ZERO,
+            upload_ring: 1,
+            readback: Bytes::ZERO,
+        }
+    }
+
     /// Exactly what [`crate::Tenant::load`] reserves, on any backend, to the byte: the memory named above, each buffer
     /// rounded to its size class ([`reserved_bytes`]). Parts of no bytes reserve nothing. Saturates at `u64::MAX`.
     #[must_use]

@@ -20,7 +20,6 @@ pub mod pressure;
 pub mod probe;
 pub mod profile;
 pub mod program;
-#[cfg(feature = "gpu")]
 mod raw;
 mod reclaim;
 pub mod schedule;

@@ -59,7 +59,7 @@ impl Probe {
     /// it runs, in binding order; binding number `answer` is compared with `expected` afterwards.
     ///
     /// # Errors
-    /// A number of parameters or bindings that is not the program's, an empty binding, an answer that the program does
+    /// A number of parameters or bindings that is not the program's, one of constants, an empty binding, an answer that the program does
     /// not write, or one of another length than what is expected.
     pub fn new(
         program: &'static Program,
@@ -78,6 +78,17 @@ impl Probe {
         check("probe.answer", is_answer, answer, "a binding that is written")?;
         let sizes = (expected.len(), bindings[answer].len());
         check("probe.expected", sizes.0 == sizes.1, sizes.0, sizes.1)?;
+        // What a run uploads goes to the arena.
+        let constant = program
+            .bindings
+            .iter()
+            .find(|spec| spec.access == Access::Constant);
+        check(
+            "probe.program",
+            constant.is_none(),
+            program.name,
+            "one without constants",
+        )?;
         let mut end = 0_u64;
         let mut inputs = Vec::with_capacity(bindings.len());
         for words in bindings {

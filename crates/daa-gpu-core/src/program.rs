@@ -2,6 +2,12 @@
 //!
 //! Programs are supplied from above. This crate can move work between its backends without knowing any kernel.
 
+use crate::raw::Crew;
+use crate::sync::{Arc, Mutex, PoisonError};
+
+#[cfg(test)]
+pub(crate) mod samples;
+
 /// What a program does to the memory behind one of its bindings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
@@ -116,6 +122,8 @@ impl<'a> HostCall<'a> {
 #[derive(Debug, Default)]
 pub struct Scratch {
     words: Vec<f32>,
+    /// Who may help with the call at hand.
+    crew: Option<Arc<Crew>>,
 }
 
 impl Scratch {
@@ -126,5 +134,48 @@ impl Scratch {
             self.words.resize(len, 0.0);
         }
         &mut self.words[..len]
+    }
+
+    /// Into how many parts to divide what [`Self::spread`] is to do: as many as there are workers for it now, `most` at
+    /// most. What is written must be the same for every number. `most` says how many workers the function could use, and
+    /// should leave each with work for ten microseconds or more.
+    #[must_use]
+    pub fn hands(&self, most: usize) -> usize {
+        self.crew.as_ref().map_or(1, |crew| crew.hands(most)).max(1)
+    }
+
+    /// Runs `run` on each of `parts`, in any order, on this worker and on others that help it. Returns when all are done.
+    ///
+    /// # Panics
+    /// When `run` does, on whichever worker.
+    pub fn spread<I: Send>(&mut self, parts: Vec<I>, run: impl Fn(I, &mut Self) + Sync) {
+        // A part has its worker to itself.
+        let Some(crew) = self.crew.take_if(|_| parts.len() > 1) else {
+            return parts.into_iter().for_each(|part| run(part, self));
+        };
+        let parts = Mutex::new(parts.into_iter());
+        let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let task = |scratch: &mut Self| {
+            while let Some(part) = next() {
+                run(part, scratch);
+            }
+        };
+        crew.run(&task, self);
+        self.crew = Some(crew);
+    }
+
+    /// Divides every call among `hands` workers, all of which are this one.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn with_hands_for_test(hands: usize) -> Self {
+        Self {
+            crew: Some(Arc::new(Crew::with_absent_helpers(hands.saturating_sub(1)))),
+            ..Self::default()
+        }
+    }
+
+    /// From now on `crew` may help; nobody if `None`.
+    pub(crate) fn set_crew(&mut self, crew: Option<Arc<Crew>>) {
+        self.crew = crew;
     }
 }

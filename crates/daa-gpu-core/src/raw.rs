@@ -2,12 +2,21 @@
 
 #![expect(unsafe_code, reason = "the one module of this crate that may")]
 
+mod crew;
+
+#[cfg(feature = "gpu")]
 use crate::backend::wgpu::CheckedCache;
+#[cfg(feature = "gpu")]
 use crate::pressure::{MemorySource, Unavailable};
-#[cfg(any(windows, target_os = "linux", target_os = "android", target_os = "freebsd"))]
+pub(crate) use crew::Crew;
+#[cfg(all(
+    feature = "gpu",
+    any(windows, target_os = "linux", target_os = "android", target_os = "freebsd")
+))]
 use vulkan::VulkanBudget;
 
 /// A driver's pipeline cache, which begins with what `saved` has, if that is given and the driver takes it.
+#[cfg(feature = "gpu")]
 pub(crate) fn create_pipeline_cache(
     device: &wgpu::Device,
     saved: Option<&CheckedCache>,
@@ -26,19 +35,28 @@ pub(crate) fn create_pipeline_cache(
 }
 
 /// What the driver of `adapter` says about memory, if it can be asked.
-#[cfg(any(windows, target_os = "linux", target_os = "android", target_os = "freebsd"))]
+#[cfg(all(
+    feature = "gpu",
+    any(windows, target_os = "linux", target_os = "android", target_os = "freebsd")
+))]
 pub(crate) fn memory_budget(adapter: &wgpu::Adapter) -> Result<Box<dyn MemorySource>, Unavailable> {
     Ok(Box::new(VulkanBudget::of(adapter)?))
 }
 
 /// wgpu has no Vulkan backend here.
-#[cfg(not(any(windows, target_os = "linux", target_os = "android", target_os = "freebsd")))]
+#[cfg(all(
+    feature = "gpu",
+    not(any(windows, target_os = "linux", target_os = "android", target_os = "freebsd"))
+))]
 pub(crate) fn memory_budget(_: &wgpu::Adapter) -> Result<Box<dyn MemorySource>, Unavailable> {
     Err(Unavailable::NotVulkan)
 }
 
 /// Where wgpu builds its Vulkan backend.
-#[cfg(any(windows, target_os = "linux", target_os = "android", target_os = "freebsd"))]
+#[cfg(all(
+    feature = "gpu",
+    any(windows, target_os = "linux", target_os = "android", target_os = "freebsd")
+))]
 mod vulkan {
     use crate::pressure::{MemorySample, MemorySource, SourceKind, Unavailable};
     use ash::vk;

@@ -9,7 +9,6 @@ use crate::graph::{PhaseId, TensorId};
 use crate::plan::Plan;
 use crate::session::{Data, Session};
 use daa_base::Bytes;
-use daa_gpu_core::breaker::blame;
 use daa_gpu_core::failover::{Acquired, Failover, Role, Switch};
 use daa_gpu_core::{ComputeContext, DeviceInfo, GpuError, Tenant, TenantSpec};
 use std::fmt;
@@ -202,38 +201,34 @@ impl Runner {
                 }
             },
         };
-        let blamed = told.err().and_then(blame).is_some();
+        let may_repeat = told.is_err_and(|error| self.failover.may_repeat(role, error));
         let switch = self.failover.report(&context, told);
         self.note(switch);
         match outcome {
             Ok(value) => Ok((value, Place::of(&context, role))),
             Err(error) => {
                 self.leave();
-                let may_repeat = blamed && role == Role::Primary && !self.failover.is_sole();
                 Err(Failed { error, may_repeat })
             }
         }
     }
 
-    /// Says that what came from the seat last was wrong: the device ends its epoch. `false` when it was the host's.
+    /// Says that what came from the seat last was wrong: the device ends its epoch. Whether it may be done again.
     pub fn disown(&mut self, error: &GpuError) -> bool {
         let Some(seat) = &self.seat else { return false };
         let (context, role) = (seat.context.clone(), seat.role);
         let switch = self.failover.report(&context, Err(error));
         self.note(switch);
         self.leave();
-        role == Role::Primary && !self.failover.is_sole()
+        self.failover.may_repeat(role, error)
     }
 
     fn acquire(&mut self, role: Option<Role>) -> Result<Acquired, RunError> {
-        let Some(role) = role else {
-            let switch = self.failover.tick();
-            self.note(switch);
-            let mut acquired = self.failover.acquire()?;
-            self.note(acquired.switch.take());
-            return Ok(acquired);
-        };
-        Ok(self.failover.ask(role)?)
+        if let Some(role) = role {
+            return Ok(self.failover.ask(role)?);
+        }
+        let failover = Arc::clone(&self.failover);
+        Ok(failover.renew(|switch| self.note(Some(switch)))?)
     }
 
     /// The session on `context`; loads the plan there if it is not.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::io::Read as _;
 
 /// Every key of `daa.run/1` with the type of its value: `u` a count, `f` a number, `s` text.
-const TOP: [(&str, char); 8] = [
+const TOP: [(&str, char); 9] = [
     ("schema", 's'),
     ("version", 's'),
     ("outcome", 's'),
@@ -14,6 +14,7 @@ const TOP: [(&str, char); 8] = [
     ("backend", 's'),
     ("device", 's'),
     ("command", 's'),
+    ("verification", 's'),
 ];
 const DATA: [(&str, char); 7] = [
     ("source", 's'),
@@ -225,4 +226,37 @@ fn a_reader_that_leaves_loses_no_run() {
     drop(reader);
     assert_eq!(child.wait().expect("ended").code(), Some(0));
     assert!(place.path("out/model.json").is_file());
+}
+
+/// Twice the dispatches, the same bytes, and the report says so.
+#[test]
+fn a_verified_run_does_every_interval_twice() {
+    let place = clouds();
+    let run = |out: &str, more: &[&str]| {
+        let ended = place.run(&short(out, &[&["-o", "json"], more].concat()));
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        serde_json::from_str::<Value>(&ended.stdout).expect("the summary")
+    };
+    let (plain, verified) = (run("plain", &[]), run("verified", &["--verify", "repeat"]));
+    assert_eq!(
+        (&plain["verification"], &verified["verification"]),
+        (&"off".into(), &"repeat".into())
+    );
+    let command = |run: &Value| run["command"].as_str().expect("text").to_owned();
+    assert!(command(&verified).contains("--verify repeat") && !command(&plain).contains("--verify"));
+    let model = |out: &str| std::fs::read(place.path(out).join("model.safetensors")).expect("a model");
+    assert_eq!(model("plain"), model("verified"));
+    let steps = |run: &Value| {
+        let kernels = run["kernels"].as_array().expect("kernels");
+        let adam = kernels.iter().filter(|kernel| kernel["kernel"] == "adam.step");
+        adam.map(|kernel| kernel["dispatches"].as_u64().expect("a count"))
+            .sum::<u64>()
+    };
+    assert!(steps(&plain) > 0);
+    assert_eq!(steps(&verified), 2 * steps(&plain));
+    let report = |out: &str| std::fs::read_to_string(place.path(out).join("report.html")).expect("a report");
+    assert!(report("verified").contains("every interval ran twice"));
+    assert!(!report("plain").contains("every interval ran twice"));
+    let resumed = place.run(&["run", "--resume", "verified", "--verify", "off"]);
+    assert_eq!(resumed.code, Some(2), "{resumed:?}");
 }

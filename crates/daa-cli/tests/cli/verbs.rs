@@ -71,6 +71,7 @@ fn help_lists_the_verbs_and_each_verb_its_flags() {
         "--out",
         "--resume",
         "--threads",
+        "--verify",
         "--output",
         "--quiet",
         "--verbose",

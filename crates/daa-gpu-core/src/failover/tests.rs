@@ -5,6 +5,7 @@ use crate::config::ContextConfig;
 use crate::image::{Clear, Command, CommandList, Dispatch, Image, Slice};
 use crate::injection::{Fault, Planned, Site};
 use crate::probe::Expected;
+use crate::program::samples::{IN_OUT, sample};
 use crate::program::{Access, BindingSpec, HostCall, Program};
 use crate::schedule::Weight;
 use crate::tenant::{Loaded, Tenant, TenantSpec, Work};
@@ -18,28 +19,16 @@ fn double(mut call: HostCall<'_>) {
 }
 
 /// `out = 2 · values`, in whole numbers.
-static DOUBLE: Program = Program {
-    name: "double",
-    wgsl: "@group(0) @binding(0) var<storage, read_write> values: array<u32>;
+static DOUBLE: Program = sample(
+    "double",
+    "@group(0) @binding(0) var<storage, read_write> values: array<u32>;
         @group(0) @binding(1) var<storage, read_write> out: array<u32>;
         @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             if id.x < arrayLength(&out) { out[id.x] = values[id.x] * 2u; }
         }",
-    entry: "main",
-    workgroup_size: [64, 1, 1],
-    bindings: &[
-        BindingSpec {
-            name: "values",
-            access: Access::Read,
-        },
-        BindingSpec {
-            name: "out",
-            access: Access::Write,
-        },
-    ],
-    params_words: 0,
-    host: double,
-};
+    IN_OUT,
+    double,
+);
 
 fn probe_expecting(first: u32) -> Probe {
     let values: Vec<u32> = (0..64).collect();

@@ -1,5 +1,6 @@
 use super::*;
-use crate::program::{BindingSpec, HostCall};
+use crate::program::HostCall;
+use crate::program::samples::{IN_OUT, sample};
 use crate::{ContextConfig, ErrorClass};
 
 fn add_one(mut call: HostCall<'_>) {
@@ -11,24 +12,7 @@ fn add_one(mut call: HostCall<'_>) {
 }
 
 /// Never runs on a GPU here.
-static ADD_ONE: Program = Program {
-    name: "add one",
-    wgsl: "",
-    entry: "main",
-    workgroup_size: [64, 1, 1],
-    bindings: &[
-        BindingSpec {
-            name: "values",
-            access: Access::Read,
-        },
-        BindingSpec {
-            name: "out",
-            access: Access::Write,
-        },
-    ],
-    params_words: 0,
-    host: add_one,
-};
+static ADD_ONE: Program = sample("add one", "", IN_OUT, add_one);
 
 fn make(answer: usize, expected: Expected) -> Result<Probe, ConfigError> {
     let bindings = [vec![0.5_f32.to_bits(); 3], vec![0; 3]];
@@ -80,4 +64,30 @@ fn probes_that_do_not_fit_their_program_are_refused() {
     assert_eq!(field(words), "probe.params");
     let empty = Probe::new(&ADD_ONE, vec![], [1, 1, 1], &[vec![], vec![0]], 1, exact(1));
     assert_eq!(field(empty), "probe.bindings");
+}
+
+/// Constants would be left at zero.
+#[test]
+fn programs_with_constants_are_refused_by_name() {
+    const BINDINGS: &[crate::BindingSpec] = &[
+        crate::BindingSpec {
+            name: "factors",
+            access: Access::Constant,
+        },
+        IN_OUT[1],
+    ];
+    static CONSTANT: Program = sample("scale by constants", "", BINDINGS, |_| {});
+    let refused = Probe::new(
+        &CONSTANT,
+        vec![],
+        [1, 1, 1],
+        &[vec![1], vec![0]],
+        1,
+        Expected::Exact(vec![0]),
+    );
+    let error = refused.expect_err("refused");
+    assert_eq!(
+        (error.field, error.value.as_str()),
+        ("probe.program", "scale by constants")
+    );
 }

@@ -215,6 +215,32 @@ impl<T> FairQueue<T> {
         }
     }
 
+    /// Begins one more turn of a member that has one under way, without an item: of that one of `members` which has the
+    /// least tag, if nobody waits who would still have less after it. For turns that several lanes can do together.
+    pub fn begin_beside(&mut self, members: impl IntoIterator<Item = MemberKey>) -> Option<Turn> {
+        let with_tag = |key| self.members.get(&key).map(|member| (member.tag, key));
+        let (tag, key) = members.into_iter().filter_map(with_tag).min()?;
+        let (first, typical) = (self.ready.first().copied(), self.typical);
+        let member = self.members.get_mut(&key).filter(|member| member.under_way > 0)?;
+        let charged = member.charge(typical);
+        // What it has waiting itself comes before help.
+        if first.is_some_and(|first| first <= (tag + charged, key)) {
+            return None;
+        }
+        let place = member.place;
+        member.tag += charged;
+        member.under_way += 1;
+        self.under_way += 1;
+        self.begun += 1;
+        self.set(place).remove(&(tag, key));
+        self.settle(key);
+        Some(Turn {
+            member: key,
+            number: self.begun,
+            charged,
+        })
+    }
+
     /// A turn has ended, and took `cost`. A turn costs a nanosecond at least.
     pub fn end(&mut self, turn: Turn, cost: Duration) {
         let cost = u64::try_from(cost.as_nanos()).unwrap_or(u64::MAX).max(1);

@@ -3,18 +3,32 @@
 use crate::cpu::simd::{Kernel, widest};
 use daa_gpu_core::HostCall;
 
+/// Elements that are worth a worker of their own.
+const WORTH: usize = 1 << 14;
+
 /// Host form of `adam.step`.
 pub(crate) fn step_host(mut call: HostCall<'_>) {
     let [grad, hyper] = call.reads_f32();
     let [param, first, second] = call.take_writes_f32();
     let hyper = std::array::from_fn(|i| hyper[i]);
-    widest(Step {
-        grad,
-        hyper,
-        param,
-        first,
-        second,
-    });
+    let len = param
+        .len()
+        .div_ceil(call.scratch.hands(param.len() / WORTH))
+        .max(1);
+    let moments = first.chunks_mut(len).zip(second.chunks_mut(len));
+    let values = param.chunks_mut(len).zip(grad.chunks(len));
+    call.scratch.spread(
+        values.zip(moments).collect(),
+        |((param, grad), (first, second)), _| {
+            widest(Step {
+                grad,
+                hyper,
+                param,
+                first,
+                second,
+            });
+        },
+    );
 }
 
 struct Step<'a> {
@@ -38,5 +52,21 @@ impl Kernel for Step<'_> {
             let decayed = *p - lr * decay * *p;
             *p = decayed - lr * (*m * c1) / ((*v * c2).sqrt() + eps);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cpu::reference::{assert_divisible, random};
+    use crate::ops::adam;
+
+    #[test]
+    fn elements_are_divided_among_workers_without_a_trace() {
+        let len = 100_003;
+        let hyper = [1e-3, 0.9, 0.999, 1e-8, 0.01, 0.0, 1.5, 1.2];
+        let launch = adam::launch(len).expect("the size is small");
+        let second = random(len, 3).iter().map(|value| value.abs()).collect();
+        let writes = [random(len, 1), random(len, 2), second];
+        assert_divisible(&launch, &[&random(len, 4), &hyper], &writes);
     }
 }

@@ -5,7 +5,7 @@ use crate::activation::Activation;
 use crate::cpu::activation;
 use crate::cpu::direct::{Correlate, LANES, Sizes, WeightSums, interleave, pad_image};
 use crate::cpu::simd::{Matrix, MatrixMut, gemm, widest};
-use daa_gpu_core::HostCall;
+use daa_gpu_core::{HostCall, Scratch};
 use std::ops::Range;
 
 /// Elements of an unfolded tile that tiles aim at: 256 KiB, half of a usual second-level cache.
@@ -213,19 +213,44 @@ fn add_strided(row: &mut [f32], first: usize, step: usize, values: &[f32]) {
     }
 }
 
+/// Multiplications that are worth a worker of their own.
+const WORTH: usize = 1 << 19;
+
+/// Images that each worker gets.
+fn share(g: &Geometry, scratch: &Scratch) -> usize {
+    let work = g.n * g.o * g.taps() * g.positions();
+    g.n.div_ceil(scratch.hands((work / WORTH).clamp(1, g.n.max(1))))
+        .max(1)
+}
+
 /// Host form of [`crate::ops::conv2d::CONV2D`].
 pub fn forward(mut call: HostCall<'_>) {
     let [x, weight, bias] = call.reads_f32();
     let [y] = call.take_writes_f32();
     let g = Geometry::from_words(call.params);
     let epilogue = Activation::from_words(call.params[13], call.params[14]);
-    let images = x
-        .chunks_exact(g.image())
-        .zip(y.chunks_exact_mut(g.o * g.positions()))
-        .take(g.n);
+    let (image, out) = (g.image(), g.o * g.positions());
+    let share = share(&g, call.scratch);
+    let parts = x[..g.n * image]
+        .chunks(share * image)
+        .zip(y[..g.n * out].chunks_mut(share * out));
+    call.scratch.spread(parts.collect(), |(x, y), scratch| {
+        let images = x.chunks_exact(image).zip(y.chunks_exact_mut(out));
+        forward_images(&g, images, weight, bias, epilogue, scratch);
+    });
+}
+
+/// The outputs of some images.
+fn forward_images<'a>(
+    g: &Geometry,
+    images: impl Iterator<Item = (&'a [f32], &'a mut [f32])>,
+    weight: &[f32],
+    bias: &[f32],
+    epilogue: Activation,
+    scratch: &mut Scratch,
+) {
     if let Some(sizes) = g.forward_sizes() {
-        let (padded, packed) = call
-            .scratch
+        let (padded, packed) = scratch
             .floats(sizes.padded() + sizes.packed())
             .split_at_mut(sizes.padded());
         sizes.pack(packed, |o, tap| weight[o * sizes.taps() + tap]);
@@ -242,13 +267,13 @@ pub fn forward(mut call: HostCall<'_>) {
         }
         return;
     }
-    let tile = call.scratch.floats(if g.is_pointwise() {
+    let tile = scratch.floats(if g.is_pointwise() {
         0
     } else {
         g.taps() * g.tile_rows() * g.ow
     });
     for (image, out) in images {
-        forward_image(&g, image, weight, tile, out);
+        forward_image(g, image, weight, tile, out);
         for (plane, &bias) in out.chunks_exact_mut(g.positions()).zip(bias) {
             for value in &mut *plane {
                 *value += bias;
@@ -291,14 +316,27 @@ pub fn grad_input(mut call: HostCall<'_>) {
     let [dy, weight] = call.reads_f32();
     let [dx] = call.take_writes_f32();
     let g = Geometry::from_words(call.params);
+    let (image, out) = (g.image(), g.o * g.positions());
+    let share = share(&g, call.scratch);
+    let parts = dy[..g.n * out]
+        .chunks(share * out)
+        .zip(dx[..g.n * image].chunks_mut(share * image));
+    call.scratch.spread(parts.collect(), |(dy, dx), scratch| {
+        let images = dy.chunks_exact(out).zip(dx.chunks_exact_mut(image));
+        grad_input_images(&g, images, weight, scratch);
+    });
+}
+
+/// The input gradients of some images.
+fn grad_input_images<'a>(
+    g: &Geometry,
+    images: impl Iterator<Item = (&'a [f32], &'a mut [f32])>,
+    weight: &[f32],
+    scratch: &mut Scratch,
+) {
     let (taps, positions) = (g.taps(), g.positions());
-    let images = dy
-        .chunks_exact(g.o * positions)
-        .zip(dx.chunks_exact_mut(g.image()))
-        .take(g.n);
     if let Some((sizes, pad)) = g.backward_sizes() {
-        let (padded, packed) = call
-            .scratch
+        let (padded, packed) = scratch
             .floats(sizes.padded() + sizes.packed())
             .split_at_mut(sizes.padded());
         let area = g.kernel[0] * g.kernel[1];
@@ -317,7 +355,7 @@ pub fn grad_input(mut call: HostCall<'_>) {
         }
         return;
     }
-    let tile = call.scratch.floats(taps * g.tile_rows() * g.ow);
+    let tile = scratch.floats(taps * g.tile_rows() * g.ow);
     for (out, image) in images {
         image.fill(0.0);
         for rows in g.tiles() {

@@ -64,8 +64,41 @@ pub(crate) fn assert_close(what: &str, computed: &[f32], expected: &[Expected]) 
 pub(crate) type Run<'a> = &'a mut dyn FnMut(&Launch, &[&[f32]], Vec<Vec<f32>>) -> Vec<Vec<f32>>;
 
 /// Runs the host form. The scratch memory begins dirty, like that of a worker that ran something else before.
-pub(crate) fn on_host(launch: &Launch, reads: &[&[f32]], mut writes: Vec<Vec<f32>>) -> Vec<Vec<f32>> {
-    let mut scratch = Scratch::default();
+pub(crate) fn on_host(launch: &Launch, reads: &[&[f32]], writes: Vec<Vec<f32>>) -> Vec<Vec<f32>> {
+    in_parts(Scratch::default(), launch, reads, writes)
+}
+
+/// Asserts that the host form writes the same bytes in however many parts.
+pub(crate) fn assert_divisible(launch: &Launch, reads: &[&[f32]], writes: &[Vec<f32>]) {
+    let bits = |hands| {
+        let written = in_parts(
+            Scratch::with_hands_for_test(hands),
+            launch,
+            reads,
+            writes.to_vec(),
+        );
+        written
+            .into_iter()
+            .flatten()
+            .map(f32::to_bits)
+            .collect::<Vec<_>>()
+    };
+    let whole = bits(1);
+    for hands in [2, 3, 4, 7, 64] {
+        let differs = bits(hands)
+            .iter()
+            .zip(&whole)
+            .position(|(part, whole)| part != whole);
+        assert_eq!(differs, None, "{} in {hands} parts", launch.program.name);
+    }
+}
+
+fn in_parts(
+    mut scratch: Scratch,
+    launch: &Launch,
+    reads: &[&[f32]],
+    mut writes: Vec<Vec<f32>>,
+) -> Vec<Vec<f32>> {
     scratch.floats(1 << 12).fill(f32::NAN);
     let program = launch.program;
     assert_eq!(

@@ -3,6 +3,7 @@ use crate::graph::{DType, Graph};
 use crate::plan::PlanOptions;
 use crate::probe;
 use daa_base::{FencingToken, ManualClock, Seed, Timestamp};
+use daa_gpu_core::breaker::blame;
 use daa_gpu_core::injection::{Fault, Planned, Site};
 use daa_gpu_core::{BreakerConfig, ComputeContext, ContextConfig, DeviceChoice, Weight};
 

@@ -232,18 +232,12 @@ impl Trainer {
         history: &mut RunHistory,
         control: &mut dyn FnMut(&Progress<'_>) -> Control,
     ) -> Result<Outcome, TrainError> {
-        let ((outcome, state, steps), place) = runner.run(None, &mut |session: &mut Session| {
-            let mut steps = 0;
-            let (outcome, state) = self.advance(session, &mut |progress| {
-                let answer = control(progress);
-                steps += u32::from(answer == Control::Continue);
-                answer
-            })?;
-            Ok::<_, TrainError>((outcome, state, steps))
+        let (interval, place) = runner.run(None, &mut |session: &mut Session| {
+            self.counted(session, &mut |_, progress| control(progress))
         })?;
-        history.add(steps, &place);
-        self.accept(state);
-        Ok(outcome)
+        history.add(interval.steps, &place);
+        self.accept(interval.state);
+        Ok(interval.outcome)
     }
 
     /// Repeats a training along `history`: as many steps on each side as it says, then yields, unless the end came
@@ -328,17 +322,26 @@ impl Trainer {
         bounds: &mut Bounds<'_>,
     ) -> Result<(Interval, Place), TrainError> {
         runner.run(role, &mut |session: &mut Session| {
-            let mut steps = 0;
-            let (outcome, state) = self.advance(session, &mut |progress| {
-                let answer = bounds.ask(steps, progress);
-                steps += u32::from(answer == Control::Continue);
-                answer
-            })?;
-            Ok(Interval {
-                state,
-                outcome,
-                steps,
-            })
+            self.counted(session, &mut |step, progress| bounds.ask(step, progress))
+        })
+    }
+
+    /// One attempt; `control` hears the number of each step.
+    fn counted(
+        &self,
+        session: &mut Session,
+        control: &mut dyn FnMut(u32, &Progress<'_>) -> Control,
+    ) -> Result<Interval, TrainError> {
+        let mut steps = 0;
+        let (outcome, state) = self.advance(session, &mut |progress| {
+            let answer = control(steps, progress);
+            steps += u32::from(answer == Control::Continue);
+            answer
+        })?;
+        Ok(Interval {
+            state,
+            outcome,
+            steps,
         })
     }
 }

@@ -9,6 +9,7 @@ use crate::health::Health;
 use crate::image::{Command, Image, Slice, params_slot};
 use crate::profile::Sample;
 use crate::program::{HostCall, Program, Scratch};
+use crate::raw::Crew;
 use crate::sync::channel::Sender;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use crate::tenant::{Effect, Lease};
@@ -21,7 +22,7 @@ use std::time::Duration;
 const TURN: usize = 8;
 
 /// No job begins this long after the turn did. Turns must be short for tenants to get their parts over short spans.
-const SLICE: Duration = Duration::from_millis(1);
+pub(super) const SLICE: Duration = Duration::from_millis(1);
 
 /// A range of words.
 #[derive(Debug, Clone, Copy)]
@@ -256,6 +257,7 @@ pub(super) struct Cell {
     free: Sender<Pooled<Buffer>>,
     lease: Arc<Lease>,
     turns: Arc<Turns>,
+    crew: Arc<Crew>,
     health: Arc<Health>,
     tally: Arc<Tally>,
     depth: usize,
@@ -279,10 +281,16 @@ impl Cell {
             free,
             lease,
             turns,
+            crew: Arc::default(),
             health,
             tally,
             depth,
         }
+    }
+
+    /// The workers at this image.
+    pub(super) const fn crew(&self) -> &Arc<Crew> {
+        &self.crew
     }
 
     pub(super) const fn lease(&self) -> &Arc<Lease> {

@@ -273,6 +273,111 @@ fn shares_converge_to_weights() {
     }
 }
 
+/// Shares on `lanes` lanes of clients that have `streams` items each, of which the next comes when the one before is
+/// done. Lanes join in the turns of others where `helping`.
+fn shares_of_streams(clients: &[Client], lanes: usize, streams: usize, helping: bool) -> Vec<f64> {
+    let mut device = Device::new(clients, lanes, 1);
+    (0..clients.len() * streams).for_each(|item| device.push(item % clients.len()));
+    // The turns under way that have an item.
+    let mut with_item = BTreeSet::new();
+    for _ in 0..40_000 {
+        while device.running.len() < lanes {
+            let members = device.running.iter().map(|(_, _, turn)| turn.member());
+            let turn = match device.queue.begin_beside(members.filter(|_| helping)) {
+                Some(turn) => turn,
+                None => match device.queue.begin() {
+                    Some((turn, ())) => {
+                        with_item.insert(turn.number);
+                        turn
+                    }
+                    None => break,
+                },
+            };
+            let cost = device.clients[turn.member().0 as usize]
+                .costs
+                .draw(&mut device.rng);
+            device.running.push((device.now + cost, cost, turn));
+        }
+        let client = device.end();
+        let ended = |number: &u64| device.running.iter().all(|(_, _, turn)| turn.number != *number);
+        if let Some(number) = with_item.iter().copied().find(ended) {
+            with_item.remove(&number);
+            device.push(client);
+        }
+    }
+    (0..clients.len()).map(|client| device.share(client)).collect()
+}
+
+fn assert_shares(shares: &[f64], wanted: &[f64], what: &str) {
+    for (client, (share, want)) in shares.iter().zip(wanted).enumerate() {
+        assert!(
+            (share - want).abs() < 0.03,
+            "{what}: {client} got {share}, not {want}"
+        );
+    }
+}
+
+/// A client with one stream fills one lane: what it cannot use is shared by weight among the others, which is max-min
+/// fairness. With enough streams, or where lanes can join in its turns, it has its part.
+#[test]
+fn a_single_stream_is_held_to_a_lane_unless_others_join_in() {
+    let clients = [
+        constant(800, 900_000),
+        constant(150, 1_100_000),
+        constant(50, 700_000),
+    ];
+    let weights = [0.8, 0.15, 0.05];
+    assert_shares(&shares_of_streams(&clients, 1, 1, false), &weights, "one lane");
+    let held = [0.5, 0.375, 0.125];
+    assert_shares(&shares_of_streams(&clients, 2, 1, false), &held, "held to a lane");
+    assert_shares(&shares_of_streams(&clients, 2, 2, false), &weights, "two streams");
+    assert_shares(
+        &shares_of_streams(&clients, 2, 1, true),
+        &weights,
+        "lanes join in",
+    );
+    assert_shares(
+        &shares_of_streams(&clients, 4, 1, true),
+        &weights,
+        "more lanes than clients",
+    );
+    let even = [constant(1000, 900_000), constant(1000, 1_100_000)];
+    assert_shares(
+        &shares_of_streams(&even, 2, 1, true),
+        &[0.5, 0.5],
+        "equal weights",
+    );
+}
+
+/// Who is behind is helped; who waits comes first otherwise.
+#[test]
+fn lanes_join_in_only_for_who_is_behind() {
+    const TURN: Duration = Duration::from_millis(1);
+    let mut queue = FairQueue::new();
+    assert_eq!(queue.begin_beside([A]), None, "nobody is there");
+    queue.push(A, weight(900), ());
+    assert_eq!(queue.begin_beside([A]), None, "no turn to join in");
+    let first = begins(&mut queue, A);
+    let second = queue.begin_beside([A, C]).expect("nobody waits");
+    assert_eq!((second.member(), queue.under_way(), queue.waiting()), (A, 2, 0));
+    queue.push(B, weight(900), ());
+    queue.end(second, TURN);
+    assert_eq!(queue.begin_beside([A]), None, "B has had less");
+    queue.end(first, TURN);
+    let turn = begins(&mut queue, B);
+    queue.push(A, weight(900), ());
+    queue.end(turn, 20 * TURN);
+    queue.push(B, weight(900), ());
+    let turn = begins(&mut queue, A);
+    let beside = queue.begin_beside([A]).expect("A is behind");
+    queue.push(A, weight(900), ());
+    assert_eq!(queue.begin_beside([A]), None, "its own items come before help");
+    queue.end(beside, TURN);
+    queue.end(turn, TURN);
+    let last = begins(&mut queue, A);
+    queue.end(last, TURN);
+}
+
 const fn weight(of: u16) -> Weight {
     match Weight::new(of) {
         Ok(weight) => weight,

@@ -1,5 +1,6 @@
 use super::*;
-use crate::program::{Access, BindingSpec, HostCall, Program};
+use crate::program::samples::{IN_PLACE, sample};
+use crate::program::{HostCall, Program};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -181,19 +182,7 @@ proptest! {
 }
 
 const fn in_place(name: &'static str, host: fn(HostCall<'_>)) -> Program {
-    const VALUES: &[BindingSpec] = &[BindingSpec {
-        name: "values",
-        access: Access::ReadWrite,
-    }];
-    Program {
-        name,
-        wgsl: "",
-        entry: "main",
-        workgroup_size: [1, 1, 1],
-        bindings: VALUES,
-        params_words: 0,
-        host,
-    }
+    sample(name, "", IN_PLACE, host)
 }
 
 fn alone(program: &'static Program) -> Image {

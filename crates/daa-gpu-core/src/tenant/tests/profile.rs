@@ -73,19 +73,9 @@ fn a_context_that_does_not_sample_still_counts() {
 
 #[test]
 fn a_failed_run_is_not_in_the_profile() {
-    use crate::program::{Access, BindingSpec, Program};
-    static FAILING: Program = Program {
-        name: "failing",
-        wgsl: "",
-        entry: "main",
-        workgroup_size: [1, 1, 1],
-        bindings: &[BindingSpec {
-            name: "values",
-            access: Access::ReadWrite,
-        }],
-        params_words: 0,
-        host: |_| panic!("on purpose"),
-    };
+    use crate::program::Program;
+    use crate::program::samples::{IN_PLACE, sample};
+    static FAILING: Program = sample("failing", "", IN_PLACE, |_| panic!("on purpose"));
     let context = host();
     let tenant = tenant(&context, Bytes::MIB);
     let run = Dispatch {

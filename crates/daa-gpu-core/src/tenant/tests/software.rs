@@ -1,7 +1,8 @@
 use super::*;
 use crate::DeviceChoice;
 use crate::error::DeviceError;
-use crate::program::{Access, BindingSpec, Program};
+use crate::program::Program;
+use crate::program::samples::{IN_PLACE, sample};
 use daa_base::{Clock, SystemClock};
 use std::sync::Arc;
 
@@ -153,18 +154,8 @@ fn pipelines_are_made_once_per_program_on_software() {
 
 #[test]
 fn a_broken_shader_is_a_validation_error_that_names_it_on_software() {
-    static BROKEN: Program = Program {
-        name: "broken",
-        wgsl: "@compute @workgroup_size(1) fn main() { nonsense(); }",
-        entry: "main",
-        workgroup_size: [1, 1, 1],
-        bindings: &[BindingSpec {
-            name: "values",
-            access: Access::ReadWrite,
-        }],
-        params_words: 0,
-        host: |_| {},
-    };
+    const NONSENSE: &str = "@compute @workgroup_size(1) fn main() { nonsense(); }";
+    static BROKEN: Program = sample("broken", NONSENSE, IN_PLACE, |_| {});
     on_software(|context| {
         let tenant = tenant(context, Bytes::MIB);
         let run = Dispatch {

@@ -1,5 +1,5 @@
 use crate::activation::Activation;
-use crate::cpu::reference::{Expected, Run, assert_close, on_host, random, unwritten};
+use crate::cpu::reference::{Expected, Run, assert_close, assert_divisible, on_host, random, unwritten};
 use crate::ops::conv2d::{ConvDims, launch_forward, launch_grad_input, launch_grad_weight};
 use proptest::prelude::*;
 
@@ -190,5 +190,31 @@ proptest! {
         let d = ConvDims { n, c, h, w, o, kh: kernel[0], kw: kernel[1], stride, padding };
         prop_assume!(d.output().is_ok());
         check(&mut on_host, d, seed);
+    }
+}
+
+/// By either way of computing, with more images than workers and fewer.
+#[test]
+fn images_are_divided_among_workers_without_a_trace() {
+    for (n, stride, kernel) in [(9, 1, 3), (3, 2, 3), (5, 1, 1)] {
+        let d = ConvDims {
+            n,
+            c: 8,
+            h: 28,
+            w: 28,
+            o: 16,
+            kh: kernel,
+            kw: kernel,
+            stride: [stride; 2],
+            padding: [kernel / 2; 2],
+        };
+        let [oh, ow] = d.output().expect("the sizes fit");
+        let (inputs, outputs) = (n * d.c * d.h * d.w, n * d.o * oh * ow);
+        let (x, dy, bias) = (random(inputs, 1), random(outputs, 2), random(d.o, 3));
+        let w = random(d.o * d.c * kernel * kernel, 4);
+        let launch = launch_forward(d, Some(Activation::relu())).expect("the sizes are small");
+        assert_divisible(&launch, &[&x, &w, &bias], &[unwritten(outputs)]);
+        let launch = launch_grad_input(d).expect("the sizes are small");
+        assert_divisible(&launch, &[&dy, &w], &[unwritten(inputs)]);
     }
 }

@@ -1,5 +1,5 @@
 use crate::activation::Activation;
-use crate::cpu::reference::{Expected, Run, assert_close, on_host, random, unwritten};
+use crate::cpu::reference::{Expected, Run, assert_close, assert_divisible, on_host, random, unwritten};
 use crate::ops::matmul::Transpose;
 use crate::ops::{linear, matmul};
 use proptest::prelude::*;
@@ -109,4 +109,18 @@ fn sizes_beyond_the_kernel_are_refused_by_name() {
         matmul::launch(1, 200_000, 1, Transpose::None).is_ok(),
         "long sums that stay below the limit are fine"
     );
+}
+
+/// Sizes with and without ragged edges, and sums longer than one block of the product.
+#[test]
+fn rows_are_divided_among_workers_without_a_trace() {
+    for [m, k, n] in [[128, 784, 128], [777, 300, 65], [515, 1030, 31], [64, 64, 64]] {
+        let (a, b, bias) = (random(m * k, 1), random(k * n, 2), random(n, 3));
+        for transpose in [Transpose::None, Transpose::A, Transpose::B] {
+            let launch = matmul::launch(m, k, n, transpose).expect("the sizes are small");
+            assert_divisible(&launch, &[&a, &b], &[unwritten(m * n)]);
+        }
+        let launch = linear::launch(m, k, n, Some(Activation::relu())).expect("the sizes are small");
+        assert_divisible(&launch, &[&a, &b, &bias], &[unwritten(m * n)]);
+    }
 }

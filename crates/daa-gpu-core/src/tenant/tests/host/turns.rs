@@ -209,3 +209,62 @@ fn queued_work_of_a_dropped_tenant_is_refused_at_its_turn() {
     }
     assert_eq!(context.pool_report().in_use, Bytes::ZERO);
 }
+
+/// The worker that has nothing to do helps with a call that says that two could do it, and what both write is there.
+#[test]
+fn idle_workers_help_with_one_call() {
+    static MEET: LazyLock<std::sync::Barrier> = LazyLock::new(|| std::sync::Barrier::new(2));
+    static ROUND: AtomicUsize = AtomicUsize::new(0);
+    static SHARED: Program = in_place("shared", |mut call| {
+        let round = ROUND.fetch_add(1, Ordering::Relaxed);
+        // Of the first call nobody knows what it could use; from the next on, the other worker comes.
+        while call.scratch.hands(2) < 2 && round > 0 {
+            std::thread::yield_now();
+        }
+        let words = std::mem::take(&mut call.writes).remove(0);
+        let half = words.len().div_ceil(2);
+        call.scratch
+            .spread(words.chunks_mut(half).collect(), |part: &mut [u32], _| {
+                part.iter_mut().for_each(|word| *word += 1);
+            });
+        if round == 0 {
+            return;
+        }
+        // Until another worker has taken one of two parts, which hold each other up.
+        call.scratch.spread(vec![(), ()], |(), _| {
+            MEET.wait();
+        });
+    });
+    let config = ContextConfig {
+        device: crate::DeviceChoice::Cpu,
+        cpu_workers: 2,
+        ..ContextConfig::default()
+    };
+    let context = ComputeContext::open(&config).expect("the host is there");
+    let tenant = tenant(&context, Bytes::MIB);
+    let mut loaded = tenant.load(&alone(&SHARED)).expect("loads");
+    loaded.submit(list(0)).expect("submits").wait().expect("runs");
+    loaded.submit(list(0)).expect("submits").wait().expect("runs");
+    let bytes = loaded.submit(read(&[A])).expect("submits").wait().expect("runs");
+    let words = bytemuck::pod_collect_to_vec::<u8, u32>(&bytes);
+    assert!(words.iter().all(|&word| word == 2), "{words:?}");
+}
+
+/// A part that panics fails its image.
+#[test]
+fn a_part_that_panics_fails_its_image() {
+    static FAILS: Program = in_place("fails", |call| {
+        call.scratch
+            .spread(vec![0, 1], |part, _| assert!(part == 0, "in part {part}"));
+    });
+    let context = host();
+    let tenant = tenant(&context, Bytes::MIB);
+    let mut loaded = tenant.load(&alone(&FAILS)).expect("loads");
+    let error = loaded
+        .submit(list(0))
+        .expect("submits")
+        .wait()
+        .expect_err("fails");
+    assert!(error.to_string().contains("in part 1"), "{error}");
+    assert!(loaded.submit(read(&[A])).is_err(), "its memory is half written");
+}
