@@ -23,6 +23,9 @@ const NEAR: f64 = 0.015;
 const STRAY: f64 = 3.0;
 /// Share of the runs on which a method must need less headroom than the baseline.
 const WINS: f64 = 0.5;
+/// What it saves over all runs must be this many standard errors above nothing: runs differ, and the best of several
+/// candidates always looks better than it is.
+const SURE: f64 = 2.0;
 
 pub(super) fn fit(runs: &[&[f64]], config: &ForecastConfig) -> Result<Model, ForecastError> {
     config.validate()?;
@@ -204,14 +207,26 @@ fn gain(
 ) -> Option<f64> {
     let mut baseline = 0.0;
     let mut wins = 0_usize;
+    let mut savings = Vec::with_capacity(runs.len());
     for (run, ours) in runs.iter().zip(&trial.each) {
         let theirs = rolling_sums(rolling, &[*run], config, &[level])[0];
         baseline += theirs.headroom;
         wins += usize::from(ours.headroom < theirs.headroom);
+        savings.push(theirs.headroom - ours.headroom);
     }
     let saved = baseline - trial.all.headroom;
-    let worth = saved > WORTH * baseline.abs() && wins as f64 >= WINS * runs.len() as f64;
+    let worth = saved > WORTH * baseline.abs()
+        && saved > SURE * error_of_sum(&savings)
+        && wins as f64 >= WINS * runs.len() as f64;
     worth.then(|| saved / baseline.abs().max(f64::MIN_POSITIVE))
+}
+
+/// The standard error of a sum over runs.
+fn error_of_sum(parts: &[f64]) -> f64 {
+    let count = parts.len() as f64;
+    let mean = parts.iter().sum::<f64>() / count;
+    let squares: f64 = parts.iter().map(|part| (part - mean).powi(2)).sum();
+    (squares * count / (count - 1.0)).sqrt()
 }
 
 /// Typical sizes of a run.
