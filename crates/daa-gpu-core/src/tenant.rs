@@ -217,6 +217,14 @@ impl Tenant {
         self.lease.check()?;
         self.shared.health.check()?;
         let wanted = bytes.max(Bytes(1));
+        if let Some(memory) = self.lease.account().hit(colour.into(), wanted) {
+            return Ok(Allocation::new(memory));
+        }
+        self.allocate_missed(wanted, colour)
+    }
+
+    #[cold]
+    fn allocate_missed(&self, wanted: Bytes, colour: Colour) -> Result<Allocation, GpuError> {
         let mut memory = self
             .shared
             .with_room(wanted, || self.acquire(colour.into(), wanted))?;

@@ -197,15 +197,25 @@ impl Shared {
     /// Tries `attempt`, which asks for `wanted` bytes, and tries it again after each rung that gave something back. It
     /// is refused only when no rung could give any more. Rungs are taken in rounds, from the cheapest: room in pages is
     /// made by spilling a little and compacting rather than by spilling all.
+    #[inline]
     pub(crate) fn with_room<T>(
         &self,
         wanted: Bytes,
         mut attempt: impl FnMut() -> Result<T, GpuError>,
     ) -> Result<T, GpuError> {
-        let mut refused = match attempt() {
-            Err(error) if room_helps(&error) => error,
-            done => return done,
-        };
+        match attempt() {
+            Err(error) if room_helps(&error) => self.make_room(wanted, error, attempt),
+            done => done,
+        }
+    }
+
+    #[cold]
+    fn make_room<T>(
+        &self,
+        wanted: Bytes,
+        mut refused: GpuError,
+        mut attempt: impl FnMut() -> Result<T, GpuError>,
+    ) -> Result<T, GpuError> {
         for round in 0..MOST_ROUNDS {
             let asked = Bytes(wanted.get().saturating_mul(1 << round));
             let (mut done, mut helped) = (Vec::new(), false);

@@ -83,6 +83,7 @@ impl<B> Books<B> {
         self.in_use + self.spilled
     }
 
+    #[inline]
     fn take(&mut self, kind: Kind, reserved: Bytes) -> Option<Chunk<B>> {
         let spare = self.magazine.take(kind)?;
         let tier = &mut self.tiers[Tier::of(reserved).index()];
@@ -94,7 +95,9 @@ impl<B> Books<B> {
         let tier = &mut self.tiers[Tier::of(spare.reserved).index()];
         tier.cached = tier.cached + spare.reserved;
         let out = self.magazine.put(spare);
-        self.send_off(out);
+        if !out.is_empty() {
+            self.send_off(out);
+        }
     }
 
     /// These were in the magazine.
@@ -119,6 +122,7 @@ impl<B> Books<B> {
     }
 
     /// What a loan changes; high-water marks move only for what exists.
+    #[inline]
     fn lend(&mut self, reserved: Bytes, marks: &Marks) -> &mut TierReport {
         self.in_use = self.in_use + reserved;
         let held = self.held();
@@ -146,18 +150,12 @@ impl<B> Books<B> {
         }
     }
 
+    #[inline]
     fn give_back(&mut self, reserved: Bytes) {
         self.in_use = self.in_use - reserved;
         let tier = &mut self.tiers[Tier::of(reserved).index()];
         tier.in_use = tier.in_use - reserved;
     }
-}
-
-/// What a look at the magazine comes to.
-enum Look<B> {
-    Hit(Chunk<B>),
-    /// The loan is charged as pending.
-    Miss,
 }
 
 impl<B> Account<B> {
@@ -207,19 +205,24 @@ impl<B> Account<B> {
         })
     }
 
+    #[inline]
+    fn may_have(&self, books: &Books<B>, wanted: Bytes) -> bool {
+        let sum = (books.held() + books.pending).checked_add(wanted);
+        !books.closed && sum.is_some_and(|sum| sum <= self.budget)
+    }
+
     fn check_budget(&self, books: &mut Books<B>, wanted: Bytes) -> Result<(), MemoryError> {
+        if self.may_have(books, wanted) {
+            return Ok(());
+        }
         if books.closed {
             return Err(MemoryError::Gone);
-        }
-        let held = books.held() + books.pending;
-        if held.checked_add(wanted).is_some_and(|sum| sum <= self.budget) {
-            return Ok(());
         }
         books.refusals += 1;
         Err(MemoryError::Budget {
             tenant: self.name.clone(),
             wanted,
-            in_use: held,
+            in_use: books.held() + books.pending,
             budget: self.budget,
         })
     }
@@ -250,20 +253,29 @@ impl<B> Account<B> {
         }
     }
 
-    /// A buffer of at least `size` bytes, charged to the tenant: a kept one, or one that `create` makes with the size
-    /// it gets. When the driver is out of memory, everything kept is freed and `create` is asked once more.
-    pub(crate) fn acquire(
+    /// The hit path: a buffer that the tenant gave back before, if there is one of the kind and the budget allows it.
+    #[inline]
+    pub(crate) fn hit(self: &Arc<Self>, usage: BufferUsage, size: Bytes) -> Option<Pooled<B>> {
+        let reserved = reserved_bytes(size);
+        let kind = Kind::new(usage, reserved);
+        let mut books = self.lock();
+        if !self.may_have(&books, reserved) {
+            return None;
+        }
+        let chunk = books.take(kind, reserved)?;
+        books.lend(reserved, &self.marks).hits += 1;
+        drop(books);
+        Some(self.loan(usage, size, (kind, reserved, chunk), Origin::Own))
+    }
+
+    #[inline]
+    fn loan(
         self: &Arc<Self>,
         usage: BufferUsage,
         size: Bytes,
-        create: impl Fn(BufferUsage, Bytes) -> Result<B, GpuError>,
-    ) -> Result<Pooled<B>, GpuError> {
-        let reserved = reserved_bytes(size);
-        let kind = Kind::new(usage, reserved);
-        let (chunk, origin) = match self.look(kind, reserved)? {
-            Look::Hit(chunk) => (chunk, Origin::Own),
-            Look::Miss => self.miss(usage, kind, reserved, create)?,
-        };
+        (kind, reserved, chunk): (Kind, Bytes, Chunk<B>),
+        origin: Origin,
+    ) -> Pooled<B> {
         let recorded = self
             .recorder
             .allocated(self.key.0, &self.name, usage.into(), size.get());
@@ -272,26 +284,40 @@ impl<B> Account<B> {
             reserved,
             chunk,
         };
-        Ok(Pooled::new(usage, spare, (origin, recorded), Arc::clone(self)))
+        Pooled::new(usage, spare, (origin, recorded), Arc::clone(self))
     }
 
-    fn look(&self, kind: Kind, reserved: Bytes) -> Result<Look<B>, MemoryError> {
+    /// A buffer of at least `size` bytes, charged to the tenant: a kept one, or one that `create` makes with the size
+    /// it gets. When the driver is out of memory, everything kept is freed and `create` is asked once more.
+    pub(crate) fn acquire(
+        self: &Arc<Self>,
+        usage: BufferUsage,
+        size: Bytes,
+        create: impl Fn(BufferUsage, Bytes) -> Result<B, GpuError>,
+    ) -> Result<Pooled<B>, GpuError> {
+        if let Some(memory) = self.hit(usage, size) {
+            return Ok(memory);
+        }
+        let reserved = reserved_bytes(size);
+        let kind = Kind::new(usage, reserved);
         let mut books = self.lock();
         self.check_budget(&mut books, reserved)?;
-        if let Some(chunk) = books.take(kind, reserved) {
-            books.lend(reserved, &self.marks).hits += 1;
-            return Ok(Look::Hit(chunk));
-        }
+        self.expect(&mut books, reserved);
+        drop(books);
+        let (chunk, origin) = self.miss(usage, kind, reserved, create)?;
+        Ok(self.loan(usage, size, (kind, reserved, chunk), origin))
+    }
+
+    /// Charges a loan as pending.
+    fn expect(&self, books: &mut Books<B>, reserved: Bytes) {
         books.pending = books.pending + reserved;
         // Together with what is kept ready for it, a tenant takes no more than its budget from the others.
         let room = self.budget - books.held() - books.pending;
         let mut out = Vec::new();
         books.magazine.shrink_to(room.get(), &mut out);
         books.send_off(out);
-        Ok(Look::Miss)
     }
 
-    #[cold]
     fn miss(
         self: &Arc<Self>,
         usage: BufferUsage,

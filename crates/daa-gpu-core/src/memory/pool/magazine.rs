@@ -56,7 +56,29 @@ impl<B> Magazine<B> {
 
     /// Puts a block in. What has no room any more comes out: the oldest, or the block itself if it is larger than all
     /// the magazine may hold.
+    #[inline]
     pub(super) fn put(&mut self, spare: Spare<B>) -> Vec<Spare<B>> {
+        let size = spare.reserved.get();
+        if self.slots.len() < self.slots.capacity().min(SLOTS) && self.bytes + size <= self.allowance {
+            self.push(spare);
+            return Vec::new();
+        }
+        self.put_for_others(spare)
+    }
+
+    #[inline]
+    fn push(&mut self, spare: Spare<B>) {
+        self.kinds[self.slots.len()] = spare.kind;
+        self.bytes += spare.reserved.get();
+        self.returns += 1;
+        self.slots.push(Slot {
+            returned: self.returns,
+            spare,
+        });
+    }
+
+    #[cold]
+    fn put_for_others(&mut self, spare: Spare<B>) -> Vec<Spare<B>> {
         let size = spare.reserved.get();
         if size > self.allowance {
             return vec![spare];
@@ -67,19 +89,11 @@ impl<B> Magazine<B> {
                 out.extend(self.take_oldest());
             }
         }
-        if self.bytes + size > self.allowance {
-            self.shrink_to(self.allowance - size, &mut out);
-        }
-        self.kinds[self.slots.len()] = spare.kind;
-        self.bytes += size;
-        self.returns += 1;
+        self.shrink_to(self.allowance - size, &mut out);
         if self.slots.capacity() == 0 {
             self.slots.reserve_exact(SLOTS);
         }
-        self.slots.push(Slot {
-            returned: self.returns,
-            spare,
-        });
+        self.push(spare);
         out
     }
 
