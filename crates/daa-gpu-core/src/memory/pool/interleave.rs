@@ -47,6 +47,7 @@ struct Taken {
 const PAGES: PageLimits = PageLimits {
     alignment: 256,
     max_buffer: Bytes::mib(1),
+    memory: None,
 };
 
 impl World {
