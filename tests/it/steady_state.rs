@@ -1,11 +1,14 @@
 //! A training step makes nothing and waits for nothing: one submission, and that is all.
 
-use daa_gpu_core::{ComputeContext, Counters};
+use daa_base::{FencingToken, ManualClock, Seed, Timestamp};
+use daa_gpu_core::{BreakerConfig, ComputeContext, Counters, Failover, TenantSpec, Weight};
+use daa_kernels::Runner;
 use daa_learn::data::InputShape;
 use daa_learn::nn::Layer;
-use daa_learn::train::{Control, Optimizer, Outcome, Stage};
+use daa_learn::train::{Control, Optimizer, Outcome, Recovery, RunHistory, Stage, Verification};
 use daa_tests::software;
 use daa_tests::training::{Course, convolutions, perceptron};
+use std::sync::Arc;
 
 /// Submissions of a training beside those of its steps: what is written before the first, the sums of
 /// the epoch, and what is read after the last.
@@ -67,4 +70,77 @@ fn software_a_step_makes_nothing() {
     };
     nothing_is_made(&context, perceptron);
     nothing_is_made(&context, convolutions);
+}
+
+/// How often buffers had been made when a whole training of two epochs, with their validation, asked whether to go on; and
+/// after it.
+type Buffers = Vec<u64>;
+
+/// A training as it runs where no other device stands in.
+fn whole_training(context: &ComputeContext, course: &Course) -> Buffers {
+    let (_tenant, mut session) = course.load(context);
+    let mut made = Buffers::new();
+    let outcome = course.trainer().run(&mut session, &mut |_| {
+        made.push(context.counters().buffers_created);
+        Control::Continue
+    });
+    assert_eq!(outcome.expect("it trains"), Outcome::Finished);
+    made.push(context.counters().buffers_created);
+    made
+}
+
+/// A training as it runs where the host stands in: it keeps its state in memory every 16 steps.
+fn recovering_training(context: &ComputeContext, course: &Course) -> Buffers {
+    let failover = Failover::new(
+        context.clone(),
+        BreakerConfig::default(),
+        daa_kernels::probe::health().expect("it compiles"),
+        Arc::new(ManualClock::new(Timestamp(0))),
+        Seed(1).stream("back-off").rng(),
+    );
+    let failover = Arc::new(failover.expect("the defaults are valid"));
+    let spec = TenantSpec {
+        name: "training".to_owned(),
+        budget: course.network.peak_bytes(),
+        token: FencingToken(1),
+        weight: Weight::default(),
+    };
+    let mut runner = Runner::new(failover, Arc::clone(course.network.plan()), spec);
+    let (mut history, mut made) = (RunHistory::default(), Buffers::new());
+    let recovery = Recovery::every(16, Verification::Off);
+    let outcome = course
+        .trainer()
+        .run_recovering(&mut runner, &recovery, &mut history, &mut |_| {
+            made.push(context.counters().buffers_created);
+            Control::Continue
+        });
+    assert_eq!(outcome.expect("it trains"), Outcome::Finished);
+    made.push(context.counters().buffers_created);
+    made
+}
+
+fn no_buffer_is_made_after_the_first_step(context: &ComputeContext) {
+    for layers in [perceptron, convolutions] {
+        let course = Course::on_digits(layers, Optimizer::adam_w(1e-3, 1e-2));
+        for training in [whole_training, recovering_training] {
+            let made = training(context, &course);
+            assert!(made.len() >= 80, "{} steps", made.len());
+            // Asked before a step: the second time is after the first.
+            let (first, last) = (made[1], made[made.len() - 1]);
+            assert!(first > 0, "the counter counts");
+            assert_eq!(last, first, "{made:?}");
+        }
+    }
+}
+
+#[test]
+fn a_training_on_the_cpu_makes_no_buffer_after_its_first_step() {
+    no_buffer_is_made_after_the_first_step(&software::host(2));
+}
+
+#[test]
+fn software_a_training_makes_no_buffer_after_its_first_step() {
+    if let Some(context) = software::context() {
+        no_buffer_is_made_after_the_first_step(&context);
+    }
 }

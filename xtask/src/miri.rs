@@ -17,6 +17,7 @@ const MODULES: &[&str] = &[
     "pressure::monitor::",
     "pressure::source::",
     "profile::",
+    "raw::crew::",
     "schedule::",
     "sync::",
     "tenant::fences::",

@@ -118,7 +118,7 @@ impl Origin {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Buffers that the pool did not have.
+    /// Buffers that the pool did not have, and the staging that moves an image to the host.
     pub buffers_created: u64,
     /// Bind groups, made when images are loaded.
     pub bind_groups_created: u64,

@@ -4,7 +4,7 @@ use super::resident::{Bound, Step, WgpuResident, bind};
 use super::staging::copied;
 use super::turns::Submission;
 use super::{Buffer, Pooled, device, place};
-use crate::backend::{Create, OnHost, Region};
+use crate::backend::{Create, OnHost, Region, count};
 use crate::error::GpuError;
 use crate::memory::heap::PageId;
 use crate::memory::pool::{BufferUsage, Elsewhere};
@@ -76,6 +76,7 @@ impl WgpuResident {
         // Not from the pool: nobody is to be charged for giving memory back.
         let piece = size.min(PIECE);
         let staging = self.gpu.create_buffer(BufferUsage::Readback, Bytes(piece))?;
+        count(&self.gpu.tally.buffers_created, 1);
         let (buffer, base) = place(loan);
         let mut at = 0;
         while at < size {
