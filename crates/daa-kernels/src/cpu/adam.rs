@@ -46,11 +46,14 @@ impl Kernel for Step<'_> {
         let [lr, beta1, beta2, eps, decay, l2, c1, c2] = self.hyper;
         let moments = self.first.iter_mut().zip(self.second);
         for ((p, (m, v)), g) in self.param.iter_mut().zip(moments).zip(self.grad) {
-            let g = g + l2 * *p;
-            *m = beta1 * *m + (1.0 - beta1) * g;
-            *v = beta2 * *v + (1.0 - beta2) * (g * g);
-            let decayed = *p - lr * decay * *p;
-            *p = decayed - lr * (*m * c1) / ((*v * c2).sqrt() + eps);
+            // All is read before anything is written: moments often lie a multiple of 4 KiB from their parameters, and
+            // the processor holds a read back that looks like a write before it in its last twelve bits.
+            let (before, g) = (*p, g + l2 * *p);
+            let first = beta1 * *m + (1.0 - beta1) * g;
+            let second = beta2 * *v + (1.0 - beta2) * (g * g);
+            let decayed = before - lr * decay * before;
+            *p = decayed - lr * (first * c1) / ((second * c2).sqrt() + eps);
+            (*m, *v) = (first, second);
         }
     }
 }
