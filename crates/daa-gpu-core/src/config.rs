@@ -94,17 +94,9 @@ impl MemoryConfig {
         let mut left = capacity;
         for (tier, limit) in Tier::ALL.into_iter().zip(&self.tiers) {
             let (at, least) = (tier.index(), tier.least());
-            if limit.max_in_use > Bytes::ZERO {
-                within(Self::LIMITS[at], limit.max_in_use, least, Bytes(u64::MAX))?;
-            }
-            if limit.preallocate > Bytes::ZERO {
-                within(
-                    Self::AHEAD[at],
-                    limit.preallocate,
-                    least,
-                    left.min(limit.max_in_use),
-                )?;
-            }
+            none_or_within(Self::LIMITS[at], limit.max_in_use, least, Bytes(u64::MAX))?;
+            let most = left.min(limit.max_in_use);
+            none_or_within(Self::AHEAD[at], limit.preallocate, least, most)?;
             left = left - limit.preallocate;
         }
         Ok(())
@@ -117,21 +109,30 @@ impl MemoryConfig {
     }
 }
 
-/// Of tiers, zero is allowed beside the range.
 fn within(field: &'static str, value: Bytes, least: Bytes, most: Bytes) -> Result<(), ConfigError> {
     if (least..=most).contains(&value) {
         return Ok(());
     }
-    let range = format!("{} to {}", exact(least), exact(most));
-    let allowed = match (least > Bytes::ZERO && field.contains("tiers"), least > most) {
-        (true, true) => exact(Bytes::ZERO),
-        (true, false) => format!("0 B or {range}"),
-        (false, _) => range,
-    };
     Err(ConfigError {
         field,
         value: exact(value),
-        allowed,
+        allowed: format!("{} to {}", exact(least), exact(most)),
+    })
+}
+
+/// Zero is allowed beside the range, which may be empty.
+fn none_or_within(field: &'static str, value: Bytes, least: Bytes, most: Bytes) -> Result<(), ConfigError> {
+    if value == Bytes::ZERO {
+        return Ok(());
+    }
+    within(field, value, least, most).map_err(|error| {
+        let none = exact(Bytes::ZERO);
+        let allowed = if least > most {
+            none
+        } else {
+            format!("{none} or {}", error.allowed)
+        };
+        ConfigError { allowed, ..error }
     })
 }
 

@@ -333,10 +333,8 @@ impl<B> Account<B> {
             Err(GpuError::Memory(_)) => books.refusals += 1,
             Err(_) => books.tiers[Tier::of(reserved).index()].misses += 1,
         }
-        let ended = made.is_err() && books.closed && books.is_idle();
-        drop(books);
-        if ended && let Some(pool) = self.pool.upgrade() {
-            pool.settle(self);
+        if made.is_err() {
+            self.end_if_idle(books);
         }
         made
     }
@@ -434,16 +432,21 @@ impl<B> Account<B> {
         made
     }
 
-    /// A loan without memory ends.
-    pub(super) fn forget(&self, reserved: Bytes, recorded: Recorded) {
-        self.recorder.released(recorded);
-        let mut books = self.lock();
-        books.spilled = books.spilled - reserved;
+    /// Lets the pool forget a tenant that gets nothing more, once it holds nothing.
+    fn end_if_idle(&self, books: MutexGuard<'_, Books<B>>) {
         let ended = books.closed && books.is_idle();
         drop(books);
         if ended && let Some(pool) = self.pool.upgrade() {
             pool.settle(self);
         }
+    }
+
+    /// A loan without memory ends.
+    pub(super) fn forget(&self, reserved: Bytes, recorded: Recorded) {
+        self.recorder.released(recorded);
+        let mut books = self.lock();
+        books.spilled = books.spilled - reserved;
+        self.end_if_idle(books);
     }
 
     pub(super) const fn pool(&self) -> &Weak<Pool<B>> {

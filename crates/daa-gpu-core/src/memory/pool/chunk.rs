@@ -17,6 +17,10 @@ pub(super) enum Chunk<B> {
         /// Which part.
         block: Block,
         /// Its first byte.
+        #[cfg_attr(
+            not(any(feature = "gpu", test)),
+            expect(dead_code, reason = "only devices have pages")
+        )]
         offset: u64,
     },
 }

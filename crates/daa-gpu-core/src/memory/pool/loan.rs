@@ -8,8 +8,8 @@ use crate::error::GpuError;
 #[cfg(feature = "gpu")]
 use crate::memory::heap::PageId;
 use crate::memory::trace::Recorded;
+use crate::sync::{Arc, Weak};
 use daa_base::Bytes;
-use std::sync::{Arc, Weak};
 
 /// What may be in the memory of a new loan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -63,7 +63,7 @@ impl<B> Magazine<B> {
             self.push(spare);
             return Vec::new();
         }
-        self.put_for_others(spare)
+        self.put_making_room(spare)
     }
 
     #[inline]
@@ -78,7 +78,7 @@ impl<B> Magazine<B> {
     }
 
     #[cold]
-    fn put_for_others(&mut self, spare: Spare<B>) -> Vec<Spare<B>> {
+    fn put_making_room(&mut self, spare: Spare<B>) -> Vec<Spare<B>> {
         let size = spare.reserved.get();
         if size > self.allowance {
             return vec![spare];
