@@ -4,7 +4,7 @@
 //! bytes, so it can be used once, by one agent, on one chain. Every part is bounded in size.
 
 use crate::genesis::ChainId;
-use crate::keys::{AgentKey, Digest, KeyError, PublicKey, Signature};
+use crate::keys::{Digest, KeyError, PublicKey, Signature, SignatureScheme, Signed, Signer};
 use crate::text::ShortText;
 use daa_base::codec::{self, CodecError};
 use daa_base::{
@@ -162,7 +162,7 @@ impl SignedCommand {
     /// # Errors
     /// [`CommandError::Payload`] when the command encodes to more than [`MAX_PAYLOAD`] bytes.
     pub fn sign(
-        key: &AgentKey,
+        key: &(impl Signer + ?Sized),
         chain: ChainId,
         agent: AgentId,
         seq: u64,
@@ -186,6 +186,34 @@ impl SignedCommand {
         self.check_size()?;
         let message = signing_bytes(chain, self.agent, self.seq, &self.payload);
         Ok(key.verify(&message, &self.signature)?)
+    }
+
+    /// Whether each command is within its size and signed with the key beside it, for `chain`.
+    #[must_use]
+    pub fn verify_all(
+        scheme: &dyn SignatureScheme,
+        chain: ChainId,
+        commands: &[(&Self, PublicKey)],
+    ) -> Vec<bool> {
+        let messages: Vec<_> = commands
+            .iter()
+            .map(|(command, _)| signing_bytes(chain, command.agent, command.seq, &command.payload))
+            .collect();
+        let signed: Vec<_> = commands
+            .iter()
+            .zip(&messages)
+            .map(|((command, key), message)| Signed {
+                key: *key,
+                message,
+                signature: command.signature,
+            })
+            .collect();
+        scheme
+            .verify_batch(&signed)
+            .into_iter()
+            .zip(commands)
+            .map(|(holds, (command, _))| holds && command.check_size().is_ok())
+            .collect()
     }
 
     /// The command inside.
@@ -229,6 +257,7 @@ fn signing_bytes(chain: ChainId, agent: AgentId, seq: u64, payload: &[u8]) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::AgentKey;
     use proptest::prelude::*;
 
     const CHAIN: ChainId = ChainId([5; 32]);

@@ -2,6 +2,7 @@
 
 use crate::keys::{KeyError, PublicKey};
 use crate::text::ShortText;
+use crate::validators::ValidatorSet;
 use daa_base::codec;
 use daa_base::{AgentId, Millis};
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,9 @@ pub const OPERATOR: AgentId = AgentId(0);
 
 /// The allocation policy described in [`crate::ledger`]; a later policy gets the next number.
 pub const POLICY_ROTATING_QUEUE: u16 = 1;
+
+/// Largest encoded [`Genesis`] in bytes.
+pub const MAX_GENESIS: usize = 8192;
 
 /// Why a genesis is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -139,6 +143,7 @@ pub struct Genesis {
     name: ShortText,
     operator: PublicKey,
     config: LedgerConfig,
+    validators: ValidatorSet,
 }
 
 impl Genesis {
@@ -151,9 +156,16 @@ impl Genesis {
             name,
             operator,
             config,
+            validators: ValidatorSet::default(),
         };
         genesis.validate()?;
         Ok(genesis)
+    }
+
+    /// The same ledger, agreed on by `validators` from its first block on.
+    #[must_use]
+    pub fn with_validators(self, validators: ValidatorSet) -> Self {
+        Self { validators, ..self }
     }
 
     /// Checks what [`Genesis::new`] checks, for a genesis that was decoded.
@@ -177,6 +189,12 @@ impl Genesis {
         self.operator
     }
 
+    /// Who votes on the first block; nobody where one process orders commands by itself.
+    #[must_use]
+    pub const fn validators(&self) -> &ValidatorSet {
+        &self.validators
+    }
+
     /// Limits and rules.
     #[must_use]
     pub const fn config(&self) -> &LedgerConfig {
@@ -186,10 +204,11 @@ impl Genesis {
     /// The chain this genesis begins: a digest of every field, so that two ledgers that differ in any rule differ here.
     ///
     /// # Panics
-    /// Never: a genesis has a few fixed-size fields and one bounded text.
+    /// Never: every part of a genesis is bounded.
     #[must_use]
     pub fn chain_id(&self) -> ChainId {
-        let bytes = codec::encode::<1024, _>(self).expect("a genesis has at most 300 encoded bytes");
+        let bytes = codec::encode::<MAX_GENESIS, _>(self)
+            .expect("128 validators of 40 bytes and 300 bytes of rules fit");
         let mut hasher = blake3::Hasher::new_derive_key("daa-coord 2026 chain id");
         hasher.update(&bytes);
         ChainId(*hasher.finalize().as_bytes())

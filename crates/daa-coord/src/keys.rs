@@ -1,11 +1,16 @@
 //! Signing keys of agents, and the one rule by which signatures are checked.
 //!
-//! Signatures are Ed25519 (RFC 8032). Implementations differ in which odd signatures they accept, so every check of
-//! this crate goes through [`PublicKey::verify`]: strict verification, which also refuses keys and commitments of
-//! small order. Replicas that share this function agree on every signature.
+//! Signatures are Ed25519 (RFC 8032). Implementations differ in which odd signatures they accept, and a batch may accept
+//! what a single check refuses. Every check of this crate follows ZIP-215, where both always agree, whoever checks:
+//! [`PublicKey::verify`] for one, [`Ed25519::verify_batch`](SignatureScheme::verify_batch) for many. Keys of small order,
+//! under which many signatures would pass, are refused on top.
+
+mod scheme;
+
+pub use scheme::{Ed25519, SignatureScheme, Signed, Signer};
 
 use daa_base::Stream;
-use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
+use ed25519_zebra::{SigningKey, VerificationKey};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -46,20 +51,20 @@ impl AgentKey {
     #[must_use]
     pub fn from_secret(secret: &[u8; 32]) -> Self {
         Self {
-            key: SigningKey::from_bytes(secret),
+            key: SigningKey::from(*secret),
         }
     }
 
     /// The public half.
     #[must_use]
     pub fn public(&self) -> PublicKey {
-        PublicKey(self.key.verifying_key().to_bytes())
+        PublicKey(self.key.verification_key().into())
     }
 
     /// Signs `message` as it stands; callers put a domain and a chain in front (see
     /// [`SignedCommand`](crate::SignedCommand)).
     #[must_use]
-    pub(crate) fn sign(&self, message: &[u8]) -> Signature {
+    pub fn sign(&self, message: &[u8]) -> Signature {
         Signature(self.key.sign(message).to_bytes())
     }
 }
@@ -89,17 +94,13 @@ impl PublicKey {
     /// # Errors
     /// [`KeyError::InvalidKey`] or [`KeyError::BadSignature`].
     pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), KeyError> {
-        let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
         self.point()?
-            .verify_strict(message, &signature)
+            .verify(&ed25519_zebra::Signature::from_bytes(&signature.0), message)
             .map_err(|_| KeyError::BadSignature)
     }
 
-    fn point(&self) -> Result<VerifyingKey, KeyError> {
-        match VerifyingKey::from_bytes(&self.0) {
-            Ok(key) if !key.is_weak() => Ok(key),
-            _ => Err(KeyError::InvalidKey),
-        }
+    fn point(&self) -> Result<VerificationKey, KeyError> {
+        scheme::point(self).ok_or(KeyError::InvalidKey)
     }
 }
 
@@ -111,7 +112,7 @@ impl fmt::Display for PublicKey {
 }
 
 /// A signature: 64 bytes, valid only once [`PublicKey::verify`] says so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "([u8; 32], [u8; 32])", into = "([u8; 32], [u8; 32])")]
 pub struct Signature(pub [u8; 64]);
 

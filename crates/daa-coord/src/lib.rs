@@ -9,12 +9,14 @@ pub mod keys;
 pub mod ledger;
 pub mod log;
 pub mod text;
+pub mod validators;
 
 pub use client::{BlockingClient, LedgerNode, NodeUpdate, Outbox, OutboxConfig, Resolution};
 pub use command::{Command, RequestId, ResourceRequest, SignedCommand};
 pub use genesis::{ChainId, ConfigError, Genesis, LedgerConfig, OPERATOR};
-pub use keys::{AgentKey, Digest, KeyError, PublicKey, Signature};
+pub use keys::{AgentKey, Digest, Ed25519, KeyError, PublicKey, Signature, SignatureScheme, Signer};
 pub use ledger::{Lease, Ledger, LedgerError, LedgerEvent, TrialRecord};
 pub use log::sequencer::{Sequencer, SequencerConfig, SequencerFaults};
 pub use log::{Block, BlockStream, CommitLog, SubmitError, SubscribeError};
 pub use text::{ShortText, TextError};
+pub use validators::{Validator, ValidatorError, ValidatorSet};

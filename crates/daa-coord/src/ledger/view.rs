@@ -60,6 +60,12 @@ pub struct ClaimStatus {
 }
 
 impl Ledger {
+    /// Who votes on the next block.
+    #[must_use]
+    pub const fn validators(&self) -> &crate::validators::ValidatorSet {
+        self.state.genesis.validators()
+    }
+
     /// The genesis.
     #[must_use]
     pub const fn genesis(&self) -> &Genesis {
