@@ -28,11 +28,13 @@
 //! does not prolong a claim: an agent that renews its lease while its trial hangs would keep the trial forever.
 
 mod allocate;
+mod chunked;
 mod dispatch;
 mod event;
 mod invariant;
 mod leases;
 pub mod reason;
+mod signatures;
 mod snapshot;
 mod state;
 mod trials;
@@ -48,8 +50,10 @@ pub use invariant::InvariantError;
 pub use view::{AgentStatus, ClaimStatus, DeviceStatus, WaitingRequest};
 
 use crate::genesis::{ChainId, ConfigError, Genesis};
+use crate::keys::{Ed25519, SignatureScheme};
 use crate::log::Block;
 use daa_base::CodecError;
+use signatures::Verdicts;
 use state::State;
 
 /// Why a block or a snapshot is refused. The ledger is unchanged then.
@@ -131,6 +135,20 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Height`] or [`LedgerError::TooManyEntries`]; nothing has changed then.
     pub fn apply(&mut self, block: &Block) -> Result<Vec<LedgerEvent>, LedgerError> {
+        self.apply_checked(block, &Ed25519)
+    }
+
+    /// Like [`Ledger::apply`], with signatures as `scheme` checks them. All replicas of a ledger use equal schemes.
+    ///
+    /// The signatures of a block are checked in one batch, with the same result as one by one.
+    ///
+    /// # Errors
+    /// Those of [`Ledger::apply`].
+    pub fn apply_checked(
+        &mut self,
+        block: &Block,
+        scheme: &dyn SignatureScheme,
+    ) -> Result<Vec<LedgerEvent>, LedgerError> {
         let expected = self.state.height + 1;
         if block.height != expected {
             return Err(LedgerError::Height {
@@ -145,13 +163,14 @@ impl Ledger {
                 limit,
             });
         }
+        let verdicts = Verdicts::new(&self.state, scheme, self.chain, &block.entries);
         let mut events = Vec::new();
         self.state.height = block.height;
         self.state.time = self.state.time.max(block.time);
         self.state.expire(&mut events);
         self.state.expire_claims(&mut events);
-        for entry in &block.entries {
-            self.state.admit(self.chain, entry, &mut events);
+        for entry in block.entries.iter().enumerate() {
+            self.state.admit(&verdicts, entry, &mut events);
         }
         Ok(events)
     }

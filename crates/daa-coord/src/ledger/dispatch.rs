@@ -1,15 +1,16 @@
 //! From a block's entries to rules: who signed, whose turn it is, which rule applies.
 
+use super::signatures::Verdicts;
 use super::state::{AgentState, DeviceState, State};
-use crate::command::{Command, CommandError, RequestId, SignedCommand, decode_payload};
-use crate::genesis::{ChainId, OPERATOR};
+use crate::command::{Command, RequestId, SignedCommand, decode_payload};
+use crate::genesis::OPERATOR;
 use crate::keys::PublicKey;
 use crate::ledger::event::LedgerEvent;
 use crate::ledger::reason::{DropReason, Rejection};
 use daa_base::{AgentId, Bytes, DeviceId, OwnerId};
 
 /// What becomes of an entry before its command is looked at.
-enum Turn {
+pub(super) enum Turn {
     /// It is its agent's next command.
     Now,
     /// It is authentic and waits for this number.
@@ -17,10 +18,15 @@ enum Turn {
 }
 
 impl State {
-    /// Applies one entry, and with it the entries that were waiting for it.
-    pub(super) fn admit(&mut self, chain: ChainId, entry: &SignedCommand, events: &mut Vec<LedgerEvent>) {
+    /// Applies the entry at place `at` of its block, and with it the entries that were waiting for it.
+    pub(super) fn admit(
+        &mut self,
+        verdicts: &Verdicts<'_>,
+        (at, entry): (usize, &SignedCommand),
+        events: &mut Vec<LedgerEvent>,
+    ) {
         let (agent, seq) = (entry.agent, entry.seq);
-        match self.turn(chain, entry) {
+        match self.turn(verdicts, (at, entry)) {
             Err(reason) => events.push(LedgerEvent::Dropped { agent, seq, reason }),
             Ok(Turn::After(missing)) => {
                 if let Some(state) = self.agents.get_mut(&agent) {
@@ -37,8 +43,22 @@ impl State {
         }
     }
 
-    /// Cheap checks first: a flood of stale or far-off numbers costs no signature check.
-    fn turn(&self, chain: ChainId, entry: &SignedCommand) -> Result<Turn, DropReason> {
+    fn turn(
+        &self,
+        verdicts: &Verdicts<'_>,
+        (at, entry): (usize, &SignedCommand),
+    ) -> Result<Turn, DropReason> {
+        let turn = self.check_entry(entry)?;
+        let key = self.agents.get(&entry.agent).map(|agent| agent.key);
+        if key.is_some_and(|key| verdicts.holds(at, entry, key)) {
+            Ok(turn)
+        } else {
+            Err(DropReason::BadSignature)
+        }
+    }
+
+    /// What needs no signature check: a flood of stale or far-off numbers costs none.
+    pub(super) fn check_entry(&self, entry: &SignedCommand) -> Result<Turn, DropReason> {
         let agent = self.agents.get(&entry.agent).ok_or(DropReason::UnknownAgent)?;
         let next = agent.next_seq;
         let last = next.saturating_add(u64::from(self.config().seq_window) - 1);
@@ -51,12 +71,14 @@ impl State {
         if agent.held.contains_key(&entry.seq) {
             return Err(DropReason::AlreadyHeld);
         }
-        match entry.verify(chain, &agent.key) {
-            Ok(()) if entry.seq == next => Ok(Turn::Now),
-            Ok(()) => Ok(Turn::After(next)),
-            Err(CommandError::Payload(_)) => Err(DropReason::TooLarge),
-            Err(CommandError::Signature(_)) => Err(DropReason::BadSignature),
+        if entry.check_size().is_err() {
+            return Err(DropReason::TooLarge);
         }
+        Ok(if entry.seq == next {
+            Turn::Now
+        } else {
+            Turn::After(next)
+        })
     }
 
     fn next_held(&mut self, agent: AgentId) -> Option<(u64, Vec<u8>)> {

@@ -36,7 +36,7 @@ impl State {
     fn check_devices(&self) -> Result<(), InvariantError> {
         let limit = self.config().max_devices as usize;
         require(self.devices.len() <= limit, || "too many devices".to_owned())?;
-        for (&id, device) in &self.devices {
+        for (&id, device) in self.devices.iter() {
             let bytes: u128 = self.leases_of(id).map(|l| u128::from(l.bytes.get())).sum();
             let share: u64 = self.leases_of(id).map(|l| u64::from(l.share.get())).sum();
             let capacity = u128::from(device.capacity.get());
@@ -63,7 +63,7 @@ impl State {
         let config = self.config();
         let mut open: BTreeMap<AgentId, u32> = BTreeMap::new();
         let mut requests = BTreeSet::new();
-        for (&id, lease) in &self.leases {
+        for (&id, lease) in self.leases.iter() {
             require(
                 lease.id == id && id.get() < self.next_lease && self.devices.contains_key(&lease.device),
                 || format!("{id} is filed wrongly"),
@@ -75,7 +75,7 @@ impl State {
             *open.entry(lease.agent).or_default() += 1;
             requests.insert(lease.request);
         }
-        for (&arrival, waiting) in &self.queue {
+        for (&arrival, waiting) in self.queue.iter() {
             let id = waiting.id;
             require(
                 arrival < self.next_arrival && waiting.overtaken <= config.max_overtakes,
@@ -93,7 +93,7 @@ impl State {
         require(requests.len() <= config.max_open as usize, || {
             "too many requests and leases".to_owned()
         })?;
-        for (id, agent) in &self.agents {
+        for (id, agent) in self.agents.iter() {
             let counted = open.remove(id).unwrap_or(0);
             require(
                 agent.open == counted && counted <= config.max_open_per_agent,
@@ -113,7 +113,7 @@ impl State {
             operator.is_some_and(|agent| agent.key == self.genesis.operator()),
             || "the operator's key is not the genesis' one".to_owned(),
         )?;
-        for (id, agent) in &self.agents {
+        for (id, agent) in self.agents.iter() {
             let end = agent.next_seq.saturating_add(u64::from(config.seq_window));
             require(
                 agent.held.keys().all(|&seq| agent.next_seq < seq && seq < end)
@@ -131,8 +131,8 @@ impl State {
         let trials = &self.trials;
         let mut all: BTreeSet<TrialId> = trials.released.clone();
         all.extend(trials.claims.keys());
-        all.extend(trials.records.keys());
-        let parts = trials.released.len() + trials.claims.len() + trials.records.len();
+        all.extend(self.records.keys());
+        let parts = trials.released.len() + trials.claims.len() + self.records.len();
         let next = trials.next as usize;
         require(
             parts == next
@@ -142,7 +142,7 @@ impl State {
             || "the trials are not each recorded, claimed or released once".to_owned(),
         )?;
         let prefix = trials.recorded_prefix;
-        let gap = (0..trials.next).find(|&trial| !trials.records.contains_key(&TrialId(trial)));
+        let gap = (0..trials.next).find(|&trial| !self.records.contains_key(&TrialId(trial)));
         require(prefix == gap.unwrap_or(trials.next), || {
             format!("{prefix} trials are counted as recorded without a gap")
         })?;

@@ -5,7 +5,7 @@ use crate::command::{RequestId, ResourceRequest};
 use crate::ledger::event::{Lease, LedgerEvent};
 use crate::ledger::reason::{RefuseReason, Rejection, RenewRefusal};
 use crate::text::ShortText;
-use daa_base::{AgentId, Bytes, FencingToken, LeaseId, Millis};
+use daa_base::{AgentId, Bytes, FencingToken, LeaseId, Millis, Timestamp};
 
 impl State {
     /// Takes a request in: it is refused at once, granted at once, or waits.
@@ -175,6 +175,18 @@ impl State {
         events.push(LedgerEvent::LeaseRevoked { lease, seq, reason });
         self.allocate(events);
         Ok(())
+    }
+
+    /// The earliest agreed time at which a block would end something by itself.
+    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
+        let leases = self.leases.values().map(|lease| lease.expires);
+        // A request may still be granted at its deadline itself.
+        let requests = self.queue.values().filter_map(|waiting| {
+            let deadline = waiting.wanted.deadline?;
+            deadline.get().checked_add(1).map(Timestamp)
+        });
+        let claims = self.trials.claims.values().map(|claim| claim.until);
+        leases.chain(requests).chain(claims).min()
     }
 
     /// Ends what the agreed time has ended: leases first, then requests past their deadline; then grants what fits.

@@ -4,7 +4,8 @@ use super::tests::{AGENTS, DEVICE, Scene, wish};
 use super::{Lease, Ledger, LedgerEvent};
 use crate::command::{Command, RequestId, ResourceRequest, SignedCommand};
 use crate::genesis::LedgerConfig;
-use crate::keys::Digest;
+use crate::keys::{Digest, Ed25519, SignatureScheme, Signed};
+use crate::log::Block;
 use crate::text::ShortText;
 use daa_base::{AgentId, Bytes, DeviceId, FencingToken, LeaseId, Millis, Permille, Timestamp, TrialId};
 use proptest::prelude::*;
@@ -306,7 +307,29 @@ impl Run {
         );
         let waiting: BTreeSet<_> = ledger.queue().map(|waiting| waiting.id).collect();
         assert_eq!(waiting, self.oracle.waiting, "events tell every waiting request");
+        // Restoring computes the hash from nothing and compares it with the one that was kept up to date.
+        let restored = Ledger::restore(ledger.genesis(), &ledger.snapshot()).expect("the hash holds");
+        assert_eq!(restored.state_hash(), ledger.state_hash());
         self.nothing_idle_that_somebody_may_have();
+        self.nothing_ends_before_its_deadline();
+    }
+
+    /// An empty block changes nothing before the deadline that the ledger names, and something at it.
+    fn nothing_ends_before_its_deadline(&self) {
+        let Some(due) = self.scene.ledger.next_deadline() else {
+            return;
+        };
+        assert!(due > self.scene.ledger.time());
+        for (time, quiet) in [(due.get() - 1, true), (due.get(), false)] {
+            let mut ledger = self.scene.ledger.clone();
+            let block = Block {
+                height: ledger.height() + 1,
+                time: Timestamp(time),
+                entries: Vec::new(),
+            };
+            let events = ledger.apply(&block).expect("the next block");
+            assert_eq!(events.is_empty(), quiet, "{events:?}");
+        }
     }
 
     /// What is first in line for every device it could use is waiting only because it does not fit.
@@ -348,6 +371,16 @@ impl Run {
     }
 }
 
+/// Ed25519 without batches.
+#[derive(Debug)]
+struct OneByOne;
+
+impl SignatureScheme for OneByOne {
+    fn verify(&self, signed: &Signed<'_>) -> bool {
+        Ed25519.verify(signed)
+    }
+}
+
 fn replay(run: &Run, split: usize) {
     let genesis = run.scene.ledger.genesis().clone();
     let mut ledger = Ledger::new(genesis.clone()).expect("valid");
@@ -356,7 +389,7 @@ fn replay(run: &Run, split: usize) {
             let bytes = ledger.snapshot();
             ledger = Ledger::restore(&genesis, &bytes).expect("whole");
         }
-        ledger.apply(block).expect("the same blocks");
+        ledger.apply_checked(block, &OneByOne).expect("the same blocks");
     }
     assert_eq!(ledger.state_hash(), run.scene.ledger.state_hash());
     assert_eq!(ledger, run.scene.ledger);

@@ -2,12 +2,12 @@
 
 use super::state::State;
 use super::{Ledger, LedgerError};
-use crate::genesis::Genesis;
+use crate::genesis::{ChainId, Genesis};
 use crate::keys::Digest;
 use daa_base::codec::{self, CodecError};
 
 /// Version of the encoded state; grows with every change of its form or meaning.
-const STATE_VERSION: u8 = 1;
+const STATE_VERSION: u8 = 2;
 
 /// The largest state that a valid configuration allows is near half of this: 4096 agents with 64 held commands of
 /// 0.6 KB, 65 536 open requests of 0.5 KB, a million trials of 0.15 KB.
@@ -21,13 +21,13 @@ impl Ledger {
             .expect("the configured bounds keep the state below the limit")
     }
 
-    /// The digest of everything replicas must agree on.
+    /// The digest of everything replicas must agree on. Costs what changed since the last one was taken.
     ///
     /// # Panics
     /// Never: the configuration's bounds keep the state encodable.
     #[must_use]
     pub fn state_hash(&self) -> Digest {
-        hash(&self.encoded())
+        hash(self.chain, &self.state)
     }
 
     /// The state as bytes: a version byte, the state hash, the canonical encoding.
@@ -39,7 +39,7 @@ impl Ledger {
         let encoded = self.encoded();
         let mut bytes = Vec::with_capacity(HEADER + encoded.len());
         bytes.push(STATE_VERSION);
-        bytes.extend_from_slice(&hash(&encoded).0);
+        bytes.extend_from_slice(&self.state_hash().0);
         bytes.extend_from_slice(&encoded);
         bytes
     }
@@ -61,14 +61,14 @@ impl Ledger {
             });
         }
         let (named, encoded) = rest.split_at_checked(HEADER - 1).ok_or_else(too_short)?;
-        if hash(encoded).0 != named {
-            return Err(LedgerError::SnapshotHash);
-        }
         let state: State = codec::decode_canonical::<MAX_STATE, _>(encoded)?;
         state.genesis.validate()?;
         let (expected, found) = (genesis.chain_id(), state.genesis.chain_id());
         if found != expected {
             return Err(LedgerError::WrongChain { expected, found });
+        }
+        if hash(expected, &state).0 != named {
+            return Err(LedgerError::SnapshotHash);
         }
         state.check_invariants()?;
         Ok(Self {
@@ -78,10 +78,38 @@ impl Ledger {
     }
 }
 
-fn hash(encoded: &[u8]) -> Digest {
+/// Every part of the state enters the hash: the genesis as its chain, the small numbers as they are, the rest by digest.
+fn hash(chain: ChainId, state: &State) -> Digest {
+    let State {
+        genesis: _,
+        height,
+        time,
+        agents,
+        devices,
+        queue,
+        next_arrival,
+        leases,
+        next_lease,
+        trials,
+        records,
+    } = state;
     let mut hasher = blake3::Hasher::new_derive_key("daa-coord 2026 ledger state");
     hasher.update(&[STATE_VERSION]);
-    hasher.update(encoded);
+    hasher.update(&chain.0);
+    for number in [*height, time.get(), *next_arrival, *next_lease] {
+        hasher.update(&number.to_le_bytes());
+    }
+    let parts = [
+        agents.digest(),
+        devices.digest(),
+        queue.digest(),
+        leases.digest(),
+        trials.digest(),
+        records.digest(),
+    ];
+    for part in parts {
+        hasher.update(&part.0);
+    }
     Digest(*hasher.finalize().as_bytes())
 }
 

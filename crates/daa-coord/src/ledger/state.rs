@@ -3,6 +3,7 @@
 use crate::command::{RequestId, ResourceRequest};
 use crate::genesis::{Genesis, LedgerConfig, OPERATOR};
 use crate::keys::{Digest, PublicKey};
+use crate::ledger::chunked::{Chunked, Part};
 use crate::ledger::event::{Lease, TrialRecord};
 use daa_base::{AgentId, Bytes, DeviceId, FencingToken, LeaseId, OwnerId, Permille, Timestamp, TrialId};
 use serde::{Deserialize, Serialize};
@@ -14,14 +15,16 @@ pub(super) struct State {
     pub(super) genesis: Genesis,
     pub(super) height: u64,
     pub(super) time: Timestamp,
-    pub(super) agents: BTreeMap<AgentId, AgentState>,
-    pub(super) devices: BTreeMap<DeviceId, DeviceState>,
+    pub(super) agents: Chunked<AgentId, AgentState>,
+    pub(super) devices: Chunked<DeviceId, DeviceState>,
     /// Waiting requests by arrival number.
-    pub(super) queue: BTreeMap<u64, Waiting>,
+    pub(super) queue: Chunked<u64, Waiting>,
     pub(super) next_arrival: u64,
-    pub(super) leases: BTreeMap<LeaseId, Lease>,
+    pub(super) leases: Chunked<LeaseId, Lease>,
     pub(super) next_lease: u64,
-    pub(super) trials: Trials,
+    pub(super) trials: Part<Trials>,
+    /// Results of trials: by far the largest part, and never changed.
+    pub(super) records: Chunked<TrialId, TrialRecord>,
 }
 
 /// One registered agent.
@@ -64,7 +67,6 @@ pub(super) struct Trials {
     pub(super) next: u32,
     pub(super) released: BTreeSet<TrialId>,
     pub(super) claims: BTreeMap<TrialId, Claim>,
-    pub(super) records: BTreeMap<TrialId, TrialRecord>,
     /// How many trials from number 0 on have a result without a gap.
     pub(super) recorded_prefix: u32,
 }
@@ -121,13 +123,14 @@ impl State {
             genesis,
             height: 0,
             time: Timestamp(0),
-            agents: BTreeMap::from([(OPERATOR, operator)]),
-            devices: BTreeMap::new(),
-            queue: BTreeMap::new(),
+            agents: Chunked::from_iter([(OPERATOR, operator)]),
+            devices: Chunked::new(),
+            queue: Chunked::new(),
             next_arrival: 0,
-            leases: BTreeMap::new(),
+            leases: Chunked::new(),
             next_lease: 1,
-            trials: Trials::default(),
+            trials: Part::default(),
+            records: Chunked::new(),
         }
     }
 

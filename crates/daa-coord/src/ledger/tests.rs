@@ -354,6 +354,60 @@ fn forged_misdirected_and_repeated_entries_change_nothing() {
 }
 
 #[test]
+fn a_key_registered_in_a_block_counts_for_its_later_entries() {
+    let mut scene = Scene::new(LedgerConfig::default());
+    let register = Command::RegisterAgent {
+        agent: AgentId(4),
+        owner: OwnerId(4),
+        key: key_of(AgentId(4)).public(),
+    };
+    let entries = vec![
+        scene.next(4, &Command::Request(wish(10))),
+        scene.next(0, &register),
+        scene.sign(4, 0, &Command::Request(wish(10))),
+        scene.next(4, &Command::Request(wish(20))),
+    ];
+    let events = scene.commit(entries);
+    assert_eq!(dropped(&events[..1]), DropReason::UnknownAgent);
+    assert!(matches!(
+        events[1..],
+        [
+            LedgerEvent::AgentRegistered { .. },
+            LedgerEvent::LeaseGranted(_),
+            LedgerEvent::LeaseGranted(_)
+        ]
+    ));
+}
+
+#[test]
+fn an_entry_is_judged_without_its_signature_as_in_a_block() {
+    let mut scene = Scene::new(LedgerConfig::default());
+    let ask = Command::Request(wish(10));
+    let good = scene.sign(1, 0, &ask);
+    assert_eq!(scene.ledger.check_entry(&good), Ok(()));
+    assert_eq!(scene.ledger.check_entry(&scene.sign(1, 5, &ask)), Ok(()));
+    assert_eq!(
+        scene.ledger.check_entry(&scene.sign(9, 0, &ask)),
+        Err(DropReason::UnknownAgent)
+    );
+    let mut large = good.clone();
+    large.payload = vec![0; 513];
+    assert_eq!(scene.ledger.check_entry(&large), Err(DropReason::TooLarge));
+    assert_eq!(
+        scene.ledger.check_entry(&scene.sign(1, 64, &ask)),
+        Err(DropReason::TooFarAhead { next: 0, last: 63 })
+    );
+    scene.commit(vec![good.clone()]);
+    assert_eq!(
+        scene.ledger.check_entry(&good),
+        Err(DropReason::Replayed { next: 1 })
+    );
+    let key = key_of(AgentId(1)).public();
+    assert_eq!(scene.ledger.agent_key(AgentId(1)), Some(key));
+    assert_eq!(scene.ledger.agent_key(AgentId(9)), None);
+}
+
+#[test]
 fn early_commands_wait_and_are_carried_out_in_order() {
     let mut scene = Scene::new(LedgerConfig::default());
     let cancel = |seq| Command::Cancel {

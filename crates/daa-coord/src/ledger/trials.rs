@@ -15,7 +15,7 @@ impl State {
     ) -> Result<LedgerEvent, Rejection> {
         self.check_claim(agent, trial, digest)?;
         let until = self.time.after(self.config().claim_timeout);
-        let trials = &mut self.trials;
+        let trials = &mut *self.trials;
         trials.claims.insert(trial, Claim { agent, digest, until });
         trials.released.remove(&trial);
         trials.next = trials.next.max(trial.get() + 1);
@@ -30,7 +30,7 @@ impl State {
 
     fn check_claim(&self, agent: AgentId, trial: TrialId, digest: Digest) -> Result<(), Rejection> {
         let (trials, config) = (&self.trials, self.config());
-        if trials.records.contains_key(&trial) {
+        if self.records.contains_key(&trial) {
             return Err(Rejection::TrialOver { trial });
         }
         match trials.claims.get(&trial) {
@@ -114,7 +114,7 @@ impl State {
         trial: TrialId,
         (score_micro, epochs, checkpoint): (i64, u32, Digest),
     ) -> Result<LedgerEvent, Rejection> {
-        if let Some(record) = self.trials.records.get(&trial) {
+        if let Some(record) = self.records.get(&trial) {
             let same =
                 (record.score_micro, record.epochs, record.checkpoint) == (score_micro, epochs, checkpoint);
             return match (record.agent == agent, same) {
@@ -136,10 +136,10 @@ impl State {
             checkpoint,
             at: self.time,
         };
-        let trials = &mut self.trials;
+        let trials = &mut *self.trials;
         trials.claims.remove(&trial);
-        trials.records.insert(trial, record.clone());
-        while trials.records.contains_key(&TrialId(trials.recorded_prefix)) {
+        self.records.insert(trial, record.clone());
+        while self.records.contains_key(&TrialId(trials.recorded_prefix)) {
             trials.recorded_prefix += 1;
         }
         Ok(LedgerEvent::TrialRecorded { trial, seq, record })

@@ -2,7 +2,9 @@
 
 use super::Ledger;
 use super::event::{Lease, TrialRecord};
-use crate::command::{RequestId, ResourceRequest};
+use super::reason::DropReason;
+use super::state::{AgentState, DeviceState};
+use crate::command::{RequestId, ResourceRequest, SignedCommand};
 use crate::genesis::{ChainId, Genesis};
 use crate::keys::{Digest, PublicKey};
 use daa_base::{AgentId, Bytes, DeviceId, LeaseId, OwnerId, Permille, Timestamp, TrialId};
@@ -92,26 +94,37 @@ impl Ledger {
 
     /// All agents, the operator included, by id.
     pub fn agents(&self) -> impl Iterator<Item = AgentStatus> + '_ {
-        self.state.agents.iter().map(|(&agent, state)| AgentStatus {
-            agent,
-            owner: state.owner,
-            key: state.key,
-            next_seq: state.next_seq,
-            open: state.open,
-        })
+        let agents = self.state.agents.iter();
+        agents.map(|(&agent, state)| agent_status(agent, state))
     }
 
     /// One agent.
     #[must_use]
     pub fn agent(&self, agent: AgentId) -> Option<AgentStatus> {
         let state = self.state.agents.get(&agent)?;
-        Some(AgentStatus {
-            agent,
-            owner: state.owner,
-            key: state.key,
-            next_seq: state.next_seq,
-            open: state.open,
-        })
+        Some(agent_status(agent, state))
+    }
+
+    /// The key that an agent signs with; `None` when it is not registered.
+    #[must_use]
+    pub fn agent_key(&self, agent: AgentId) -> Option<PublicKey> {
+        self.state.agents.get(&agent).map(|state| state.key)
+    }
+
+    /// What the ledger would say about an entry if it came now, its signature left aside: the cheap part of the
+    /// checks, for whoever keeps entries until they are agreed on.
+    ///
+    /// # Errors
+    /// The [`DropReason`] with which the entry would be dropped.
+    pub fn check_entry(&self, entry: &SignedCommand) -> Result<(), DropReason> {
+        self.state.check_entry(entry).map(|_| ())
+    }
+
+    /// The earliest agreed time at which something ends without a command: a lease, a request's deadline, a claim.
+    /// Until then an empty block changes nothing but height and time.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.state.next_deadline()
     }
 
     /// The number of an agent's next command; `None` when it is not registered.
@@ -122,18 +135,15 @@ impl Ledger {
 
     /// All devices by id.
     pub fn devices(&self) -> impl Iterator<Item = DeviceStatus> + '_ {
-        self.state.devices.iter().map(|(&device, state)| DeviceStatus {
-            device,
-            capacity: state.capacity,
-            used: state.used,
-            used_share: Permille::new(state.used_share).unwrap_or(Permille::WHOLE),
-        })
+        let devices = self.state.devices.iter();
+        devices.map(|(&device, state)| device_status(device, state))
     }
 
     /// One device.
     #[must_use]
     pub fn device(&self, device: DeviceId) -> Option<DeviceStatus> {
-        self.devices().find(|status| status.device == device)
+        let state = self.state.devices.get(&device)?;
+        Some(device_status(device, state))
     }
 
     /// Live leases by id.
@@ -174,7 +184,7 @@ impl Ledger {
 
     /// The next trial number that nobody has claimed yet.
     #[must_use]
-    pub const fn next_trial(&self) -> TrialId {
+    pub fn next_trial(&self) -> TrialId {
         TrialId(self.state.trials.next)
     }
 
@@ -200,21 +210,21 @@ impl Ledger {
     pub fn visible_records(&self, trial: TrialId) -> impl Iterator<Item = (TrialId, &TrialRecord)> {
         let end = TrialId(trial.get().saturating_sub(self.state.config().trial_window));
         self.state
-            .trials
             .records
-            .range(..end)
+            .iter()
             .map(|(&id, record)| (id, record))
+            .take_while(move |(id, _)| *id < end)
     }
 
     /// All results by trial number.
     pub fn records(&self) -> impl Iterator<Item = (TrialId, &TrialRecord)> {
-        self.state.trials.records.iter().map(|(&id, record)| (id, record))
+        self.state.records.iter().map(|(&id, record)| (id, record))
     }
 
     /// The result of one trial.
     #[must_use]
     pub fn record(&self, trial: TrialId) -> Option<&TrialRecord> {
-        self.state.trials.records.get(&trial)
+        self.state.records.get(&trial)
     }
 
     /// Trials in work, by number.
@@ -229,5 +239,24 @@ impl Ledger {
                 digest: claim.digest,
                 until: claim.until,
             })
+    }
+}
+
+fn device_status(device: DeviceId, state: &DeviceState) -> DeviceStatus {
+    DeviceStatus {
+        device,
+        capacity: state.capacity,
+        used: state.used,
+        used_share: Permille::new(state.used_share).unwrap_or(Permille::WHOLE),
+    }
+}
+
+const fn agent_status(agent: AgentId, state: &AgentState) -> AgentStatus {
+    AgentStatus {
+        agent,
+        owner: state.owner,
+        key: state.key,
+        next_seq: state.next_seq,
+        open: state.open,
     }
 }

@@ -1,0 +1,54 @@
+//! The signatures of one block, checked together before its entries are carried out.
+
+use super::state::State;
+use crate::command::SignedCommand;
+use crate::genesis::ChainId;
+use crate::keys::{PublicKey, SignatureScheme};
+
+/// What the batch said about each entry. Entries may change who is registered, and so which key counts for a later entry
+/// of the same block: an answer is used only for the key it was found with, and what has no answer is checked alone.
+#[derive(Debug)]
+pub(super) struct Verdicts<'a> {
+    scheme: &'a dyn SignatureScheme,
+    chain: ChainId,
+    /// For each entry the key it was checked with and whether its signature holds.
+    known: Vec<Option<(PublicKey, bool)>>,
+}
+
+impl<'a> Verdicts<'a> {
+    /// Checks in one batch the entries that `state` lets expect to need it.
+    pub(super) fn new(
+        state: &State,
+        scheme: &'a dyn SignatureScheme,
+        chain: ChainId,
+        entries: &[SignedCommand],
+    ) -> Self {
+        let mut known = vec![None; entries.len()];
+        // Held commands and the block's own can move a window on while the block is carried out.
+        let reach = 2 * u64::from(state.config().seq_window) + entries.len() as u64;
+        let (mut places, mut batch) = (Vec::new(), Vec::new());
+        for (at, entry) in entries.iter().enumerate() {
+            let Some(agent) = state.agents.get(&entry.agent) else {
+                continue;
+            };
+            let soon = (agent.next_seq..agent.next_seq.saturating_add(reach)).contains(&entry.seq);
+            if soon && !agent.held.contains_key(&entry.seq) && entry.check_size().is_ok() {
+                places.push(at);
+                batch.push((entry, agent.key));
+            }
+        }
+        let answers = SignedCommand::verify_all(scheme, chain, &batch);
+        for ((at, (_, key)), holds) in places.into_iter().zip(batch).zip(answers) {
+            known[at] = Some((key, holds));
+        }
+        Self { scheme, chain, known }
+    }
+
+    /// Whether the entry at place `at` was signed with `key`.
+    pub(super) fn holds(&self, at: usize, entry: &SignedCommand, key: PublicKey) -> bool {
+        match self.known.get(at) {
+            Some(&Some((checked, holds))) if checked == key => holds,
+            _ => SignedCommand::verify_all(self.scheme, self.chain, &[(entry, key)]) == [true],
+        }
+    }
+}
