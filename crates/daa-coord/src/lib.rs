@@ -8,6 +8,7 @@ pub mod genesis;
 pub mod keys;
 pub mod ledger;
 pub mod log;
+pub mod policy;
 pub mod text;
 pub mod validators;
 
