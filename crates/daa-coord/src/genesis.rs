@@ -1,5 +1,7 @@
 //! What all replicas of one ledger share before its first block: a name, the operator's key and the limits.
 
+pub mod file;
+
 use crate::keys::{KeyError, PublicKey};
 use crate::text::ShortText;
 use crate::validators::ValidatorSet;

@@ -5,8 +5,10 @@
 //! [`PublicKey::verify`] for one, [`Ed25519::verify_batch`](SignatureScheme::verify_batch) for many. Keys of small order,
 //! under which many signatures would pass, are refused on top.
 
+mod hex;
 mod scheme;
 
+pub use hex::HexError;
 pub use scheme::{Ed25519, SignatureScheme, Signed, Signer};
 
 use daa_base::Stream;
@@ -55,6 +57,11 @@ impl AgentKey {
         }
     }
 
+    /// The 32 secret bytes, for files and for the transport's identity.
+    pub(crate) fn secret(&self) -> &[u8] {
+        self.key.as_ref()
+    }
+
     /// The public half.
     #[must_use]
     pub fn public(&self) -> PublicKey {
@@ -101,6 +108,23 @@ impl PublicKey {
 
     fn point(&self) -> Result<VerificationKey, KeyError> {
         scheme::point(self).ok_or(KeyError::InvalidKey)
+    }
+}
+
+impl PublicKey {
+    /// All 32 bytes as 64 lower-case hexadecimal digits: how a key is written in files and on command lines.
+    #[must_use]
+    pub fn to_hex(&self) -> String {
+        hex::encode(&self.0)
+    }
+
+    /// The key that [`PublicKey::to_hex`] writes so; capitals are read as well. Whether it can be relied on is for
+    /// [`PublicKey::check`] to say.
+    ///
+    /// # Errors
+    /// [`HexError`].
+    pub fn from_hex(text: &str) -> Result<Self, HexError> {
+        hex::decode(text).map(Self)
     }
 }
 
@@ -153,6 +177,8 @@ impl fmt::Display for Digest {
         write_hex(f, &self.0[..f.precision().unwrap_or(32).min(32)])
     }
 }
+
+pub(crate) use hex::decode as decode_hex;
 
 fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))

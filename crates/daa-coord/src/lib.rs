@@ -6,6 +6,7 @@ pub mod command;
 pub mod feed;
 pub mod genesis;
 pub mod keys;
+pub mod keystore;
 pub mod ledger;
 pub mod log;
 pub mod policy;
