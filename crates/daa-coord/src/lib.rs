@@ -5,6 +5,7 @@ pub mod client;
 pub mod command;
 pub mod feed;
 pub mod genesis;
+pub mod health;
 pub mod keys;
 pub mod keystore;
 pub mod ledger;
