@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod command;
+pub mod consensus;
 pub mod feed;
 pub mod genesis;
 pub mod health;

@@ -1,0 +1,248 @@
+//! Starting a validator, from nothing or from what was durable when it stopped.
+
+use super::judge::Judged;
+use super::peers::Peers;
+use super::shell::Shell;
+use super::{Effect, Host, HostConfig, HostCounters, HostError, Now, start_input};
+use crate::consensus::block::Decided;
+use crate::consensus::context::{BlockId, ChainContext, Height};
+use crate::consensus::mempool::Mempool;
+use crate::consensus::verify::CheckedSignatures;
+use crate::consensus::wal::WalRecord;
+use crate::genesis::Genesis;
+use crate::keys::{SignatureScheme, Signed, Signer};
+use crate::ledger::Ledger;
+use arc_malachitebft_core_consensus::{Input, Params, State};
+use arc_malachitebft_core_types::{ThresholdParams, ValuePayload};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// Heights and inputs per height that the core keeps for later.
+const QUEUE: (usize, usize) = (4, 2048);
+
+/// What a validator finds when it starts.
+#[derive(Debug, Clone, Default)]
+pub struct Recovered {
+    /// A ledger to go on from and the block that made it, where earlier blocks are gone.
+    pub base: Option<(Ledger, Arc<Decided>)>,
+    /// All stored blocks after the base, in order.
+    pub blocks: Vec<Arc<Decided>>,
+    /// The whole records of the write-ahead log, in order.
+    pub wal: Vec<WalRecord>,
+}
+
+/// Signatures in stored blocks were checked before they were stored; the chain of digests and the last certificate tell
+/// whether they are still the same blocks.
+#[derive(Debug)]
+struct CheckedBefore;
+
+impl SignatureScheme for CheckedBefore {
+    fn verify(&self, _signed: &Signed<'_>) -> bool {
+        true
+    }
+}
+
+impl Host {
+    /// A validator of `genesis` that signs with `signer`, and the first effects.
+    ///
+    /// Its key need not be among the validators: then it follows the chain without a vote, until the ledger makes it one.
+    ///
+    /// # Errors
+    /// [`HostError`] when the configuration or genesis is refused, or what was stored contradicts itself.
+    pub fn new(
+        genesis: Genesis,
+        signer: Box<dyn Signer>,
+        scheme: Arc<dyn SignatureScheme>,
+        config: HostConfig,
+        recovered: Recovered,
+        now: Now,
+    ) -> Result<(Self, Vec<Effect>), HostError> {
+        config.validate()?;
+        if genesis.validators().is_empty() {
+            return Err(HostError::NoValidators);
+        }
+        let signatures = CheckedSignatures::new(genesis.chain_id(), scheme);
+        let Recovered { base, blocks, wal } = recovered;
+        let (ledger, parent, recent) = replay_blocks(genesis, base, blocks, &signatures, config.history)?;
+        let stored = ledger.height();
+        if let Some(ahead) = wal
+            .iter()
+            .map(WalRecord::height)
+            .max()
+            .filter(|&wal| wal > stored + 1)
+        {
+            return Err(HostError::WalAhead { wal: ahead, stored });
+        }
+        let core = core_state(&ledger, signer.as_ref());
+        let mut host = Self {
+            metrics: super::Metrics::default(),
+            core,
+            shell: Shell {
+                me: signer.public(),
+                signer,
+                signatures,
+                state_hash: ledger.state_hash(),
+                parent,
+                ledger,
+                recent,
+                pool: Mempool::new(config.max_waiting),
+                config,
+                evidence: BTreeMap::new(),
+                now,
+                inbox: VecDeque::new(),
+                effects: Vec::new(),
+                candidates: BTreeMap::new(),
+                wanted: BTreeSet::new(),
+                told: BTreeSet::new(),
+                asked: None,
+                replaying: false,
+                unflushed: false,
+                finished: None,
+                halted: false,
+                timers: BTreeSet::new(),
+                round_began: None,
+                typical: None,
+                peers: Peers::default(),
+                counters: HostCounters::default(),
+            },
+            started: false,
+            early: super::intake::Early::default(),
+            spared: BTreeMap::new(),
+            pending_blocks: Vec::new(),
+            synced: VecDeque::new(),
+            more_to_sync: false,
+        };
+        host.on_status_timer();
+        let mut records = wal;
+        records.retain(|record| record.height() == stored + 1);
+        if records.is_empty() {
+            host.await_work();
+        } else {
+            host.replay(records);
+        }
+        host.run();
+        let effects = std::mem::take(&mut host.shell.effects);
+        Ok((host, effects))
+    }
+
+    /// Feeds the core what it had seen before it stopped. It sends its own messages again, with the recorded signatures.
+    fn replay(&mut self, records: Vec<WalRecord>) {
+        let height = self.shell.height();
+        self.started = true;
+        self.shell.replaying = true;
+        let start = start_input(height, self.shell.ledger.validators().clone(), true);
+        self.feed(start);
+        let own_proposal = records.iter().any(
+            |record| matches!(record, WalRecord::Proposal(own) if own.message.proposer == self.shell.me),
+        );
+        let Some(inputs) = self.inputs(records) else {
+            return;
+        };
+        self.core.record_recovered_own_precommit_extensions(&inputs);
+        self.core.index_wal_entries(&inputs);
+        for input in inputs {
+            self.feed(input);
+        }
+        self.core.reset_entries_index();
+        self.shell.replaying = false;
+        // What it has proposed before it must not propose anew; an unanswered later wish stands.
+        let asked_first = self
+            .shell
+            .asked
+            .is_some_and(|(_, round)| round == self.core.round());
+        if own_proposal && !asked_first {
+            self.shell.asked = None;
+        }
+        if self.shell.asked.is_some() {
+            self.shell.propose();
+        }
+    }
+
+    /// `None` when a record contradicts the ledger; the host has halted then.
+    fn inputs(&mut self, records: Vec<WalRecord>) -> Option<Vec<Input<ChainContext>>> {
+        let mut inputs = Vec::with_capacity(records.len());
+        for record in records {
+            inputs.push(match record {
+                WalRecord::Vote(vote) => Input::Vote(vote.into_engine()),
+                WalRecord::Proposal(proposal) => Input::Proposal(proposal.into_engine()),
+                WalRecord::Timeout(_, timeout) => Input::TimeoutElapsed(timeout),
+                WalRecord::Polka(polka) => Input::PolkaCertificate((&polka).into()),
+                WalRecord::Block(block) => {
+                    let Judged { outcome, .. } = self.shell.judge(&block.named);
+                    if block.valid && outcome.is_none() {
+                        self.shell.halt(HostError::Divergence {
+                            reason: format!("block {} was valid before and is not now", block.named.id()),
+                        });
+                        return None;
+                    }
+                    if let Some(round) = block.round.as_u32() {
+                        self.shell.told.insert((round, block.named.id()));
+                    }
+                    Input::ProposedValue(block.proposed(), block.origin())
+                }
+            });
+        }
+        Some(inputs)
+    }
+}
+
+fn core_state(ledger: &Ledger, signer: &dyn Signer) -> State<ChainContext> {
+    let params = Params {
+        address: signer.public(),
+        threshold_params: thresholds(ledger),
+        value_payload: ValuePayload::ProposalAndParts,
+        enabled: true,
+    };
+    State::new(
+        ChainContext,
+        Height(ledger.height()),
+        ledger.validators().clone(),
+        params,
+        QUEUE.0,
+        QUEUE.1,
+    )
+}
+
+/// The weight that a decision needs. Integers only: no rounding can make two disjoint quorums.
+pub(super) fn thresholds(_ledger: &Ledger) -> ThresholdParams {
+    ThresholdParams::default()
+}
+
+type Replayed = (Ledger, BlockId, VecDeque<Arc<Decided>>);
+
+fn replay_blocks(
+    genesis: Genesis,
+    base: Option<(Ledger, Arc<Decided>)>,
+    blocks: Vec<Arc<Decided>>,
+    signatures: &CheckedSignatures,
+    history: usize,
+) -> Result<Replayed, HostError> {
+    let chain = genesis.chain_id();
+    let (mut ledger, mut parent, mut recent) = match base {
+        None => (Ledger::new(genesis)?, BlockId::default(), VecDeque::new()),
+        Some((ledger, block)) => (ledger, block.id(), VecDeque::from([block])),
+    };
+    let last = blocks.len().saturating_sub(1);
+    for (at, decided) in blocks.into_iter().enumerate() {
+        let header = &decided.block().header;
+        let height = header.height;
+        let wrong = |reason: String| HostError::Store { height, reason };
+        if (header.chain, header.parent, header.state) != (chain, parent, ledger.state_hash()) {
+            return Err(wrong("it does not follow from the block before".to_owned()));
+        }
+        if at == last {
+            decided
+                .verify(ledger.validators(), thresholds(&ledger), signatures)
+                .map_err(|error| wrong(error.to_string()))?;
+        }
+        ledger
+            .apply_checked(&decided.block().ledger_block(), &CheckedBefore)
+            .map_err(|error| wrong(error.to_string()))?;
+        parent = decided.id();
+        recent.push_back(decided);
+        if recent.len() > history {
+            recent.pop_front();
+        }
+    }
+    Ok((ledger, parent, recent))
+}
