@@ -24,6 +24,10 @@ pub mod evidence;
 pub mod host;
 mod mempool;
 pub mod planted;
+#[expect(
+    clippy::result_large_err,
+    reason = "the engine's own error type, made on failure only"
+)]
 mod verify;
 mod wal;
 mod wire;

@@ -427,6 +427,10 @@ impl Host {
     }
 
     /// Gives one input to the core and answers its effects.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the engine's own error type, made on failure only"
+    )]
     fn feed(&mut self, input: Input<ChainContext>) {
         let (state, shell, metrics) = (&mut self.core, &mut self.shell, &self.metrics);
         // Malachite asserts its own invariants; a panic must stop this validator only, and let it publish nothing more.

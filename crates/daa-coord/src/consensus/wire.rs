@@ -237,7 +237,7 @@ impl From<&core::RoundCertificate<ChainContext>> for RoundProof {
             round: certificate.round,
             precommits: certificate.cert_type == RoundCertificateType::Precommit,
             votes: votes
-                .map(|one| (one.vote_type, one.value_id.clone(), one.address, one.signature))
+                .map(|one| (one.vote_type, one.value_id, one.address, one.signature))
                 .collect(),
         }
     }

@@ -152,7 +152,11 @@ impl Cluster {
                 Effect::Wal(record) => {
                     let bytes = record.frame().expect("fits");
                     let read = crate::consensus::read_frames(&bytes);
-                    assert_eq!(read.records, [record.clone()], "a record survives its frame");
+                    assert_eq!(
+                        read.records,
+                        std::slice::from_ref(&record),
+                        "a record survives its frame"
+                    );
                     node.disk.pending.push(record);
                 }
                 Effect::Flush => node.disk.durable.append(&mut node.disk.pending),
