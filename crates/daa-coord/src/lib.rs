@@ -9,6 +9,7 @@ pub mod genesis;
 pub mod health;
 pub mod keys;
 pub mod keystore;
+pub mod knowledge;
 pub mod ledger;
 pub mod log;
 pub mod policy;
