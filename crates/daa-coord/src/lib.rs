@@ -13,6 +13,7 @@ pub mod knowledge;
 pub mod ledger;
 pub mod log;
 pub mod policy;
+pub mod streams;
 pub mod text;
 pub mod validators;
 
