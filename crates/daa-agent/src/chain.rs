@@ -89,7 +89,9 @@ impl Chain {
             for event in events.iter() {
                 let (lease, end) = match event {
                     LedgerEvent::LeaseExpired { lease } => (lease, LeaseEnd::Expired),
-                    LedgerEvent::LeaseRevoked { lease, .. } => (lease, LeaseEnd::Revoked),
+                    LedgerEvent::LeaseRevoked { lease, .. } | LedgerEvent::LeaseWithdrawn { lease, .. } => {
+                        (lease, LeaseEnd::Revoked)
+                    }
                     _ => continue,
                 };
                 let (agent, lease) = (lease.agent, lease.id);

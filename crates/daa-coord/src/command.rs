@@ -3,6 +3,10 @@
 //! A command is signed over a domain tag, the chain, the agent, the sequence number and the command's canonical
 //! bytes, so it can be used once, by one agent, on one chain. Every part is bounded in size.
 
+mod statement;
+
+pub use statement::{Said, Statement, When};
+
 use crate::genesis::ChainId;
 use crate::keys::{Digest, KeyError, PublicKey, Signature, SignatureScheme, Signed, Signer};
 use crate::text::ShortText;
@@ -128,6 +132,25 @@ pub enum Command {
         lease: LeaseId,
         /// Why, for people.
         reason: ShortText,
+    },
+    /// Operator only: a validator joins, weighs something else, or leaves.
+    SetValidator {
+        /// Its key.
+        key: PublicKey,
+        /// Its weight; 0: it leaves.
+        power: u64,
+    },
+    /// What a validator says, brought by any agent.
+    Statement(Statement),
+    /// An agent that a quorum of validators saw gone is here.
+    Present {
+        /// What [`Ledger::gone`](crate::Ledger::gone) says about it.
+        challenge: Digest,
+    },
+    /// Operator only: an agent takes part no more.
+    UnregisterAgent {
+        /// The agent; not the operator.
+        agent: AgentId,
     },
 }
 

@@ -6,7 +6,7 @@ use crate::keys::{KeyError, PublicKey};
 use crate::text::ShortText;
 use crate::validators::ValidatorSet;
 use daa_base::codec;
-use daa_base::{AgentId, Millis};
+use daa_base::{AgentId, Millis, Permille};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -51,6 +51,63 @@ impl fmt::Display for ChainId {
     }
 }
 
+/// How much of the weight of all validators a decision needs: more than `numerator / denominator` of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quorum {
+    /// Below the denominator.
+    pub numerator: u64,
+    /// At most 1000.
+    pub denominator: u64,
+}
+
+impl Quorum {
+    /// More than two thirds: the least with which a third may lie and two quorums still share an honest validator.
+    pub const TWO_THIRDS: Self = Self {
+        numerator: 2,
+        denominator: 3,
+    };
+
+    /// The stricter of `3 · votes > 2 · total` and `1000 · votes > threshold · total`.
+    #[must_use]
+    pub const fn stricter(threshold: Permille) -> Self {
+        let numerator = threshold.get() as u64;
+        if 3 * numerator > 2 * 1000 {
+            Self {
+                numerator,
+                denominator: 1000,
+            }
+        } else {
+            Self::TWO_THIRDS
+        }
+    }
+
+    /// Whether `votes` of `total` suffice: `votes · denominator > numerator · total`, in integers.
+    #[must_use]
+    pub const fn is_reached(self, votes: u64, total: u64) -> bool {
+        votes as u128 * self.denominator as u128 > self.numerator as u128 * total as u128
+    }
+}
+
+impl fmt::Display for Quorum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "more than {}/{} of the weight",
+            self.numerator, self.denominator
+        )
+    }
+}
+
+/// What becomes of a validator that is proven to have signed contradicting messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnEvidence {
+    /// The ledger records it; the operator decides.
+    Record,
+    /// The ledger records it and takes its vote away.
+    #[default]
+    Remove,
+}
+
 /// Limits and rules of a ledger, fixed in its genesis.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerConfig {
@@ -78,6 +135,12 @@ pub struct LedgerConfig {
     pub max_trials: u32,
     /// Commands in one block; 1 to 65 536.
     pub max_block_entries: u32,
+    /// Part of all weight that must be exceeded for a decision, where that is more than two thirds; 0 to 999.
+    pub consensus_threshold: Permille,
+    /// What follows on proof that a validator lies.
+    pub on_evidence: OnEvidence,
+    /// Agreed time within which a quorum of validators must see an agent gone; 1 to 86 400 000 ms.
+    pub health_window: Millis,
 }
 
 impl Default for LedgerConfig {
@@ -95,6 +158,9 @@ impl Default for LedgerConfig {
             trial_window: 8,
             max_trials: 65_536,
             max_block_entries: 1024,
+            consensus_threshold: Permille::ZERO,
+            on_evidence: OnEvidence::Remove,
+            health_window: Millis(10_000),
         }
     }
 }
@@ -125,6 +191,13 @@ impl LedgerConfig {
             ("trial_window", u64::from(self.trial_window), 0, 1024),
             ("max_trials", u64::from(self.max_trials), 1, 1 << 20),
             ("max_block_entries", u64::from(self.max_block_entries), 1, 65_536),
+            (
+                "consensus_threshold",
+                u64::from(self.consensus_threshold.get()),
+                0,
+                999,
+            ),
+            ("health_window", self.health_window.get(), 1, DAY),
         ] {
             if !(min..=max).contains(&value) {
                 return Err(ConfigError::OutOfRange {
@@ -197,6 +270,12 @@ impl Genesis {
         &self.validators
     }
 
+    /// The part of the validators' weight that decides.
+    #[must_use]
+    pub const fn quorum(&self) -> Quorum {
+        Quorum::stricter(self.config.consensus_threshold)
+    }
+
     /// Limits and rules.
     #[must_use]
     pub const fn config(&self) -> &LedgerConfig {
@@ -241,6 +320,36 @@ mod tests {
             base,
             genesis("a", LedgerConfig::default()).expect("valid").chain_id()
         );
+    }
+
+    #[test]
+    fn the_stricter_quorum_rule_applies() {
+        let with = |threshold| {
+            let config = LedgerConfig {
+                consensus_threshold: Permille::new(threshold).expect("in range"),
+                ..LedgerConfig::default()
+            };
+            genesis("a", config).map(|genesis| genesis.quorum())
+        };
+        assert_eq!(with(660), Ok(Quorum::TWO_THIRDS));
+        assert_eq!(with(666), Ok(Quorum::TWO_THIRDS));
+        let strict = with(750).expect("below 1");
+        assert_eq!((strict.numerator, strict.denominator), (750, 1000));
+        assert!(strict.is_reached(4, 4) && !strict.is_reached(3, 4));
+        assert!(matches!(
+            with(1000),
+            Err(ConfigError::OutOfRange {
+                field: "consensus_threshold",
+                ..
+            })
+        ));
+        for total in 1..=200_u64 {
+            let faulty = (total - 1) / 3;
+            let needed = (0..=total).find(|&votes| Quorum::TWO_THIRDS.is_reached(votes, total));
+            let needed = needed.expect("all votes decide");
+            assert!(2 * needed > total + faulty && needed <= total - faulty, "{total}");
+        }
+        assert!(!Quorum::TWO_THIRDS.is_reached(33, 50), "0.66 of 50 is not enough");
     }
 
     #[test]

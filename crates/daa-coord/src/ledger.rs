@@ -28,11 +28,14 @@
 //! does not prolong a claim: an agent that renews its lease while its trial hangs would keep the trial forever.
 
 mod allocate;
+mod change;
 mod chunked;
 mod dispatch;
 mod event;
+mod health;
 mod invariant;
 mod leases;
+mod members;
 pub mod reason;
 mod signatures;
 mod snapshot;
@@ -45,7 +48,9 @@ mod proptests;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use change::MembershipChange;
 pub use event::{Lease, LedgerEvent, TrialRecord};
+pub use health::Gone;
 pub use invariant::InvariantError;
 pub use view::{AgentStatus, ClaimStatus, DeviceStatus, WaitingRequest};
 
@@ -167,11 +172,14 @@ impl Ledger {
         let mut events = Vec::new();
         self.state.height = block.height;
         self.state.time = self.state.time.max(block.time);
+        self.state.advance_members();
+        self.state.prune_reports();
         self.state.expire(&mut events);
         self.state.expire_claims(&mut events);
         for entry in block.entries.iter().enumerate() {
             self.state.admit(&verdicts, entry, &mut events);
         }
+        self.state.finish_block();
         Ok(events)
     }
 

@@ -20,7 +20,7 @@ pub struct Validator {
 }
 
 /// Why a set of validators is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum ValidatorError {
     /// There are too many.

@@ -382,6 +382,10 @@ impl Agent {
                 ending.over = Some(LeaseEnd::Revoked);
                 Some(format!("the lease was revoked: {reason}"))
             }
+            Signal::Event(LedgerEvent::LeaseWithdrawn { lease: ended, reason }) if ended.id == lease.id => {
+                ending.over = Some(LeaseEnd::Revoked);
+                Some(format!("the ledger ended the lease: {reason}"))
+            }
             Signal::Resynced if self.client.node().view(|ledger| ledger.lease(lease.id).is_none()) => {
                 ending.over = Some(LeaseEnd::Expired);
                 Some("the lease has ended".to_owned())

@@ -94,7 +94,7 @@ impl State {
             };
             self.count_overtaking(&grant);
             // The request leaves the queue and becomes a lease: the agent's open count stays.
-            if let Some(lease) = self.start_lease(waiting, grant.device) {
+            if let Some(lease) = self.start_lease((grant.arrival, &waiting), grant.device) {
                 events.push(LedgerEvent::LeaseGranted(lease));
             }
         }
@@ -188,8 +188,7 @@ impl State {
             return false;
         };
         let mut state = state.clone();
-        self.leases
-            .values()
+        self.live_leases()
             .filter(|lease| lease.device == device && ended(lease))
             .for_each(|lease| state.vacate(lease));
         state.fits(waiting.wanted.bytes, waiting.wanted.share)

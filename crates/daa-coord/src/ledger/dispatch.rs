@@ -6,7 +6,7 @@ use crate::command::{Command, RequestId, SignedCommand, decode_payload};
 use crate::genesis::OPERATOR;
 use crate::keys::PublicKey;
 use crate::ledger::event::LedgerEvent;
-use crate::ledger::reason::{DropReason, Rejection};
+use crate::ledger::reason::{DropReason, RefuseReason, Rejection, WithdrawReason};
 use daa_base::{AgentId, Bytes, DeviceId, OwnerId};
 
 /// What becomes of an entry before its command is looked at.
@@ -35,9 +35,9 @@ impl State {
                 events.push(LedgerEvent::Held { agent, seq, missing });
             }
             Ok(Turn::Now) => {
-                self.execute(agent, seq, &entry.payload, events);
+                self.execute(verdicts, (agent, seq), &entry.payload, events);
                 while let Some((seq, payload)) = self.next_held(agent) {
-                    self.execute(agent, seq, &payload, events);
+                    self.execute(verdicts, (agent, seq), &payload, events);
                 }
             }
         }
@@ -59,7 +59,7 @@ impl State {
 
     /// What needs no signature check: a flood of stale or far-off numbers costs none.
     pub(super) fn check_entry(&self, entry: &SignedCommand) -> Result<Turn, DropReason> {
-        let agent = self.agents.get(&entry.agent).ok_or(DropReason::UnknownAgent)?;
+        let agent = self.active(entry.agent).ok_or(DropReason::UnknownAgent)?;
         let next = agent.next_seq;
         let last = next.saturating_add(u64::from(self.config().seq_window) - 1);
         if entry.seq < next {
@@ -87,13 +87,19 @@ impl State {
         state.held.remove(&seq).map(|payload| (seq, payload))
     }
 
-    fn execute(&mut self, agent: AgentId, seq: u64, payload: &[u8], events: &mut Vec<LedgerEvent>) {
+    fn execute(
+        &mut self,
+        verdicts: &Verdicts<'_>,
+        (agent, seq): (AgentId, u64),
+        payload: &[u8],
+        events: &mut Vec<LedgerEvent>,
+    ) {
         if let Some(state) = self.agents.get_mut(&agent) {
             state.next_seq = seq.saturating_add(1);
         }
         let outcome = decode_payload(payload)
             .map_err(|_| Rejection::Malformed)
-            .and_then(|command| self.carry_out(agent, seq, command, events));
+            .and_then(|command| self.carry_out(verdicts, (agent, seq), command, events));
         if let Err(reason) = outcome {
             events.push(LedgerEvent::Rejected { agent, seq, reason });
         }
@@ -102,12 +108,12 @@ impl State {
     /// Rules push their events only when they succeed, so that a command has one answer.
     fn carry_out(
         &mut self,
-        agent: AgentId,
-        seq: u64,
+        verdicts: &Verdicts<'_>,
+        who: (AgentId, u64),
         command: Command,
         events: &mut Vec<LedgerEvent>,
     ) -> Result<(), Rejection> {
-        let who = (agent, seq);
+        let (agent, seq) = who;
         let event = match command {
             Command::RegisterDevice { device, capacity } => {
                 self.register_device(who, device, capacity, events)?;
@@ -138,6 +144,15 @@ impl State {
                 operator_only(agent)?;
                 return self.revoke(seq, lease, reason, events);
             }
+            Command::SetValidator { key, power } => self.set_validator(who, key, power)?,
+            Command::Statement(statement) => {
+                if !verdicts.vouch_for(&statement) {
+                    return Err(Rejection::BadStatement);
+                }
+                return self.hear(verdicts.chain(), who, &statement, events);
+            }
+            Command::Present { challenge } => self.come_back(who, challenge)?,
+            Command::UnregisterAgent { agent: gone } => return self.unregister_agent(who, gone, events),
         };
         events.push(event);
         Ok(())
@@ -191,6 +206,13 @@ impl State {
         key.check().map_err(|_| Rejection::InvalidKey)?;
         let limit = self.config().max_agents;
         match self.agents.get(&new) {
+            Some(known) if !known.active => {
+                let state = AgentState {
+                    next_seq: known.next_seq,
+                    ..AgentState::new(owner, key)
+                };
+                self.agents.insert(new, state);
+            }
             Some(known) if (known.owner, known.key) != (owner, key) => {
                 return Err(Rejection::AgentExists { agent: new });
             }
@@ -209,7 +231,37 @@ impl State {
     }
 }
 
-fn operator_only(agent: AgentId) -> Result<(), Rejection> {
+impl State {
+    /// The agent's leases return to the pool, its requests and claims end, and none of its commands counts any more.
+    fn unregister_agent(
+        &mut self,
+        (agent, seq): (AgentId, u64),
+        gone: AgentId,
+        events: &mut Vec<LedgerEvent>,
+    ) -> Result<(), Rejection> {
+        operator_only(agent)?;
+        if gone == OPERATOR {
+            return Err(Rejection::OperatorStays);
+        }
+        let state = self.agents.get_mut(&gone).filter(|state| state.active);
+        let Some(state) = state else {
+            return Err(Rejection::NoSuchAgent { agent: gone });
+        };
+        state.active = false;
+        state.held.clear();
+        self.health.forget(gone);
+        events.push(LedgerEvent::AgentUnregistered {
+            agent,
+            seq,
+            unregistered: gone,
+        });
+        let why = (&WithdrawReason::HolderUnregistered, &RefuseReason::Unregistered);
+        self.strip(gone, why, events);
+        Ok(())
+    }
+}
+
+pub(super) fn operator_only(agent: AgentId) -> Result<(), Rejection> {
     if agent == OPERATOR {
         Ok(())
     } else {

@@ -6,8 +6,11 @@
 //! [`LedgerEvent::RequestQueued`], that end is a second, later answer.
 
 use crate::command::RequestId;
-use crate::keys::Digest;
-use crate::ledger::reason::{DropReason, RefuseReason, Rejection, ReleaseReason, RenewRefusal, WaitReason};
+use crate::keys::{Digest, PublicKey};
+use crate::ledger::change::MembershipChange;
+use crate::ledger::reason::{
+    DropReason, RefuseReason, Rejection, ReleaseReason, RenewRefusal, WaitReason, WithdrawReason,
+};
 use crate::text::ShortText;
 use daa_base::{
     AgentId, Bytes, DeviceId, FencingToken, LeaseId, Millis, OwnerId, Permille, Timestamp, TrialId,
@@ -192,6 +195,64 @@ pub enum LedgerEvent {
         /// Why.
         reason: ShortText,
     },
+    /// The ledger itself ended a lease.
+    LeaseWithdrawn {
+        /// The lease as it was.
+        lease: Lease,
+        /// Why.
+        reason: WithdrawReason,
+    },
+    /// An agent takes part no more.
+    AgentUnregistered {
+        /// The operator.
+        agent: AgentId,
+        /// The command's number.
+        seq: u64,
+        /// Who.
+        unregistered: AgentId,
+    },
+    /// The set of validators changes.
+    ValidatorsChanged {
+        /// Who brought the change.
+        agent: AgentId,
+        /// The command's number.
+        seq: u64,
+        /// The change.
+        change: MembershipChange,
+        /// First height at which it counts.
+        from: u64,
+    },
+    /// A validator sees an agent gone.
+    AgentReported {
+        /// Who brought the report.
+        agent: AgentId,
+        /// The command's number.
+        seq: u64,
+        /// The validator.
+        validator: PublicKey,
+        /// The agent.
+        about: AgentId,
+        /// Weight of the validators that see it gone now.
+        weight: u64,
+        /// Weight of all validators.
+        total: u64,
+    },
+    /// A quorum of validators sees an agent gone; what it had is free.
+    AgentGone {
+        /// The agent.
+        about: AgentId,
+        /// Weight of the validators that see it gone.
+        weight: u64,
+        /// Weight of all validators.
+        total: u64,
+    },
+    /// An agent that was seen gone is back.
+    AgentBack {
+        /// The agent.
+        agent: AgentId,
+        /// Number of its `Present` command.
+        seq: u64,
+    },
     /// A trial has a worker.
     TrialClaimed {
         /// The trial.
@@ -243,10 +304,18 @@ impl LedgerEvent {
     #[must_use]
     pub const fn answers(&self) -> Option<(AgentId, u64)> {
         match self {
-            Self::Dropped { .. } | Self::Held { .. } | Self::LeaseExpired { .. } => None,
+            Self::Dropped { .. }
+            | Self::Held { .. }
+            | Self::LeaseExpired { .. }
+            | Self::LeaseWithdrawn { .. }
+            | Self::AgentGone { .. } => None,
             Self::Rejected { agent, seq, .. }
             | Self::DeviceRegistered { agent, seq, .. }
             | Self::AgentRegistered { agent, seq, .. }
+            | Self::AgentUnregistered { agent, seq, .. }
+            | Self::ValidatorsChanged { agent, seq, .. }
+            | Self::AgentReported { agent, seq, .. }
+            | Self::AgentBack { agent, seq }
             | Self::LeaseRenewed { agent, seq, .. }
             | Self::RenewRefused { agent, seq, .. }
             | Self::TrialClaimed { agent, seq, .. }
@@ -282,6 +351,7 @@ impl LedgerEvent {
         match self {
             Self::LeaseExpired { lease }
             | Self::LeaseReleased { lease, .. }
+            | Self::LeaseWithdrawn { lease, .. }
             | Self::LeaseRevoked { lease, .. } => Some(lease),
             _ => None,
         }
@@ -306,6 +376,11 @@ impl fmt::Display for LedgerEvent {
             Self::AgentRegistered {
                 registered, owner, ..
             } => write!(f, "{registered} of {owner} registered"),
+            Self::AgentUnregistered { .. }
+            | Self::ValidatorsChanged { .. }
+            | Self::AgentReported { .. }
+            | Self::AgentGone { .. }
+            | Self::AgentBack { .. } => self.fmt_member(f),
             Self::RequestQueued { request, ahead, why } => {
                 write!(f, "{request} waits behind {ahead} others: {why}")
             }
@@ -349,6 +424,9 @@ impl LedgerEvent {
                     lease.id, lease.agent, lease.bytes
                 )
             }
+            Self::LeaseWithdrawn { lease, reason } => {
+                write!(f, "{} of {} ended: {reason}", lease.id, lease.agent)
+            }
             Self::LeaseRevoked { lease, reason, .. } => {
                 write!(
                     f,
@@ -356,6 +434,33 @@ impl LedgerEvent {
                     lease.id, lease.agent
                 )
             }
+            _ => Ok(()),
+        }
+    }
+
+    fn fmt_member(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AgentUnregistered { unregistered, .. } => {
+                write!(f, "{unregistered} is not registered any more")
+            }
+            Self::ValidatorsChanged { change, from, .. } => write!(f, "{change} from block {from} on"),
+            Self::AgentReported {
+                validator,
+                about,
+                weight,
+                total,
+                ..
+            } => write!(
+                f,
+                "validator {validator} sees {about} gone, as does {weight} of {total} in weight"
+            ),
+            Self::AgentGone {
+                about, weight, total, ..
+            } => write!(
+                f,
+                "{about} is gone in the eyes of {weight} of {total} in weight; what it had is free"
+            ),
+            Self::AgentBack { agent, .. } => write!(f, "{agent} is back"),
             _ => Ok(()),
         }
     }

@@ -26,11 +26,14 @@ impl State {
         self.check_devices()?;
         self.check_open()?;
         self.check_agents()?;
+        require(self.members.is_sound(self.genesis.validators()), || {
+            "there are validators where there should be none, or none where there should be some".to_owned()
+        })?;
         self.check_trials()
     }
 
     fn leases_of(&self, device: DeviceId) -> impl Iterator<Item = &Lease> {
-        self.leases.values().filter(move |lease| lease.device == device)
+        self.live_leases().filter(move |lease| lease.device == device)
     }
 
     fn check_devices(&self) -> Result<(), InvariantError> {
@@ -63,7 +66,8 @@ impl State {
         let config = self.config();
         let mut open: BTreeMap<AgentId, u32> = BTreeMap::new();
         let mut requests = BTreeSet::new();
-        for (&id, lease) in self.leases.iter() {
+        for (&id, granted) in self.leases.iter() {
+            let lease = &granted.lease;
             require(
                 lease.id == id && id.get() < self.next_lease && self.devices.contains_key(&lease.device),
                 || format!("{id} is filed wrongly"),
@@ -114,6 +118,9 @@ impl State {
             || "the operator's key is not the genesis' one".to_owned(),
         )?;
         for (id, agent) in self.agents.iter() {
+            require(agent.active || agent.held.is_empty() && agent.open == 0, || {
+                format!("{id} is not registered any more and has commands, requests or leases")
+            })?;
             let end = agent.next_seq.saturating_add(u64::from(config.seq_window));
             require(
                 agent.held.keys().all(|&seq| agent.next_seq < seq && seq < end)

@@ -35,6 +35,9 @@ impl State {
 
     fn check_request(&self, agent: AgentId, wanted: &ResourceRequest) -> Result<(), RefuseReason> {
         let config = self.config();
+        if self.health.gone.contains_key(&agent) {
+            return Err(RefuseReason::AgentGone);
+        }
         if wanted.bytes == Bytes::ZERO {
             return Err(RefuseReason::ZeroBytes);
         }
@@ -107,6 +110,7 @@ impl State {
 
     fn own_lease(&self, agent: AgentId, id: LeaseId, token: FencingToken) -> Result<&Lease, Rejection> {
         let lease = self.leases.get(&id).ok_or(Rejection::NoSuchLease { lease: id })?;
+        let lease = &lease.lease;
         if lease.agent != agent {
             return Err(Rejection::NotHolder { lease: id });
         }
@@ -138,8 +142,8 @@ impl State {
             });
         }
         let until = lease.expires.max(self.time.after(hold));
-        if let Some(lease) = self.leases.get_mut(&id) {
-            lease.expires = until;
+        if let Some(granted) = self.leases.get_mut(&id) {
+            granted.lease.expires = until;
         }
         Ok(LedgerEvent::LeaseRenewed {
             lease: id,
@@ -179,7 +183,7 @@ impl State {
 
     /// The earliest agreed time at which a block would end something by itself.
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
-        let leases = self.leases.values().map(|lease| lease.expires);
+        let leases = self.live_leases().map(|lease| lease.expires);
         // A request may still be granted at its deadline itself.
         let requests = self.queue.values().filter_map(|waiting| {
             let deadline = waiting.wanted.deadline?;
@@ -193,8 +197,7 @@ impl State {
     pub(super) fn expire(&mut self, events: &mut Vec<LedgerEvent>) {
         let now = self.time;
         let over: Vec<LeaseId> = self
-            .leases
-            .values()
+            .live_leases()
             .filter(|lease| !lease.is_live(now))
             .map(|lease| lease.id)
             .collect();

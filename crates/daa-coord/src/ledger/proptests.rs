@@ -1,12 +1,13 @@
 //! Random command sequences, honest and hostile, against an oracle that only sees the events.
 
-use super::tests::{AGENTS, DEVICE, Scene, wish};
+use super::tests::{AGENTS, DEVICE, Scene, genesis, members::validator, wish};
 use super::{Lease, Ledger, LedgerEvent};
-use crate::command::{Command, RequestId, ResourceRequest, SignedCommand};
+use crate::command::{Command, RequestId, ResourceRequest, Said, SignedCommand, Statement, When};
 use crate::genesis::LedgerConfig;
 use crate::keys::{Digest, Ed25519, SignatureScheme, Signed};
 use crate::log::Block;
 use crate::text::ShortText;
+use crate::validators::ValidatorSet;
 use daa_base::{AgentId, Bytes, DeviceId, FencingToken, LeaseId, Millis, Permille, Timestamp, TrialId};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 enum Op {
     Send {
         agent: u32,
-        command: Command,
+        command: Box<Command>,
     },
     /// Commands on a lease that is or was there, by its holder or another agent.
     OnLease {
@@ -41,8 +42,19 @@ enum Op {
     /// The next two commands of an agent in the wrong order.
     Swap {
         agent: u32,
-        first: Command,
-        second: Command,
+        first: Box<Command>,
+        second: Box<Command>,
+    },
+    /// A validator leaves, changes its key or sees an agent gone, well-timed or not.
+    Say {
+        validator: u8,
+        kind: u8,
+        agent: u32,
+        back: u64,
+    },
+    /// An agent says that it is here.
+    Present {
+        agent: u32,
     },
     /// Ends the block; time goes on by so much (or tries to go back).
     Pass {
@@ -103,17 +115,28 @@ fn any_command() -> impl Strategy<Value = Command> {
     ]
 }
 
+fn set_validator() -> impl Strategy<Value = Command> {
+    (1_u8..8, 0_u64..4).prop_map(|(n, power)| Command::SetValidator {
+        key: validator(n).public(),
+        power,
+    })
+}
+
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        8 => (agent(), any_command()).prop_map(|(agent, command)| Op::Send { agent, command }),
-        1 => any_command().prop_map(|command| Op::Send { agent: 0, command }),
+        8 => (agent(), any_command().prop_map(Box::new)).prop_map(|(agent, command)| Op::Send { agent, command }),
+        1 => any_command().prop_map(|command| Op::Send { agent: 0, command: Box::new(command) }),
         4 => (prop::option::weighted(0.2, agent()), any::<usize>(), any::<bool>(), prop::bool::weighted(0.9))
             .prop_map(|(agent, pick, renew, right_token)| Op::OnLease { agent, pick, renew, right_token }),
         1 => (agent(), 0_u64..6).prop_map(|(agent, back)| Op::Cancel { agent, back }),
         1 => any::<usize>().prop_map(|pick| Op::Replay { pick }),
         1 => (any::<usize>(), any::<usize>()).prop_map(|(pick, at)| Op::Damage { pick, at }),
-        1 => (agent(), any_command(), any_command())
+        1 => (agent(), any_command().prop_map(Box::new), any_command().prop_map(Box::new))
             .prop_map(|(agent, first, second)| Op::Swap { agent, first, second }),
+        1 => set_validator().prop_map(|command| Op::Send { agent: 0, command: Box::new(command) }),
+        3 => (1_u8..5, 0_u8..8, agent(), 0_u64..20)
+            .prop_map(|(validator, kind, agent, back)| Op::Say { validator, kind, agent, back }),
+        1 => agent().prop_map(|agent| Op::Present { agent }),
         4 => (-50_i64..150).prop_map(|millis| Op::Pass { millis }),
     ]
 }
@@ -203,9 +226,11 @@ impl Run {
             claim_timeout: Millis(200),
             trial_window: 2,
             max_trials: 10,
+            health_window: Millis(300),
             ..LedgerConfig::default()
         };
-        let scene = Scene::new(config);
+        let four = ValidatorSet::equal((1..5).map(|n| validator(n).public())).expect("four keys");
+        let scene = Scene::of(genesis(config).with_validators(four));
         let mut oracle = Oracle::default();
         oracle.capacity.insert(DEVICE, Bytes(1000));
         Self {
@@ -246,6 +271,25 @@ impl Run {
         self.send(agent.unwrap_or(holder.get()), &command);
     }
 
+    fn say(&mut self, (n, kind): (u8, u8), agent: u32, back: u64) {
+        let ledger = &self.scene.ledger;
+        let when = When {
+            epoch: ledger.membership_epoch(),
+            until: ledger.height() + back,
+        };
+        let (key, chain) = (validator(n), ledger.chain_id());
+        let at = Timestamp(ledger.time().get().saturating_sub(back));
+        let statement = match kind {
+            0 => Statement::sign(&key, chain, Said::Leave { when }),
+            1 => Statement::rotate(&key, &validator(n + 10 * (1 + back as u8)), chain, when),
+            _ => {
+                let agent = AgentId(agent);
+                Statement::sign(&key, chain, Said::Gone { agent, at })
+            }
+        };
+        self.send(1, &Command::Statement(statement));
+    }
+
     fn step(&mut self, op: Op) {
         match op {
             Op::Send { agent, command } => self.send(agent, &command),
@@ -284,6 +328,17 @@ impl Run {
                 let end = self.pending.len();
                 self.pending.swap(end - 1, end - 2);
             }
+            Op::Say {
+                validator,
+                kind,
+                agent,
+                back,
+            } => self.say((validator, kind), agent, back),
+            Op::Present { agent } => {
+                let gone = self.scene.ledger.gone(AgentId(agent));
+                let challenge = gone.map_or(Digest::default(), |gone| gone.challenge);
+                self.send(agent, &Command::Present { challenge });
+            }
             Op::Pass { millis } => self.flush(millis),
             Op::Replay { .. } | Op::Damage { .. } => {}
         }
@@ -301,6 +356,7 @@ impl Run {
             assert!(!event.to_string().contains('\n'));
         }
         let ledger = &self.scene.ledger;
+        assert!(!ledger.validators().is_empty(), "somebody always votes");
         assert!(
             ledger.leases().eq(self.oracle.live.values()),
             "events tell every lease"

@@ -1,6 +1,8 @@
 //! Why: typed reasons that events carry, each printable as part of a sentence.
 
 use crate::command::RequestId;
+use crate::keys::PublicKey;
+use crate::validators::ValidatorError;
 use daa_base::{AgentId, Bytes, DeviceId, FencingToken, LeaseId, Millis, Permille, Timestamp, TrialId};
 use serde::{Deserialize, Serialize};
 
@@ -152,6 +154,90 @@ pub enum Rejection {
         /// The trial.
         trial: TrialId,
     },
+    /// The ledger is ordered by one process and has no validators.
+    #[error("this ledger has no validators, and cannot be given any")]
+    NoValidators,
+    /// The key is no validator's.
+    #[error("{key} is no validator")]
+    NotValidator {
+        /// The key.
+        key: PublicKey,
+    },
+    /// The key was given up for another one, or is or was another validator's.
+    #[error("{key} votes or has voted before, a validator needs a fresh key")]
+    KeyRetired {
+        /// The key.
+        key: PublicKey,
+    },
+    /// The set of validators cannot hold it.
+    #[error("{reason}")]
+    BadValidator {
+        /// Why.
+        reason: ValidatorError,
+    },
+    /// Nobody would vote any more.
+    #[error("it is the last validator")]
+    LastValidator,
+    /// One block would take too much weight away.
+    #[error("validators would lose {lost} of {total} in weight within one block, allowed is a third")]
+    TooMuchLost {
+        /// The weight that would go.
+        lost: u64,
+        /// The weight of all that vote next.
+        total: u64,
+    },
+    /// Newcomers that do not start could stop the others.
+    #[error("newcomers would have {new} of {total} in weight, the others could not decide without them")]
+    TooMuchNew {
+        /// Weight of the newcomers.
+        new: u64,
+        /// Weight of all.
+        total: u64,
+    },
+    /// The statement was made before another change of membership.
+    #[error("the statement is about change {named} of the membership, the next is {epoch}")]
+    OtherEpoch {
+        /// The number it names.
+        named: u64,
+        /// The number of changes so far.
+        epoch: u64,
+    },
+    /// The statement is not valid any more.
+    #[error("the statement was valid until block {until}, this is block {height}")]
+    StatementLate {
+        /// Its last height.
+        until: u64,
+        /// The height.
+        height: u64,
+    },
+    /// A signature inside a validator's statement does not hold.
+    #[error("a signature of the validator's statement does not hold on this chain")]
+    BadStatement,
+    /// A report on an agent is too old, from the future, or older than one that is known.
+    #[error("the report is of time {}, accepted are {} to {}", at.get(), from.get(), to.get())]
+    ReportTime {
+        /// When it was made.
+        at: Timestamp,
+        /// The earliest accepted.
+        from: Timestamp,
+        /// The latest accepted.
+        to: Timestamp,
+    },
+    /// No such agent is registered.
+    #[error("{agent} is not registered")]
+    NoSuchAgent {
+        /// The agent.
+        agent: AgentId,
+    },
+    /// The operator cannot be taken away.
+    #[error("the operator stays")]
+    OperatorStays,
+    /// Nobody sees the agent gone.
+    #[error("nobody sees this agent gone")]
+    NotGone,
+    /// What the agent says to show that it is alive was not made after it was seen gone.
+    #[error("the sign of life does not answer what the ledger asked")]
+    StaleSign,
     /// The trial has another result from the same agent.
     #[error("{trial} has another result already")]
     ResultDiffers {
@@ -239,6 +325,12 @@ pub enum RefuseReason {
         /// The limit.
         limit: u32,
     },
+    /// A quorum of validators sees the agent gone.
+    #[error("a quorum of validators sees this agent gone")]
+    AgentGone,
+    /// The agent is not registered any more.
+    #[error("the agent is not registered any more")]
+    Unregistered,
     /// The agent has as many waiting requests and leases as allowed.
     #[error("this agent has {limit} requests and leases open, more are not allowed")]
     AgentFull {
@@ -266,7 +358,22 @@ pub enum ReleaseReason {
     /// Its worker gave it back.
     #[error("its worker gave it back")]
     Abandoned,
+    /// Its worker is gone, or not registered any more.
+    #[error("its worker is gone")]
+    WorkerGone,
     /// Its worker did not touch it in time.
     #[error("its worker was not heard of in time")]
     TimedOut,
+}
+
+/// Why the ledger itself ended a lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
+pub enum WithdrawReason {
+    /// A quorum of validators sees its holder gone.
+    #[error("a quorum of validators sees its holder gone")]
+    HolderGone,
+    /// Its holder is not registered any more.
+    #[error("its holder is not registered any more")]
+    HolderUnregistered,
 }

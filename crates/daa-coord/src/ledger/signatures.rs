@@ -1,7 +1,7 @@
 //! The signatures of one block, checked together before its entries are carried out.
 
 use super::state::State;
-use crate::command::SignedCommand;
+use crate::command::{SignedCommand, Statement};
 use crate::genesis::ChainId;
 use crate::keys::{PublicKey, SignatureScheme};
 
@@ -28,7 +28,7 @@ impl<'a> Verdicts<'a> {
         let reach = 2 * u64::from(state.config().seq_window) + entries.len() as u64;
         let (mut places, mut batch) = (Vec::new(), Vec::new());
         for (at, entry) in entries.iter().enumerate() {
-            let Some(agent) = state.agents.get(&entry.agent) else {
+            let Some(agent) = state.active(entry.agent) else {
                 continue;
             };
             let soon = (agent.next_seq..agent.next_seq.saturating_add(reach)).contains(&entry.seq);
@@ -42,6 +42,15 @@ impl<'a> Verdicts<'a> {
             known[at] = Some((key, holds));
         }
         Self { scheme, chain, known }
+    }
+
+    pub(super) const fn chain(&self) -> ChainId {
+        self.chain
+    }
+
+    /// Whether every signature inside `statement` holds.
+    pub(super) fn vouch_for(&self, statement: &Statement) -> bool {
+        statement.holds(self.chain, |signed| self.scheme.verify(signed))
     }
 
     /// Whether the entry at place `at` was signed with `key`.

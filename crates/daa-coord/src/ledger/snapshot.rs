@@ -79,7 +79,7 @@ impl Ledger {
 }
 
 /// Every part of the state enters the hash: the genesis as its chain, the small numbers as they are, the rest by digest.
-fn hash(chain: ChainId, state: &State) -> Digest {
+pub(super) fn hash(chain: ChainId, state: &State) -> Digest {
     let State {
         genesis: _,
         height,
@@ -91,6 +91,8 @@ fn hash(chain: ChainId, state: &State) -> Digest {
         leases,
         next_lease,
         trials,
+        members,
+        health,
         records,
     } = state;
     let mut hasher = blake3::Hasher::new_derive_key("daa-coord 2026 ledger state");
@@ -105,6 +107,8 @@ fn hash(chain: ChainId, state: &State) -> Digest {
         queue.digest(),
         leases.digest(),
         trials.digest(),
+        members.digest(),
+        health.digest(),
         records.digest(),
     ];
     for part in parts {

@@ -5,6 +5,8 @@ use crate::genesis::{Genesis, LedgerConfig, OPERATOR};
 use crate::keys::{Digest, PublicKey};
 use crate::ledger::chunked::{Chunked, Part};
 use crate::ledger::event::{Lease, TrialRecord};
+use crate::ledger::health::Health;
+use crate::ledger::members::Members;
 use daa_base::{AgentId, Bytes, DeviceId, FencingToken, LeaseId, OwnerId, Permille, Timestamp, TrialId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,9 +22,11 @@ pub(super) struct State {
     /// Waiting requests by arrival number.
     pub(super) queue: Chunked<u64, Waiting>,
     pub(super) next_arrival: u64,
-    pub(super) leases: Chunked<LeaseId, Lease>,
+    pub(super) leases: Chunked<LeaseId, Granted>,
     pub(super) next_lease: u64,
     pub(super) trials: Part<Trials>,
+    pub(super) members: Part<Members>,
+    pub(super) health: Part<Health>,
     /// Results of trials: by far the largest part, and never changed.
     pub(super) records: Chunked<TrialId, TrialRecord>,
 }
@@ -38,6 +42,19 @@ pub(super) struct AgentState {
     pub(super) held: BTreeMap<u64, Vec<u8>>,
     /// Its waiting requests and live leases together.
     pub(super) open: u32,
+    /// False once it was unregistered. Its number stays taken and goes on where it ended when the id is registered again,
+    /// so that old commands can never come again.
+    pub(super) active: bool,
+}
+
+/// A live lease, and what of its request still counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Granted {
+    pub(super) lease: Lease,
+    /// The request's arrival number.
+    pub(super) arrival: u64,
+    /// The request's priority.
+    pub(super) priority: u8,
 }
 
 /// One registered device.
@@ -118,6 +135,7 @@ impl DeviceState {
 
 impl State {
     pub(super) fn new(genesis: Genesis) -> Self {
+        let members = Part::new(Members::new(genesis.validators()));
         let operator = AgentState::new(OwnerId(0), genesis.operator());
         Self {
             genesis,
@@ -130,12 +148,23 @@ impl State {
             leases: Chunked::new(),
             next_lease: 1,
             trials: Part::default(),
+            members,
+            health: Part::default(),
             records: Chunked::new(),
         }
     }
 
     pub(super) const fn config(&self) -> &LedgerConfig {
         self.genesis.config()
+    }
+
+    pub(super) fn live_leases(&self) -> impl DoubleEndedIterator<Item = &Lease> {
+        self.leases.values().map(|granted| &granted.lease)
+    }
+
+    /// An agent that takes part.
+    pub(super) fn active(&self, agent: AgentId) -> Option<&AgentState> {
+        self.agents.get(&agent).filter(|state| state.active)
     }
 
     /// The number of an agent's waiting requests and leases went up or down by one.
@@ -150,7 +179,11 @@ impl State {
     }
 
     /// Turns a request that left the queue into a lease of `device`, which must have room.
-    pub(super) fn start_lease(&mut self, waiting: Waiting, device: DeviceId) -> Option<Lease> {
+    pub(super) fn start_lease(
+        &mut self,
+        (arrival, waiting): (u64, &Waiting),
+        device: DeviceId,
+    ) -> Option<Lease> {
         let (bytes, share) = (waiting.wanted.bytes, waiting.wanted.share);
         let token = self.devices.get_mut(&device)?.occupy(bytes, share);
         let lease = Lease {
@@ -165,12 +198,17 @@ impl State {
             token,
         };
         self.next_lease += 1;
-        self.leases.insert(lease.id, lease.clone());
+        let granted = Granted {
+            lease: lease.clone(),
+            arrival,
+            priority: waiting.wanted.priority,
+        };
+        self.leases.insert(lease.id, granted);
         Some(lease)
     }
 
     pub(super) fn end_lease(&mut self, id: LeaseId) -> Option<Lease> {
-        let lease = self.leases.remove(&id)?;
+        let lease = self.leases.remove(&id)?.lease;
         if let Some(device) = self.devices.get_mut(&lease.device) {
             device.vacate(&lease);
         }
@@ -201,6 +239,7 @@ impl AgentState {
             next_seq: 0,
             held: BTreeMap::new(),
             open: 0,
+            active: true,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Every rule of the ledger once, by example. Random sequences are in `proptests`.
 
+pub(crate) mod members;
+
 use super::reason::{DropReason, RefuseReason, Rejection, ReleaseReason, RenewRefusal, WaitReason};
 use super::{Lease, Ledger, LedgerError, LedgerEvent};
 use crate::command::{Command, RequestId, ResourceRequest, SignedCommand};
@@ -59,7 +61,11 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn new(config: LedgerConfig) -> Self {
-        let ledger = Ledger::new(genesis(config)).expect("valid");
+        Self::of(genesis(config))
+    }
+
+    pub(crate) fn of(genesis: Genesis) -> Self {
+        let ledger = Ledger::new(genesis).expect("valid");
         let mut scene = Self {
             ledger,
             blocks: Vec::new(),
@@ -114,6 +120,20 @@ impl Scene {
 
     pub(crate) fn shift_time(&mut self, millis: i64) {
         self.time = self.time.saturating_add_signed(millis);
+    }
+
+    /// Ends the ledger's part of a scene: the same blocks, with a restart from a snapshot in between, give the same state.
+    pub(crate) fn replay(&self) {
+        let genesis = self.ledger.genesis();
+        let mut ledger = Ledger::new(genesis.clone()).expect("valid");
+        for block in &self.blocks {
+            ledger.apply(block).expect("the same blocks");
+            let restored = Ledger::restore(genesis, &ledger.snapshot()).expect("whole");
+            assert_eq!(restored, ledger);
+            ledger = restored;
+        }
+        assert_eq!(ledger.state_hash(), self.ledger.state_hash());
+        assert_eq!(ledger, self.ledger);
     }
 
     fn grant(&mut self, agent: u32, wanted: ResourceRequest) -> Lease {

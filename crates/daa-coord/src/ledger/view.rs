@@ -2,11 +2,13 @@
 
 use super::Ledger;
 use super::event::{Lease, TrialRecord};
+use super::health::Gone;
 use super::reason::DropReason;
 use super::state::{AgentState, DeviceState};
 use crate::command::{RequestId, ResourceRequest, SignedCommand};
 use crate::genesis::{ChainId, Genesis};
 use crate::keys::{Digest, PublicKey};
+use crate::validators::ValidatorSet;
 use daa_base::{AgentId, Bytes, DeviceId, LeaseId, OwnerId, Permille, Timestamp, TrialId};
 
 /// A device and how much of it is leased.
@@ -64,8 +66,26 @@ pub struct ClaimStatus {
 impl Ledger {
     /// Who votes on the next block.
     #[must_use]
-    pub const fn validators(&self) -> &crate::validators::ValidatorSet {
-        self.state.genesis.validators()
+    pub fn validators(&self) -> &ValidatorSet {
+        self.state.members.next()
+    }
+
+    /// Who votes on the block at `height`: known for the last block, the next one and the one after that.
+    #[must_use]
+    pub fn validators_at(&self, height: u64) -> Option<&ValidatorSet> {
+        self.state.members.set(height.checked_sub(self.state.height)?)
+    }
+
+    /// Changes of the set of validators so far, those included that are not yet in force.
+    #[must_use]
+    pub fn membership_epoch(&self) -> u64 {
+        self.state.members.epoch
+    }
+
+    /// Since when a quorum of validators sees `agent` gone, and what it repeats to come back; `None` when none does.
+    #[must_use]
+    pub fn gone(&self, agent: AgentId) -> Option<Gone> {
+        self.state.health.gone.get(&agent).copied()
     }
 
     /// The genesis.
@@ -92,23 +112,23 @@ impl Ledger {
         self.state.time
     }
 
-    /// All agents, the operator included, by id.
+    /// All agents that take part, the operator included, by id.
     pub fn agents(&self) -> impl Iterator<Item = AgentStatus> + '_ {
-        let agents = self.state.agents.iter();
+        let agents = self.state.agents.iter().filter(|(_, state)| state.active);
         agents.map(|(&agent, state)| agent_status(agent, state))
     }
 
     /// One agent.
     #[must_use]
     pub fn agent(&self, agent: AgentId) -> Option<AgentStatus> {
-        let state = self.state.agents.get(&agent)?;
+        let state = self.state.active(agent)?;
         Some(agent_status(agent, state))
     }
 
     /// The key that an agent signs with; `None` when it is not registered.
     #[must_use]
     pub fn agent_key(&self, agent: AgentId) -> Option<PublicKey> {
-        self.state.agents.get(&agent).map(|state| state.key)
+        self.state.active(agent).map(|state| state.key)
     }
 
     /// What the ledger would say about an entry if it came now, its signature left aside: the cheap part of the
@@ -130,7 +150,7 @@ impl Ledger {
     /// The number of an agent's next command; `None` when it is not registered.
     #[must_use]
     pub fn next_seq(&self, agent: AgentId) -> Option<u64> {
-        self.state.agents.get(&agent).map(|state| state.next_seq)
+        self.state.active(agent).map(|state| state.next_seq)
     }
 
     /// All devices by id.
@@ -148,13 +168,13 @@ impl Ledger {
 
     /// Live leases by id.
     pub fn leases(&self) -> impl Iterator<Item = &Lease> {
-        self.state.leases.values()
+        self.state.live_leases()
     }
 
     /// One live lease.
     #[must_use]
     pub fn lease(&self, lease: LeaseId) -> Option<&Lease> {
-        self.state.leases.get(&lease)
+        self.state.leases.get(&lease).map(|granted| &granted.lease)
     }
 
     /// Waiting requests, first to be served first.
@@ -179,7 +199,7 @@ impl Ledger {
     /// The waiting request because of which a renewal of `lease` would be refused now.
     #[must_use]
     pub fn contender(&self, lease: LeaseId) -> Option<RequestId> {
-        self.state.contender(self.state.leases.get(&lease)?)
+        self.state.contender(self.lease(lease)?)
     }
 
     /// The next trial number that nobody has claimed yet.

@@ -11,6 +11,7 @@ use crate::recorder::Recorder;
 use crate::stop::StopHandle;
 use daa_base::{AgentId, Clock, ManualClock, Millis, Seed, SystemClock, Timestamp};
 use daa_coord::Digest;
+use daa_coord::ledger::reason::WithdrawReason;
 use daa_gpu_core::injection::{Fault, Planned, Site};
 use daa_gpu_core::{ContextConfig, DeviceChoice, Failover, TenantSpec, Weight};
 use daa_kernels::Session;
@@ -212,12 +213,20 @@ async fn only_the_end_of_its_own_lease_makes_a_holder_leave() {
             reason: ShortText::fitted("why"),
         })
     };
+    let withdrawn = |lease: &Lease| {
+        Signal::Event(LedgerEvent::LeaseWithdrawn {
+            lease: lease.clone(),
+            reason: WithdrawReason::HolderGone,
+        })
+    };
     for (signal, wanted) in [
         (expired(&other), None),
         (revoked(&other), None),
+        (withdrawn(&other), None),
         (Signal::Resynced, None),
         (expired(&lease), Some(LeaseEnd::Expired)),
         (revoked(&lease), Some(LeaseEnd::Revoked)),
+        (withdrawn(&lease), Some(LeaseEnd::Revoked)),
     ] {
         let mut ending = Ending::default();
         let why = agent.lease_signal(signal.clone(), &mut lease, &mut ending);
