@@ -24,6 +24,7 @@ pub mod evidence;
 pub mod host;
 mod mempool;
 pub mod planted;
+pub mod storage;
 #[expect(
     clippy::result_large_err,
     reason = "the engine's own error type, made on failure only"

@@ -20,6 +20,7 @@
 //! Sequence numbers and the ledger's in-order execution make all of this harmless: whoever needs a command committed
 //! submits it again until the ledger answers ([`Outbox`](crate::client::Outbox)).
 
+pub mod bft;
 pub mod sequencer;
 
 use crate::command::SignedCommand;

@@ -166,6 +166,8 @@ pub enum Effect {
         decided: Arc<Decided>,
         /// What it changed in the ledger.
         events: Arc<[LedgerEvent]>,
+        /// The ledger after it.
+        ledger: Arc<Ledger>,
     },
     /// The validator has stopped; nothing follows.
     Halt(HostError),
@@ -285,19 +287,20 @@ impl Host {
             HostInput::Ask => self.start_height(),
         }
         self.run();
+        self.shell.settle();
         self.shell.counters.checks = self.shell.signatures.counts();
         std::mem::take(&mut self.shell.effects)
     }
 
     /// The ledger after the last decided block.
     #[must_use]
-    pub const fn ledger(&self) -> &Ledger {
+    pub const fn ledger(&self) -> &Arc<Ledger> {
         &self.shell.ledger
     }
 
     /// The last decided height, 0 before the first block.
     #[must_use]
-    pub const fn height(&self) -> u64 {
+    pub fn height(&self) -> u64 {
         self.shell.ledger.height()
     }
 
@@ -353,6 +356,7 @@ impl Host {
         self.started = true;
         let height = self.shell.height();
         self.shell.cancel(TimerId::Tick);
+        self.shell.settle();
         self.shell.emit(Effect::WalReset { height });
         let start = start_input(height, self.shell.ledger.validators().clone(), false);
         self.shell.inbox.push_back(start);
@@ -384,7 +388,7 @@ impl Host {
             return false;
         };
         let shell = &mut self.shell;
-        shell.ledger = finished.outcome.ledger.clone();
+        shell.ledger = Arc::clone(&finished.outcome.ledger);
         shell.state_hash = shell.ledger.state_hash();
         shell.parent = finished.decided.id();
         shell.recent.push_back(Arc::clone(&finished.decided));

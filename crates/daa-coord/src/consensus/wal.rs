@@ -17,6 +17,9 @@ pub const MAX_RECORD: usize = (1 << 20) + 1024;
 
 const FRAME_HEADER: usize = 4 + 16;
 
+/// No frame's body is larger.
+const MAX_FRAME: usize = 2 << 20;
+
 /// A block that was judged, with the round and proposer for which.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JudgedBlock {
@@ -68,12 +71,7 @@ impl WalRecord {
     /// # Errors
     /// [`CodecError::TooLarge`] above [`MAX_RECORD`].
     pub fn frame(&self) -> Result<Vec<u8>, CodecError> {
-        let body = codec::encode::<MAX_RECORD, _>(self)?;
-        let mut bytes = Vec::with_capacity(FRAME_HEADER + body.len());
-        bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(&checksum(&body));
-        bytes.extend_from_slice(&body);
-        Ok(bytes)
+        Ok(frame_bytes(&codec::encode::<MAX_RECORD, _>(self)?))
     }
 }
 
@@ -97,19 +95,31 @@ pub fn read_frames(bytes: &[u8]) -> WalContents {
     contents
 }
 
-fn read_frame(bytes: &[u8]) -> Option<(WalRecord, usize)> {
+pub(super) fn read_frame(bytes: &[u8]) -> Option<(WalRecord, usize)> {
+    let (body, used) = read_frame_bytes(bytes)?;
+    let record = codec::decode_canonical::<MAX_RECORD, _>(body).ok()?;
+    Some((record, used))
+}
+
+/// `body` behind its length and checksum.
+pub(super) fn frame_bytes(body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(FRAME_HEADER + body.len());
+    bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&checksum(body));
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// The body of the first frame and the frame's length, if it is whole.
+pub(super) fn read_frame_bytes(bytes: &[u8]) -> Option<(&[u8], usize)> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let length = u32::from_le_bytes(*length) as usize;
-    if length > MAX_RECORD {
+    if length > MAX_FRAME {
         return None;
     }
     let (sum, rest) = rest.split_first_chunk::<16>()?;
     let body = rest.get(..length)?;
-    if checksum(body) != *sum {
-        return None;
-    }
-    let record = codec::decode_canonical::<MAX_RECORD, _>(body).ok()?;
-    Some((record, FRAME_HEADER + length))
+    (checksum(body) == *sum).then_some((body, FRAME_HEADER + length))
 }
 
 fn checksum(body: &[u8]) -> [u8; 16] {

@@ -20,7 +20,7 @@ pub(super) struct Judged {
 
 #[derive(Debug)]
 pub(super) struct Outcome {
-    pub(super) ledger: Ledger,
+    pub(super) ledger: Arc<Ledger>,
     pub(super) events: Arc<[LedgerEvent]>,
 }
 
@@ -86,7 +86,7 @@ impl Shell {
         if found > MAX_BLOCK_EVIDENCE {
             return Err(BlockFault::Evidence { found });
         }
-        let mut ledger = self.ledger.clone();
+        let mut ledger = Ledger::clone(&self.ledger);
         let events = ledger.apply_checked(&block.ledger_block(), &self.signatures)?;
         let dropped = events
             .iter()
@@ -95,7 +95,7 @@ impl Shell {
             return Err(BlockFault::Entry(dropped.to_string()));
         }
         Ok(Outcome {
-            ledger,
+            ledger: Arc::new(ledger),
             events: events.into(),
         })
     }

@@ -83,7 +83,7 @@ impl Host {
                 signatures,
                 state_hash: ledger.state_hash(),
                 parent,
-                ledger,
+                ledger: Arc::new(ledger),
                 recent,
                 pool: Mempool::new(config.max_waiting),
                 config,
@@ -91,6 +91,7 @@ impl Host {
                 now,
                 inbox: VecDeque::new(),
                 effects: Vec::new(),
+                outgoing: Vec::new(),
                 candidates: BTreeMap::new(),
                 wanted: BTreeSet::new(),
                 told: BTreeSet::new(),
@@ -121,6 +122,7 @@ impl Host {
             host.replay(records);
         }
         host.run();
+        host.shell.settle();
         let effects = std::mem::take(&mut host.shell.effects);
         Ok((host, effects))
     }

@@ -38,7 +38,7 @@ pub(super) struct Shell {
     pub(super) signer: Box<dyn Signer>,
     pub(super) signatures: CheckedSignatures,
     /// After the last decided block.
-    pub(super) ledger: Ledger,
+    pub(super) ledger: Arc<Ledger>,
     pub(super) state_hash: Digest,
     pub(super) parent: BlockId,
     pub(super) recent: VecDeque<Arc<Decided>>,
@@ -47,6 +47,8 @@ pub(super) struct Shell {
     pub(super) now: Now,
     pub(super) inbox: VecDeque<Input<ChainContext>>,
     pub(super) effects: Vec<Effect>,
+    /// Own signed messages that wait for their records to be durable.
+    pub(super) outgoing: Vec<Message>,
     pub(super) candidates: BTreeMap<BlockId, Judged>,
     /// Blocks that signed proposals of this height name.
     pub(super) wanted: BTreeSet<BlockId>,
@@ -72,7 +74,7 @@ type Resumed = Resume<ChainContext>;
 
 impl Shell {
     /// The height in work.
-    pub(super) const fn height(&self) -> u64 {
+    pub(super) fn height(&self) -> u64 {
         self.ledger.height() + 1
     }
 
@@ -263,18 +265,26 @@ impl Shell {
         }
     }
 
-    /// What follows from a record leaves only after the record is durable.
+    /// What follows from a record leaves only after the record is durable: at the end of the step, with one flush for all.
     fn publish(&mut self, message: SignedConsensusMsg<ChainContext>) {
         let message = match message {
             SignedConsensusMsg::Vote(vote) => Message::Vote(vote.into()),
             SignedConsensusMsg::Proposal(proposal) => Message::Proposal(proposal.into()),
         };
         if super::is_planted(Bug::FlushAfterPublish) {
-            self.broadcast(message);
-            return self.flush();
+            return self.broadcast(message);
         }
-        self.flush();
-        self.broadcast(message);
+        self.outgoing.push(message);
+    }
+
+    /// Makes durable what was logged, then lets go what follows from it.
+    pub(super) fn settle(&mut self) {
+        if !self.outgoing.is_empty() {
+            self.flush();
+        }
+        for message in std::mem::take(&mut self.outgoing) {
+            self.broadcast(message);
+        }
     }
 
     pub(super) fn send_block(&mut self, round: Round, id: BlockId) {
@@ -408,11 +418,11 @@ impl Shell {
             named: judged.named.clone(),
             certificate: Certificate::from_commit(certificate),
         });
-        self.flush();
         self.emit(Effect::Store(Arc::clone(&decided)));
         self.emit(Effect::Committed {
             decided: Arc::clone(&decided),
             events: Arc::clone(&outcome.events),
+            ledger: Arc::clone(&outcome.ledger),
         });
         self.counters.decided += 1;
         self.finished = Some(Finished { outcome, decided });
