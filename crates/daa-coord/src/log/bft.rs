@@ -12,13 +12,13 @@ mod tests;
 use self::validator::{Envelope, Validator};
 use crate::command::{MAX_PAYLOAD, SignedCommand};
 use crate::consensus::storage::{FileStorage, NoStorage, Storage, StorageError};
-use crate::consensus::{Decided, Host, HostConfig, HostCounters, HostError, Now, Recovered};
+use crate::consensus::{Decided, Effect, Host, HostConfig, HostCounters, HostError, Now, Recovered};
 use crate::feed::{FeedSender, feed};
 use crate::genesis::Genesis;
 use crate::keys::{AgentKey, Ed25519, PublicKey, Signer};
 use crate::ledger::Ledger;
 use crate::log::{Block, BlockStream, CommitLog, LogSnapshot, SubmitError, SubscribeError};
-use crossbeam::channel::{Sender, TrySendError, bounded};
+use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use daa_base::Clock;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -85,7 +85,7 @@ pub enum BftError {
         /// Which.
         validator: PublicKey,
         /// Why.
-        source: StorageError,
+        source: Box<StorageError>,
     },
     /// The system gives no thread.
     #[error("no thread for a validator: {reason}")]
@@ -201,52 +201,17 @@ impl BftCluster {
             .collect();
         let mut ready = Vec::new();
         for (key, (sender, receiver)) in keys.into_iter().zip(queues) {
-            let validator = key.public();
-            let (storage, recovered) = open_storage(&config, genesis, validator)?;
-            let now = Now {
-                monotonic: clock.monotonic(),
-                wall: clock.wall(),
-            };
-            let stored = recovered
-                .blocks
-                .iter()
-                .map(|decided| Arc::new(decided.block().ledger_block()));
-            let history: VecDeque<_> = stored.collect();
-            let (host, effects) = Host::new(
-                genesis.clone(),
-                Box::new(key),
-                Arc::new(Ed25519),
-                config.host.clone(),
-                recovered,
-                now,
-            )
-            .map_err(|source| BftError::Host { validator, source })?;
-            let shared = Arc::new(Shared {
-                key: validator,
-                queue: sender,
-                history: config.history,
-                published: Mutex::new(Published {
-                    subscribers: Vec::new(),
-                    history,
-                    ledger: Arc::clone(host.ledger()),
-                    counters: HostCounters::default(),
-                    end: None,
-                }),
-            });
             let others = peers
                 .iter()
-                .filter(|(key, _)| *key != validator)
+                .filter(|(peer, _)| *peer != key.public())
                 .cloned()
                 .collect();
-            let run = Validator::new(
-                host,
-                storage,
-                Arc::clone(&shared),
-                others,
+            let channels = Channels {
+                own: sender,
                 receiver,
-                Arc::clone(clock),
-            );
-            ready.push((shared, run, effects));
+                others,
+            };
+            ready.push(prepare(genesis, key, &config, channels, clock)?);
         }
         let mut cluster = Self {
             validators: Vec::new(),
@@ -326,6 +291,65 @@ impl Drop for BftCluster {
     }
 }
 
+struct Channels {
+    own: Sender<Envelope>,
+    receiver: Receiver<Envelope>,
+    others: Vec<(PublicKey, Sender<Envelope>)>,
+}
+
+type Prepared = (Arc<Shared>, Validator, Vec<Effect>);
+
+/// Everything of one validator but its thread.
+fn prepare(
+    genesis: &Genesis,
+    key: AgentKey,
+    config: &BftConfig,
+    channels: Channels,
+    clock: &Arc<dyn Clock>,
+) -> Result<Prepared, BftError> {
+    let validator = key.public();
+    let (storage, recovered) = open_storage(config, genesis, validator)?;
+    let now = Now {
+        monotonic: clock.monotonic(),
+        wall: clock.wall(),
+    };
+    let stored = recovered
+        .blocks
+        .iter()
+        .map(|decided| Arc::new(decided.block().ledger_block()));
+    let history: VecDeque<_> = stored.collect();
+    let (host, effects) = Host::new(
+        genesis.clone(),
+        Box::new(key),
+        Arc::new(Ed25519),
+        config.host.clone(),
+        recovered,
+        now,
+    )
+    .map_err(|source| BftError::Host { validator, source })?;
+    let shared = Arc::new(Shared {
+        key: validator,
+        queue: channels.own,
+        history: config.history,
+        published: Mutex::new(Published {
+            subscribers: Vec::new(),
+            history,
+            ledger: Arc::clone(host.ledger()),
+            counters: HostCounters::default(),
+            end: None,
+        }),
+    });
+    let run = Validator::new(
+        host,
+        storage,
+        Arc::clone(&shared),
+        channels.others,
+        channels.receiver,
+        Arc::clone(clock),
+    );
+    Ok((shared, run, effects))
+}
+
 type Opened = (Box<dyn Storage>, Recovered);
 
 fn open_storage(config: &BftConfig, genesis: &Genesis, validator: PublicKey) -> Result<Opened, BftError> {
@@ -333,8 +357,10 @@ fn open_storage(config: &BftConfig, genesis: &Genesis, validator: PublicKey) -> 
         return Ok((Box::new(NoStorage), Recovered::default()));
     };
     let folder = folder.join(format!("validator-{validator}"));
-    let (storage, recovered) =
-        FileStorage::open(&folder, genesis).map_err(|source| BftError::Storage { validator, source })?;
+    let (storage, recovered) = FileStorage::open(&folder, genesis).map_err(|source| BftError::Storage {
+        validator,
+        source: Box::new(source),
+    })?;
     Ok((Box::new(storage), recovered))
 }
 
