@@ -89,6 +89,7 @@ impl Scene {
             height: self.ledger.height() + 1,
             time: Timestamp(1000),
             entries: commands.iter().enumerate().map(sign).collect(),
+            ..Block::default()
         };
         let events = self.ledger.apply(&block).expect("the next block");
         self.blocks.push(block);

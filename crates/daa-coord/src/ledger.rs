@@ -36,6 +36,7 @@ mod health;
 mod invariant;
 mod leases;
 mod members;
+mod offences;
 pub mod reason;
 mod signatures;
 mod snapshot;
@@ -54,6 +55,7 @@ pub use health::Gone;
 pub use invariant::InvariantError;
 pub use view::{AgentStatus, ClaimStatus, DeviceStatus, WaitingRequest};
 
+use crate::consensus::MAX_BLOCK_EVIDENCE;
 use crate::genesis::{ChainId, ConfigError, Genesis};
 use crate::keys::{Ed25519, SignatureScheme};
 use crate::log::Block;
@@ -83,6 +85,12 @@ pub enum LedgerError {
         found: usize,
         /// How many it may have.
         limit: u32,
+    },
+    /// The block has more evidence than allowed.
+    #[error("the block has {found} pieces of evidence, allowed are 0 to {MAX_BLOCK_EVIDENCE}")]
+    TooMuchEvidence {
+        /// How many it has.
+        found: usize,
     },
     /// The snapshot does not decode.
     #[error("snapshot: {0}")]
@@ -168,6 +176,10 @@ impl Ledger {
                 limit,
             });
         }
+        let found = block.evidence.len();
+        if found > MAX_BLOCK_EVIDENCE {
+            return Err(LedgerError::TooMuchEvidence { found });
+        }
         let verdicts = Verdicts::new(&self.state, scheme, self.chain, &block.entries);
         let mut events = Vec::new();
         self.state.height = block.height;
@@ -176,6 +188,11 @@ impl Ledger {
         self.state.prune_reports();
         self.state.expire(&mut events);
         self.state.expire_claims(&mut events);
+        self.state.retry_removals(&mut events);
+        for evidence in &block.evidence {
+            self.state
+                .hear_evidence((scheme, self.chain), evidence, &mut events);
+        }
         for entry in block.entries.iter().enumerate() {
             self.state.admit(&verdicts, entry, &mut events);
         }

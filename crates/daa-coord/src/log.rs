@@ -24,6 +24,7 @@ pub mod bft;
 pub mod sequencer;
 
 use crate::command::SignedCommand;
+use crate::consensus::evidence::Evidence;
 use crate::feed::Feed;
 use daa_base::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,8 @@ pub struct Block {
     pub time: Timestamp,
     /// Commands in agreed order, not yet checked.
     pub entries: Vec<SignedCommand>,
+    /// Proofs that validators lied, at most [`MAX_BLOCK_EVIDENCE`](crate::consensus::MAX_BLOCK_EVIDENCE), not yet checked.
+    pub evidence: Vec<Evidence>,
 }
 
 /// Blocks as they are agreed on, from a chosen height on.

@@ -87,6 +87,7 @@ impl ConsensusBlock {
             height: self.header.height,
             time: self.header.time,
             entries: self.entries.clone(),
+            evidence: self.evidence.clone(),
         }
     }
 }

@@ -400,9 +400,8 @@ impl Host {
         shell.told.clear();
         shell.asked = None;
         shell.pool.prune(&shell.ledger);
-        for proof in &finished.decided.block().evidence {
-            shell.evidence.remove(&proof.digest());
-        }
+        let ledger = &shell.ledger;
+        shell.evidence.retain(|_, proof| ledger.wants_evidence(proof));
         self.started = false;
         if self.has_work() {
             self.start_height();

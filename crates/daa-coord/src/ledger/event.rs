@@ -6,10 +6,12 @@
 //! [`LedgerEvent::RequestQueued`], that end is a second, later answer.
 
 use crate::command::RequestId;
+use crate::consensus::evidence::Offence;
 use crate::keys::{Digest, PublicKey};
 use crate::ledger::change::MembershipChange;
 use crate::ledger::reason::{
-    DropReason, RefuseReason, Rejection, ReleaseReason, RenewRefusal, WaitReason, WithdrawReason,
+    DropReason, EvidenceFault, RefuseReason, Rejection, ReleaseReason, RenewRefusal, WaitReason,
+    WithdrawReason,
 };
 use crate::text::ShortText;
 use daa_base::{
@@ -222,6 +224,30 @@ pub enum LedgerEvent {
         /// First height at which it counts.
         from: u64,
     },
+    /// It is proven that a validator lied.
+    OffenceRecorded {
+        /// What it did.
+        offence: Offence,
+    },
+    /// Evidence in a block had no effect.
+    EvidenceRefused {
+        /// Why.
+        reason: EvidenceFault,
+    },
+    /// A validator that lied loses its vote.
+    ValidatorRemoved {
+        /// Its present key.
+        key: PublicKey,
+        /// First height at which it votes no more.
+        from: u64,
+    },
+    /// A validator that lied cannot be removed yet; it is tried again with each block.
+    ValidatorStays {
+        /// Its present key.
+        key: PublicKey,
+        /// Why.
+        reason: Rejection,
+    },
     /// A validator sees an agent gone.
     AgentReported {
         /// Who brought the report.
@@ -308,7 +334,11 @@ impl LedgerEvent {
             | Self::Held { .. }
             | Self::LeaseExpired { .. }
             | Self::LeaseWithdrawn { .. }
-            | Self::AgentGone { .. } => None,
+            | Self::AgentGone { .. }
+            | Self::OffenceRecorded { .. }
+            | Self::EvidenceRefused { .. }
+            | Self::ValidatorRemoved { .. }
+            | Self::ValidatorStays { .. } => None,
             Self::Rejected { agent, seq, .. }
             | Self::DeviceRegistered { agent, seq, .. }
             | Self::AgentRegistered { agent, seq, .. }
@@ -332,6 +362,17 @@ impl LedgerEvent {
                 Some(seq) => Some((*agent, *seq)),
                 None => None,
             },
+        }
+    }
+
+    /// Whether the block should not have held what this answers: an honest proposer puts nothing into a block that the
+    /// ledger drops.
+    #[must_use]
+    pub const fn is_foul(&self) -> bool {
+        match self {
+            Self::Dropped { .. } => true,
+            Self::EvidenceRefused { reason } => !matches!(reason, EvidenceFault::Known { .. }),
+            _ => false,
         }
     }
 
@@ -380,7 +421,11 @@ impl fmt::Display for LedgerEvent {
             | Self::ValidatorsChanged { .. }
             | Self::AgentReported { .. }
             | Self::AgentGone { .. }
-            | Self::AgentBack { .. } => self.fmt_member(f),
+            | Self::AgentBack { .. }
+            | Self::OffenceRecorded { .. }
+            | Self::EvidenceRefused { .. }
+            | Self::ValidatorRemoved { .. }
+            | Self::ValidatorStays { .. } => self.fmt_member(f),
             Self::RequestQueued { request, ahead, why } => {
                 write!(f, "{request} waits behind {ahead} others: {why}")
             }
@@ -461,6 +506,17 @@ impl LedgerEvent {
                 "{about} is gone in the eyes of {weight} of {total} in weight; what it had is free"
             ),
             Self::AgentBack { agent, .. } => write!(f, "{agent} is back"),
+            Self::OffenceRecorded { offence } => write!(f, "proven and recorded: {offence}"),
+            Self::EvidenceRefused { reason } => write!(f, "evidence without effect: {reason}"),
+            Self::ValidatorRemoved { key, from } => {
+                write!(
+                    f,
+                    "validator {key} votes no more from block {from} on, because it lied"
+                )
+            }
+            Self::ValidatorStays { key, reason } => {
+                write!(f, "validator {key} lied and stays for now: {reason}")
+            }
             _ => Ok(()),
         }
     }

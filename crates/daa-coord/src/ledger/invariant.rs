@@ -26,6 +26,9 @@ impl State {
         self.check_devices()?;
         self.check_open()?;
         self.check_agents()?;
+        require(self.offences.is_sound(), || {
+            "more offences are kept than allowed".to_owned()
+        })?;
         require(self.members.is_sound(self.genesis.validators()), || {
             "there are validators where there should be none, or none where there should be some".to_owned()
         })?;

@@ -82,6 +82,19 @@ impl Members {
         self.renamed.clear();
     }
 
+    /// The key that now stands for `key`, if it still votes.
+    pub(super) fn present(&self, key: PublicKey) -> Option<PublicKey> {
+        let mut key = key;
+        // Keys are given up in order, so that the chain has no circle; the bound is for damaged states.
+        for _ in 0..=MAX_FORMER {
+            match self.former.get(&key).and_then(|former| former.successor) {
+                Some(next) => key = next,
+                None => return self.sets[2].get(&key).map(|validator| validator.key),
+            }
+        }
+        None
+    }
+
     /// Whether `key` votes, or voted lately.
     pub(super) fn knows(&self, key: &PublicKey) -> bool {
         self.former.contains_key(key) || self.sets.iter().any(|set| set.get(key).is_some())
@@ -188,6 +201,7 @@ impl State {
             (None, _) if retired.is_some_and(|former| former.successor.is_some()) => {
                 return Err(Rejection::KeyRetired { key });
             }
+            (None, _) if self.offences.is_banned(&key) => return Err(Rejection::Offender { key }),
             (None, power) => MembershipChange::Joined { key, power },
             (Some(_), 0) => MembershipChange::Left { key },
             (Some(before), power) => MembershipChange::Weighed { key, before, power },
@@ -203,7 +217,10 @@ impl State {
         Ok(self.members_changed((agent, seq), change))
     }
 
-    fn change_members(&mut self, change: (Option<PublicKey>, Option<Validator>)) -> Result<(), Rejection> {
+    pub(super) fn change_members(
+        &mut self,
+        change: (Option<PublicKey>, Option<Validator>),
+    ) -> Result<(), Rejection> {
         let (quorum, height) = (self.genesis.quorum(), self.height);
         self.members.change(change, quorum, height)
     }

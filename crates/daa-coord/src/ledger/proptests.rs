@@ -381,7 +381,7 @@ impl Run {
             let block = Block {
                 height: ledger.height() + 1,
                 time: Timestamp(time),
-                entries: Vec::new(),
+                ..Block::default()
             };
             let events = ledger.apply(&block).expect("the next block");
             assert_eq!(events.is_empty(), quiet, "{events:?}");

@@ -1,6 +1,7 @@
 //! Why: typed reasons that events carry, each printable as part of a sentence.
 
 use crate::command::RequestId;
+use crate::consensus::evidence::Offence;
 use crate::keys::PublicKey;
 use crate::validators::ValidatorError;
 use daa_base::{AgentId, Bytes, DeviceId, FencingToken, LeaseId, Millis, Permille, Timestamp, TrialId};
@@ -166,6 +167,12 @@ pub enum Rejection {
     /// The key was given up for another one, or is or was another validator's.
     #[error("{key} votes or has voted before, a validator needs a fresh key")]
     KeyRetired {
+        /// The key.
+        key: PublicKey,
+    },
+    /// The validator was removed because it lied.
+    #[error("{key} was removed as a validator for an offence")]
+    Offender {
         /// The key.
         key: PublicKey,
     },
@@ -376,4 +383,33 @@ pub enum WithdrawReason {
     /// Its holder is not registered any more.
     #[error("its holder is not registered any more")]
     HolderUnregistered,
+}
+
+/// Why evidence in a block is not recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvidenceFault {
+    /// It does not prove what it says.
+    #[error("the messages do not prove an offence, or their signatures do not hold")]
+    NoProof,
+    /// It is about nobody who votes or voted lately.
+    #[error("{key} is no validator")]
+    NotValidator {
+        /// The key.
+        key: PublicKey,
+    },
+    /// It is about a height that has not come.
+    #[error("it is about height {named}, this is {height}")]
+    Future {
+        /// The height it names.
+        named: u64,
+        /// The height.
+        height: u64,
+    },
+    /// The validator's offence at this height is recorded, or as many of it as are kept. Happens to honest proposers.
+    #[error("known already: {offence}")]
+    Known {
+        /// The offence.
+        offence: Offence,
+    },
 }

@@ -92,6 +92,7 @@ pub(super) fn hash(chain: ChainId, state: &State) -> Digest {
         next_lease,
         trials,
         members,
+        offences,
         health,
         records,
     } = state;
@@ -108,6 +109,7 @@ pub(super) fn hash(chain: ChainId, state: &State) -> Digest {
         leases.digest(),
         trials.digest(),
         members.digest(),
+        offences.digest(),
         health.digest(),
         records.digest(),
     ];

@@ -7,6 +7,7 @@ use crate::ledger::chunked::{Chunked, Part};
 use crate::ledger::event::{Lease, TrialRecord};
 use crate::ledger::health::Health;
 use crate::ledger::members::Members;
+use crate::ledger::offences::Offences;
 use daa_base::{AgentId, Bytes, DeviceId, FencingToken, LeaseId, OwnerId, Permille, Timestamp, TrialId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ pub(super) struct State {
     pub(super) next_lease: u64,
     pub(super) trials: Part<Trials>,
     pub(super) members: Part<Members>,
+    pub(super) offences: Part<Offences>,
     pub(super) health: Part<Health>,
     /// Results of trials: by far the largest part, and never changed.
     pub(super) records: Chunked<TrialId, TrialRecord>,
@@ -149,6 +151,7 @@ impl State {
             next_lease: 1,
             trials: Part::default(),
             members,
+            offences: Part::default(),
             health: Part::default(),
             records: Chunked::new(),
         }

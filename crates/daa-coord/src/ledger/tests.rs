@@ -5,6 +5,7 @@ pub(crate) mod members;
 use super::reason::{DropReason, RefuseReason, Rejection, ReleaseReason, RenewRefusal, WaitReason};
 use super::{Lease, Ledger, LedgerError, LedgerEvent};
 use crate::command::{Command, RequestId, ResourceRequest, SignedCommand};
+use crate::consensus::Evidence;
 use crate::genesis::{ChainId, Genesis, LedgerConfig, OPERATOR};
 use crate::keys::{AgentKey, Digest, PublicKey};
 use crate::log::Block;
@@ -96,10 +97,19 @@ impl Scene {
     }
 
     pub(crate) fn commit(&mut self, entries: Vec<SignedCommand>) -> Vec<LedgerEvent> {
+        self.commit_with(entries, Vec::new())
+    }
+
+    pub(crate) fn commit_with(
+        &mut self,
+        entries: Vec<SignedCommand>,
+        evidence: Vec<Evidence>,
+    ) -> Vec<LedgerEvent> {
         let block = Block {
             height: self.ledger.height() + 1,
             time: Timestamp(self.time),
             entries,
+            evidence,
         };
         let events = self.ledger.apply(&block).expect("the next block");
         self.blocks.push(block);
@@ -285,6 +295,7 @@ fn requests_that_can_never_be_served_are_refused_by_name() {
         height: 1,
         time: Timestamp(1),
         entries: vec![entry],
+        ..Block::default()
     };
     assert_eq!(
         refusal(&empty.apply(&block).expect("first")),
@@ -896,6 +907,7 @@ fn blocks_out_of_turn_or_too_large_are_refused_whole() {
         height: expected,
         time: Timestamp(9_999),
         entries: vec![entry.clone(), entry],
+        ..Block::default()
     };
     assert_eq!(
         scene.ledger.apply(&block),
@@ -920,7 +932,7 @@ fn snapshots_restore_and_damaged_ones_do_not() {
     let next = Block {
         height: restored.height() + 1,
         time: Timestamp(9_000),
-        entries: Vec::new(),
+        ..Block::default()
     };
     assert_eq!(restored.apply(&next), scene.ledger.apply(&next));
     for at in 0..bytes.len() {

@@ -6,6 +6,7 @@ use super::health::Gone;
 use super::reason::DropReason;
 use super::state::{AgentState, DeviceState};
 use crate::command::{RequestId, ResourceRequest, SignedCommand};
+use crate::consensus::evidence::{Evidence, Offence};
 use crate::genesis::{ChainId, Genesis};
 use crate::keys::{Digest, PublicKey};
 use crate::validators::ValidatorSet;
@@ -80,6 +81,19 @@ impl Ledger {
     #[must_use]
     pub fn membership_epoch(&self) -> u64 {
         self.state.members.epoch
+    }
+
+    /// What validators were proven to have done, by their keys at that time.
+    pub fn offences(&self) -> impl Iterator<Item = &Offence> {
+        self.state.offences.all()
+    }
+
+    /// Whether the next block would record the evidence if its signatures hold: what is known already, or about no
+    /// validator, is not worth a place in it.
+    #[must_use]
+    pub fn wants_evidence(&self, evidence: &Evidence) -> bool {
+        let next = self.state.height + 1;
+        self.state.check_evidence(evidence, next).is_ok()
     }
 
     /// Since when a quorum of validators sees `agent` gone, and what it repeats to come back; `None` when none does.

@@ -31,8 +31,6 @@ pub(super) enum BlockFault {
     Header,
     #[error("its time is before the previous block's")]
     Backwards,
-    #[error("it has {found} proofs of misbehaviour, allowed are 0 to {MAX_BLOCK_EVIDENCE}")]
-    Evidence { found: usize },
     #[error("the ledger refuses it: {0}")]
     Ledger(#[from] crate::ledger::LedgerError),
     #[error("the ledger would drop an entry: {0}")]
@@ -82,15 +80,9 @@ impl Shell {
         if header.time < self.ledger.time() {
             return Err(BlockFault::Backwards);
         }
-        let found = block.evidence.len();
-        if found > MAX_BLOCK_EVIDENCE {
-            return Err(BlockFault::Evidence { found });
-        }
         let mut ledger = Ledger::clone(&self.ledger);
         let events = ledger.apply_checked(&block.ledger_block(), &self.signatures)?;
-        let dropped = events
-            .iter()
-            .find(|event| matches!(event, LedgerEvent::Dropped { .. }));
+        let dropped = events.iter().find(|event| event.is_foul());
         if let Some(dropped) = dropped.filter(|_| !super::is_planted(Bug::UncheckedEntries)) {
             return Err(BlockFault::Entry(dropped.to_string()));
         }
@@ -117,7 +109,11 @@ impl Shell {
         let entries = self
             .pool
             .pick(&self.ledger, max_entries, self.config.max_block_bytes);
-        let evidence = self.evidence.values().take(MAX_BLOCK_EVIDENCE).cloned().collect();
+        let wanted = self
+            .evidence
+            .values()
+            .filter(|proof| self.ledger.wants_evidence(proof));
+        let evidence = wanted.take(MAX_BLOCK_EVIDENCE).cloned().collect();
         let block = ConsensusBlock {
             header: self.next_header(),
             entries,

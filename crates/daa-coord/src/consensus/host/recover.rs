@@ -13,7 +13,7 @@ use crate::genesis::Genesis;
 use crate::keys::{SignatureScheme, Signed, Signer};
 use crate::ledger::Ledger;
 use arc_malachitebft_core_consensus::{Input, Params, State};
-use arc_malachitebft_core_types::{ThresholdParams, ValuePayload};
+use arc_malachitebft_core_types::{ThresholdParam, ThresholdParams, ValuePayload};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -206,8 +206,12 @@ fn core_state(ledger: &Ledger, signer: &dyn Signer) -> State<ChainContext> {
 }
 
 /// The weight that a decision needs. Integers only: no rounding can make two disjoint quorums.
-pub(super) fn thresholds(_ledger: &Ledger) -> ThresholdParams {
-    ThresholdParams::default()
+pub(super) fn thresholds(ledger: &Ledger) -> ThresholdParams {
+    let quorum = ledger.genesis().quorum();
+    ThresholdParams {
+        quorum: ThresholdParam::new(quorum.numerator, quorum.denominator),
+        ..ThresholdParams::default()
+    }
 }
 
 type Replayed = (Ledger, BlockId, VecDeque<Arc<Decided>>);

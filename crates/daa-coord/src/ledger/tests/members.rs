@@ -11,16 +11,20 @@ pub(crate) fn validator(n: u8) -> AgentKey {
     AgentKey::from_secret(&[n.wrapping_add(100); 32])
 }
 
-fn voting(powers: &[u64]) -> Genesis {
+fn voting(config: LedgerConfig, powers: &[u64]) -> Genesis {
     let set = powers.iter().zip(1..).map(|(&power, n)| Validator {
         key: validator(n).public(),
         power,
     });
-    genesis(LedgerConfig::default()).with_validators(ValidatorSet::new(set).expect("valid"))
+    genesis(config).with_validators(ValidatorSet::new(set).expect("valid"))
 }
 
 fn cluster(powers: &[u64]) -> Scene {
-    Scene::of(voting(powers))
+    cluster_under(LedgerConfig::default(), powers)
+}
+
+pub(crate) fn cluster_under(config: LedgerConfig, powers: &[u64]) -> Scene {
+    Scene::of(voting(config, powers))
 }
 
 fn set(n: u8, power: u64) -> Command {
@@ -30,14 +34,14 @@ fn set(n: u8, power: u64) -> Command {
     }
 }
 
-fn powers(set: &ValidatorSet) -> Vec<(u8, u64)> {
+pub(crate) fn powers(set: &ValidatorSet) -> Vec<(u8, u64)> {
     let name = |key| (1..20).find(|&n| validator(n).public() == key).expect("known");
     let mut all: Vec<_> = set.as_slice().iter().map(|v| (name(v.key), v.power)).collect();
     all.sort_unstable();
     all
 }
 
-fn now(scene: &Scene) -> When {
+pub(crate) fn now(scene: &Scene) -> When {
     When {
         epoch: scene.ledger.membership_epoch(),
         until: scene.ledger.height() + 5,

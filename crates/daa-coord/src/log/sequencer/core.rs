@@ -121,6 +121,7 @@ impl SequencerCore {
             height: self.height,
             time: self.time,
             entries,
+            evidence: Vec::new(),
         });
         self.remember(Arc::clone(&block));
         block
