@@ -4,6 +4,7 @@
 pub mod client;
 pub mod command;
 pub mod consensus;
+pub mod discovery;
 pub mod feed;
 pub mod genesis;
 pub mod health;

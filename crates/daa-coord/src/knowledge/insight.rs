@@ -158,7 +158,7 @@ impl SignedInsight {
 }
 
 impl Insight {
-    pub(super) const fn check_size(&self) -> Result<(), InsightError> {
+    pub(crate) const fn check_size(&self) -> Result<(), InsightError> {
         let size = self.payload.len();
         if size > MAX_INSIGHT_PAYLOAD {
             return Err(InsightError::TooLarge { size });
