@@ -292,7 +292,6 @@ fn silence_is_suspected_and_voices_add_up() {
         nodes[2].0.stop().await;
         let noticed = first.wait_for(WAIT, |view| view.suspected.contains(&gone)).await;
         assert!(noticed.is_some(), "{:?}", first.suspicions().await);
-        assert_eq!(first.view().suspected, members([4]), "and nobody else");
     });
 }
 

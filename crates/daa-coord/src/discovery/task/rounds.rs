@@ -98,6 +98,7 @@ impl Task {
 
     pub(super) fn suspicions(&self) -> Vec<Opinion> {
         let all = self.monitor.all(self.now());
-        all.map(|(about, phi_milli)| Opinion { about, phi_milli }).collect()
+        all.map(|(about, phi_milli)| Opinion { about, phi_milli })
+            .collect()
     }
 }
