@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod command;
+pub mod conflict;
 pub mod consensus;
 pub mod discovery;
 pub mod feed;
@@ -13,6 +14,7 @@ pub mod keystore;
 pub mod knowledge;
 pub mod ledger;
 pub mod log;
+pub mod negotiate;
 pub mod policy;
 pub mod streams;
 pub mod text;

@@ -44,6 +44,8 @@ mod quantity;
 mod queries;
 
 #[cfg(test)]
+mod fairness;
+#[cfg(test)]
 mod oracle;
 #[cfg(test)]
 mod tests;
