@@ -1,17 +1,19 @@
 //! The ledger of one run: an in-process log with one replica, and a client per agent.
 //!
-//! The log is behind [`daa_coord::CommitLog`]; agents only ever submit commands and read committed events, so another
-//! driver can take the sequencer's place.
+//! The log is behind [`daa_coord::CommitLog`]; agents only ever submit commands and read committed events. It is four
+//! validators that agree on every block, or one sequencer where [`Trust`](crate::config::Trust) says so.
 
 use crate::config::Schedule;
 use crate::error::AgentError;
 use crate::events::{EventKind, LeaseEnd};
 use crate::recorder::Recorder;
+use crate::summary::AgreementSummary;
 use daa_base::{AgentId, Bytes, Clock, DeviceId, Millis, OwnerId, Permille, Seed};
 use daa_coord::client::Effects;
+use daa_coord::log::bft::{BftCluster, BftConfig, public_keys, validator_keys};
 use daa_coord::{
     AgentKey, Command, CommitLog, Genesis, LedgerConfig, LedgerEvent, LedgerNode, NodeUpdate, OPERATOR,
-    Outbox, OutboxConfig, Resolution, Sequencer, SequencerConfig, SequencerFaults, ShortText,
+    Outbox, OutboxConfig, Resolution, Sequencer, SequencerConfig, SequencerFaults, ShortText, ValidatorSet,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,11 +26,52 @@ const UPDATE_BUFFER: usize = 1024;
 /// The one device of a run.
 pub(crate) const DEVICE: DeviceId = DeviceId(0);
 
+/// Who puts the commands of a run into order.
+#[derive(Debug)]
+enum RunLog {
+    Sequencer(Arc<Sequencer>),
+    Validators(Box<BftCluster>),
+}
+
+impl RunLog {
+    fn start(
+        genesis: &Genesis,
+        validators: Vec<AgentKey>,
+        schedule: &Schedule,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<(Self, Arc<dyn CommitLog>), AgentError> {
+        if validators.is_empty() {
+            let config = SequencerConfig {
+                faults: faults(schedule),
+                tick: Millis(20),
+                ..SequencerConfig::default()
+            };
+            let sequencer = Sequencer::start(genesis.clone(), config, Arc::clone(clock))
+                .map_err(|error| AgentError::internal("the log", error))?;
+            let sequencer = Arc::new(sequencer);
+            return Ok((Self::Sequencer(Arc::clone(&sequencer)), sequencer));
+        }
+        let cluster = BftCluster::start(genesis, validators, BftConfig::default(), clock)
+            .map_err(|error| AgentError::internal("the validators", error))?;
+        let log = cluster
+            .log(0)
+            .ok_or_else(|| AgentError::internal("the validators", "there are none"))?;
+        Ok((Self::Validators(Box::new(cluster)), Arc::new(log)))
+    }
+
+    fn shutdown(&self) {
+        match self {
+            Self::Sequencer(sequencer) => sequencer.shutdown(),
+            Self::Validators(cluster) => cluster.shutdown(),
+        }
+    }
+}
+
 /// The running ledger of a run.
 #[derive(Debug)]
 pub(crate) struct Chain {
     node: Arc<LedgerNode>,
-    sequencer: Arc<Sequencer>,
+    log: RunLog,
     clock: Arc<dyn Clock>,
     seed: Seed,
     resubmit_after: Millis,
@@ -53,20 +96,21 @@ impl Chain {
         };
         let genesis = Genesis::new(ShortText::fitted("daa run"), operator.public(), config)
             .map_err(|error| AgentError::internal("the genesis", error))?;
-        let log_config = SequencerConfig {
-            faults: faults(schedule),
-            tick: Millis(20),
-            ..SequencerConfig::default()
+        // A log that misbehaves on purpose is the sequencer's.
+        let count = match schedule.delays {
+            Some(_) => 0,
+            None => schedule.trust.validators(schedule.agents),
         };
-        let sequencer = Sequencer::start(genesis.clone(), log_config, Arc::clone(&clock))
-            .map_err(|error| AgentError::internal("the log", error))?;
-        let sequencer = Arc::new(sequencer);
-        let log: Arc<dyn CommitLog> = Arc::clone(&sequencer) as Arc<dyn CommitLog>;
-        let node = LedgerNode::start(genesis, log)
+        let validators = validator_keys(&seed.stream("validator keys"), count);
+        let set = ValidatorSet::equal(public_keys(&validators))
+            .map_err(|error| AgentError::internal("the validators", error))?;
+        let genesis = genesis.with_validators(set);
+        let (log, commits) = RunLog::start(&genesis, validators, schedule, &clock)?;
+        let node = LedgerNode::start(genesis, commits)
             .map_err(|error| AgentError::internal("the ledger node", error))?;
         let chain = Self {
             node: Arc::new(node),
-            sequencer,
+            log,
             clock,
             seed,
             // A log that loses commands on purpose should not make tests wait for seconds.
@@ -118,8 +162,29 @@ impl Chain {
 
     /// Stops the log and the replica.
     pub(crate) fn shutdown(&self) {
-        self.sequencer.shutdown();
+        self.log.shutdown();
         self.node.shutdown();
+    }
+
+    /// How the run's commands were agreed on up to now.
+    pub(crate) fn agreement(&self) -> AgreementSummary {
+        let blocks = self.node.view(daa_coord::Ledger::height);
+        match &self.log {
+            RunLog::Sequencer(_) => AgreementSummary {
+                validators: 0,
+                blocks,
+                ..AgreementSummary::default()
+            },
+            RunLog::Validators(cluster) => {
+                let counters = cluster.counters(0).unwrap_or_default();
+                AgreementSummary {
+                    validators: cluster.len(),
+                    blocks,
+                    extra_rounds: counters.extra_rounds,
+                    signature_checks: counters.checks.made,
+                }
+            }
+        }
     }
 
     async fn register(

@@ -56,6 +56,9 @@ pub struct Schedule {
     /// What is done against wrong results of a device.
     #[serde(default)]
     pub verify: Verification,
+    /// Who agrees on leases.
+    #[serde(default)]
+    pub trust: Trust,
     /// Length of a lease; it is renewed as long as nobody waits. 10 ms to 10 minutes.
     pub lease: Millis,
     /// Longest wait for one submitted step, or for the log to answer.
@@ -71,6 +74,35 @@ pub struct Schedule {
     #[serde(skip)]
     pub memory_recorder: Option<MemoryRecorder>,
 }
+
+/// Who agrees on leases.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trust {
+    /// Four validators from four agents on, else one sequencer.
+    #[default]
+    Auto,
+    /// One sequencer: for agents of one owner on one machine.
+    Local,
+    /// Four validators, of which one may lie or fail.
+    Bft,
+}
+
+impl Trust {
+    /// How many validators agree in a run of `agents`; none where one sequencer gives the order.
+    #[must_use]
+    pub const fn validators(self, agents: usize) -> usize {
+        match self {
+            Self::Local => 0,
+            Self::Bft => VALIDATORS,
+            Self::Auto if agents >= VALIDATORS => VALIDATORS,
+            Self::Auto => 0,
+        }
+    }
+}
+
+/// Validators of a run in one process: the fewest of which one may fail.
+const VALIDATORS: usize = 4;
 
 /// Random delays before an agent acts, before it takes up a lease, and before commands commit. They exist so that
 /// tests can show that timing changes no byte of the result.
@@ -91,6 +123,7 @@ impl Default for Schedule {
             memory_limit: None,
             threads: None,
             verify: Verification::Off,
+            trust: Trust::Auto,
             lease: Millis(2_000),
             patience: Duration::from_secs(60),
             delays: None,
@@ -211,6 +244,11 @@ impl RunConfig {
         }
         if self.schedule.verify == Verification::Repeat {
             words.push("--verify repeat".to_owned());
+        }
+        match self.schedule.trust {
+            Trust::Auto => {}
+            Trust::Local => words.push("--trust local".to_owned()),
+            Trust::Bft => words.push("--trust bft".to_owned()),
         }
         words.push(format!("--seed {}", self.seed.0));
         words.join(" ")

@@ -18,7 +18,7 @@ pub mod run;
 mod stop;
 pub mod summary;
 
-pub use config::{Delays, RunConfig, Schedule};
+pub use config::{Delays, RunConfig, Schedule, Trust};
 pub use error::{AgentError, FolderError, RunErrorClass};
 pub use events::{Event, EventKind, Observer, Silent, Work};
 pub use folder::RunFolder;

@@ -429,6 +429,7 @@ mod tests {
             data: DataSummary::default(),
             candidates: &[(trial, 3)],
             best: None,
+            agreement: crate::summary::AgreementSummary::default(),
             wall_seconds: 1.0,
             kernels: vec![KernelSummary {
                 kernel: "adam".to_owned(),

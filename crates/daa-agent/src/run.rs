@@ -266,7 +266,7 @@ impl Running {
         let chain = Chain::start(self.config.seed, schedule, window, capacity, clock).await?;
         chain.tell_of_lapsed_leases(Arc::clone(&self.recorder))?;
         let agents = self.spawn_agents(&chain)?;
-        let result = self.search_and_finish(&agents).await;
+        let result = self.search_and_finish(&chain, &agents).await;
         // Whatever happened, every agent ends before the log does, so that leases are given back through it.
         if result.is_err() {
             self.stop.stop("the run failed");
@@ -311,7 +311,7 @@ impl Running {
         agent_ids(schedule.agents).map(agent).collect()
     }
 
-    async fn search_and_finish(&self, agents: &[AgentHandle]) -> Result<Summary, AgentError> {
+    async fn search_and_finish(&self, chain: &Chain, agents: &[AgentHandle]) -> Result<Summary, AgentError> {
         let book = Arc::new(TrialBook::new(
             self.orders.search().clone(),
             Arc::clone(&self.folder),
@@ -334,6 +334,7 @@ impl Running {
             folder: &self.folder,
             recorder: &self.recorder,
             book: &book,
+            chain,
         };
         if ends.contains(&TaskEnd::Stopped) || self.stop.is_stopped() {
             return finish.interrupted(&self.stop).await;

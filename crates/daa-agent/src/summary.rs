@@ -43,6 +43,9 @@ pub struct Summary {
     pub best: Option<BestSummary>,
     /// The leases.
     pub leases: LeaseSummary,
+    /// How commands were agreed on in this process's part of the run.
+    #[serde(default)]
+    pub agreement: AgreementSummary,
     /// Duration of this process's part of the run.
     pub wall_seconds: f64,
     /// Where the devices' time went in this process's part of the run, kernels that took most first. Devices that were
@@ -178,6 +181,19 @@ pub struct BestSummary {
     pub validation_score: f64,
 }
 
+/// How the commands of a run were agreed on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgreementSummary {
+    /// Validators that had to agree by more than two thirds; 0 where one sequencer gave the order.
+    pub validators: usize,
+    /// Blocks.
+    pub blocks: u64,
+    /// Rounds that were needed beyond the first of each block.
+    pub extra_rounds: u64,
+    /// Signatures that the first validator checked.
+    pub signature_checks: u64,
+}
+
 /// The leases of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseSummary {
@@ -210,6 +226,8 @@ pub struct SummaryInput<'a> {
     pub candidates: &'a [(TrialId, u32)],
     /// The final network.
     pub best: Option<BestSummary>,
+    /// How commands were agreed on.
+    pub agreement: AgreementSummary,
     /// Duration.
     pub wall_seconds: f64,
     /// Where the time went.
@@ -246,6 +264,7 @@ impl Summary {
                 refused: record.lease_counts.refused,
                 peak_bytes: record.lease_counts.peak_bytes.get(),
             },
+            agreement: input.agreement,
             wall_seconds: input.wall_seconds,
             kernels: input.kernels,
         }

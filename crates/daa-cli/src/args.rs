@@ -2,7 +2,7 @@
 
 use clap::builder::{FalseyValueParser, PossibleValuesParser, Styles, TypedValueParser as _};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use daa_agent::config::MAX_AGENTS;
+use daa_agent::config::{MAX_AGENTS, Trust};
 use daa_base::Bytes;
 use daa_gpu_core::DeviceChoice;
 use daa_gpu_core::pressure::forecast::{MAX_HORIZON, Target};
@@ -117,6 +117,17 @@ pub(crate) struct RunArgs {
         value_name = "MODE"
     )]
     pub(crate) verify: Verify,
+    /// Who agrees on leases: local is one sequencer, bft four validators [default: bft from four agents on]
+    #[arg(
+        long,
+        env = "DAA_TRUST",
+        hide_env_values = true,
+        value_enum,
+        default_value_t,
+        hide_default_value = true,
+        value_name = "WHO"
+    )]
+    pub(crate) trust: TrustArg,
     /// Seeds everything random; on the CPU, same seed, data and budget give the same model, byte by byte
     #[arg(
         long,
@@ -314,6 +325,25 @@ pub(crate) enum Verify {
     #[default]
     Off,
     Repeat,
+}
+
+/// Who agrees on leases.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TrustArg {
+    #[default]
+    Auto,
+    Local,
+    Bft,
+}
+
+impl From<TrustArg> for Trust {
+    fn from(trust: TrustArg) -> Self {
+        match trust {
+            TrustArg::Auto => Self::Auto,
+            TrustArg::Local => Self::Local,
+            TrustArg::Bft => Self::Bft,
+        }
+    }
 }
 
 impl From<Verify> for Verification {

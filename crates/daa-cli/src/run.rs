@@ -23,13 +23,14 @@ use std::sync::Arc;
 const MAX_SAME_SECOND: u32 = 1_000;
 
 /// Flags that say what a run is; a run that goes on has said it already.
-const FIXED_BY_RESUME: [(&str, &str); 8] = [
+const FIXED_BY_RESUME: [(&str, &str); 9] = [
     ("data", "--data"),
     ("target", "--target"),
     ("task", "--task"),
     ("agents", "--agents"),
     ("epochs_budget", "--epochs-budget"),
     ("verify", "--verify"),
+    ("trust", "--trust"),
     ("seed", "--seed"),
     ("out", "--out"),
 ];
@@ -201,6 +202,7 @@ fn config(args: &RunArgs) -> RunConfig {
     config.schedule.memory_limit = args.place.memory_limit;
     config.schedule.threads = args.place.threads;
     config.schedule.verify = args.verify.into();
+    config.schedule.trust = args.trust.into();
     config.schedule.pipeline_cache = args.place.pipeline_cache();
     config
 }
@@ -210,6 +212,15 @@ fn resume_command(folder: &Path) -> String {
         "daa run --resume {}",
         output::shell_word(&folder.display().to_string())
     )
+}
+
+/// Who agreed on the leases.
+fn agreement(summary: &Summary) -> String {
+    let agreed = &summary.agreement;
+    match agreed.validators {
+        0 => format!("one sequencer, {} blocks", agreed.blocks),
+        count => format!("{count} validators, {} blocks", agreed.blocks),
+    }
 }
 
 /// The kernels that took most.
@@ -248,6 +259,7 @@ fn text(summary: &Summary) -> String {
             "search",
             format!("{trials} trials by {agents} agents under {granted} leases"),
         ),
+        ("agreed by", agreement(summary)),
         ("time", format!("{:.1} s", summary.wall_seconds)),
         ("spent in", kernels(summary)),
         ("run folder", folder.clone()),

@@ -4,6 +4,7 @@ use super::inputs::Inputs;
 use super::orders::Orders;
 use crate::agent::{AgentHandle, Task, TaskEnd, blocking};
 use crate::book::{TrialBook, decision_digest};
+use crate::chain::Chain;
 use crate::config::{RUN_SCHEMA, RunConfig, RunFile};
 use crate::device::SharedDevice;
 use crate::error::{AgentError, FolderError};
@@ -95,6 +96,7 @@ pub(super) struct Finish<'a> {
     pub(super) folder: &'a Arc<RunFolder>,
     pub(super) recorder: &'a Arc<Recorder>,
     pub(super) book: &'a TrialBook,
+    pub(super) chain: &'a Chain,
 }
 
 impl Finish<'_> {
@@ -261,6 +263,7 @@ impl Finish<'_> {
             data: self.inputs.summary.clone(),
             candidates: &candidates,
             best,
+            agreement: self.chain.agreement(),
             kernels: summary::kernels(&self.device.profiles()),
             wall_seconds,
         };
