@@ -1,11 +1,14 @@
 //! The ledger, its signatures, and the way of a command through log, replica and client.
 
 use criterion::{BatchSize, Criterion, Throughput};
-use daa_base::{AgentId, Bytes, DeviceId, Millis, OwnerId, Permille, Seed, SystemClock, Timestamp};
+use daa_base::{AgentId, Bytes, Clock, DeviceId, Millis, OwnerId, Permille, Seed, SystemClock, Timestamp};
+use daa_coord::log::bft::{BftCluster, BftConfig, public_keys, validator_keys};
 use daa_coord::{
-    AgentKey, Block, BlockingClient, Command, Genesis, Lease, Ledger, LedgerConfig, LedgerEvent, LedgerNode,
-    OPERATOR, OutboxConfig, ResourceRequest, Sequencer, SequencerConfig, ShortText, SignedCommand,
+    AgentKey, Block, BlockingClient, Command, CommitLog as _, Genesis, Lease, Ledger, LedgerConfig,
+    LedgerEvent, LedgerNode, OPERATOR, OutboxConfig, ResourceRequest, Sequencer, SequencerConfig, ShortText,
+    SignedCommand, ValidatorSet,
 };
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +46,17 @@ fn request(bytes: Bytes) -> Command {
         hold: Millis(30_000),
         deadline: None,
         purpose: ShortText::new("benchmark").expect("short"),
+    })
+}
+
+/// A request whose lease is over at once, so that the ledger stays small.
+fn brief_request() -> Command {
+    let Command::Request(wanted) = request(Bytes::mib(1)) else {
+        unreachable!("it is a request");
+    };
+    Command::Request(ResourceRequest {
+        hold: Millis(1),
+        ..wanted
     })
 }
 
@@ -205,6 +219,64 @@ fn client(criterion: &mut Criterion) {
     });
 }
 
+/// The least that a holder does before it uses a lease: no agreement, only the lease and the time.
+fn local_check(criterion: &mut Criterion) {
+    let mut scene = Scene::new(1);
+    let lease = scene.request_all(1, Bytes::mib(1)).remove(0);
+    let clock = SystemClock::new();
+    criterion.bench_function("lease::is_live/clock=system", |bencher| {
+        bencher.iter(|| lease.is_live(clock.wall()));
+    });
+}
+
+/// One allocation after the other through validators that share nothing but channels, each waited for until its block is
+/// published; with a folder, everything is durable before it is published. `examples/agreement.rs` of daa-coord prints the
+/// distribution and the requests per second.
+fn agreement(criterion: &mut Criterion, validators: usize, folder: Option<&Path>) {
+    let keys = validator_keys(&Seed(1).stream("validators"), validators);
+    let set = ValidatorSet::equal(public_keys(&keys)).expect("distinct keys");
+    let genesis = genesis().with_validators(set);
+    let chain = genesis.chain_id();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let config = BftConfig {
+        folder: folder.map(Path::to_owned),
+        ..BftConfig::default()
+    };
+    let cluster = BftCluster::start(&genesis, keys, config, &clock).expect("threads can be started");
+    let log = cluster.log(0).expect("a validator");
+    let mut blocks = log.subscribe(1).expect("it runs");
+    let mut commit = |agent: AgentId, seq: u64, command: &Command| {
+        let signed = SignedCommand::sign(&key(agent), chain, agent, seq, command).expect("small");
+        log.submit(signed).expect("there is room");
+        loop {
+            let block = blocks
+                .recv_timeout(Duration::from_secs(10))
+                .expect("a quorum runs");
+            if block
+                .entries
+                .iter()
+                .any(|entry| entry.agent == agent && entry.seq == seq)
+            {
+                return;
+            }
+        }
+    };
+    for (seq, command) in (0..).zip(registrations(1)) {
+        commit(OPERATOR, seq, &command);
+    }
+    let kept = if folder.is_some() { "disk" } else { "nothing" };
+    let mut seq = 0;
+    criterion.bench_function(
+        &format!("log::bft::commit/validators={validators},keeps={kept}"),
+        |bencher| {
+            bencher.iter(|| {
+                commit(AgentId(1), seq, &brief_request());
+                seq += 1;
+            });
+        },
+    );
+}
+
 fn main() {
     let mut criterion = daa_benches::criterion();
     signatures(&mut criterion);
@@ -214,5 +286,10 @@ fn main() {
     }
     state_hash(&mut criterion, 64);
     client(&mut criterion);
+    local_check(&mut criterion);
+    agreement(&mut criterion, 4, None);
+    agreement(&mut criterion, 10, None);
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    agreement(&mut criterion, 4, Some(folder.path()));
     criterion.final_summary();
 }
