@@ -9,6 +9,8 @@ pub use statement::{Said, Statement, When};
 
 use crate::genesis::ChainId;
 use crate::keys::{Digest, KeyError, PublicKey, Signature, SignatureScheme, Signed, Signer};
+use crate::ledger::PolicyChoice;
+use crate::policy::Quota;
 use crate::text::ShortText;
 use daa_base::codec::{self, CodecError};
 use daa_base::{
@@ -54,6 +56,27 @@ pub struct ResourceRequest {
     pub deadline: Option<Timestamp>,
     /// What it is for, for people.
     pub purpose: ShortText,
+}
+
+/// What the operator makes of a waiting request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OperatorVerdict {
+    /// It is not granted until further notice; its deadline still counts.
+    Hold,
+    /// It waits like any other again.
+    Resume,
+    /// It ends without a lease.
+    Refuse,
+}
+
+impl fmt::Display for OperatorVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hold => "is held back",
+            Self::Resume => "waits like any other again",
+            Self::Refuse => "is refused",
+        })
+    }
 }
 
 /// What an agent or the operator asks. Variants are encoded by their position: new ones go to the end.
@@ -142,6 +165,29 @@ pub enum Command {
     },
     /// What a validator says, brought by any agent.
     Statement(Statement),
+    /// Operator only: what an owner is entitled to; `None`: nothing any more.
+    SetQuota {
+        /// The owner.
+        owner: OwnerId,
+        /// Its quota.
+        quota: Option<Quota>,
+    },
+    /// Operator only: another allocation policy, or other parameters of it.
+    SetPolicy {
+        /// The policy.
+        policy: PolicyChoice,
+        /// First height at which it counts; heights that are over: the next.
+        from: u64,
+    },
+    /// Operator only: settles a conflict about a waiting request by a person's word.
+    Decide {
+        /// The request.
+        request: RequestId,
+        /// What becomes of it.
+        verdict: OperatorVerdict,
+        /// Why, for people.
+        reason: ShortText,
+    },
     /// An agent that a quorum of validators saw gone is here.
     Present {
         /// What [`Ledger::gone`](crate::Ledger::gone) says about it.

@@ -13,8 +13,11 @@ use std::fmt;
 /// The operator: the key in the genesis signs as this agent. It alone registers devices and agents and revokes leases.
 pub const OPERATOR: AgentId = AgentId(0);
 
-/// The allocation policy described in [`crate::ledger`]; a later policy gets the next number.
+/// The allocation policy described in [`crate::ledger`].
 pub const POLICY_ROTATING_QUEUE: u16 = 1;
+
+/// The allocation policy described in [`crate::policy`]: quotas, cohorts that lend, fair shares, preemption.
+pub const POLICY_FAIR_SHARES: u16 = 2;
 
 /// Largest encoded [`Genesis`] in bytes.
 pub const MAX_GENESIS: usize = 8192;
@@ -111,7 +114,7 @@ pub enum OnEvidence {
 /// Limits and rules of a ledger, fixed in its genesis.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerConfig {
-    /// The allocation policy; only [`POLICY_ROTATING_QUEUE`] exists.
+    /// The allocation policy until the operator sets another: [`POLICY_ROTATING_QUEUE`] or [`POLICY_FAIR_SHARES`].
     pub policy: u16,
     /// Registered agents, the operator included; 1 to 4096.
     pub max_agents: u32,
@@ -174,7 +177,7 @@ impl LedgerConfig {
         const DAY: u64 = 86_400_000;
         let max_open = u64::from(self.max_open);
         for (field, value, min, max) in [
-            ("policy", u64::from(self.policy), 1, 1),
+            ("policy", u64::from(self.policy), 1, 2),
             ("max_agents", u64::from(self.max_agents), 1, 4096),
             ("max_devices", u64::from(self.max_devices), 1, 1024),
             ("max_open", max_open, 1, 65_536),

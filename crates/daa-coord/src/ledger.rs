@@ -32,12 +32,14 @@ mod change;
 mod chunked;
 mod dispatch;
 mod event;
+mod fair;
 mod health;
 mod invariant;
 mod leases;
 mod members;
 mod offences;
 pub mod reason;
+mod rules;
 mod signatures;
 mod snapshot;
 mod state;
@@ -53,6 +55,7 @@ pub use change::MembershipChange;
 pub use event::{Lease, LedgerEvent, TrialRecord};
 pub use health::Gone;
 pub use invariant::InvariantError;
+pub use rules::{Credit, PolicyChoice};
 pub use view::{AgentStatus, ClaimStatus, DeviceStatus, WaitingRequest};
 
 use crate::consensus::MAX_BLOCK_EVIDENCE;
@@ -184,7 +187,9 @@ impl Ledger {
         let mut events = Vec::new();
         self.state.height = block.height;
         self.state.time = self.state.time.max(block.time);
+        self.state.next_arrival = fair::first_arrival(block.height).max(self.state.next_arrival);
         self.state.advance_members();
+        self.state.advance_rules(&mut events);
         self.state.prune_reports();
         self.state.expire(&mut events);
         self.state.expire_claims(&mut events);
@@ -196,6 +201,7 @@ impl Ledger {
         for entry in block.entries.iter().enumerate() {
             self.state.admit(&verdicts, entry, &mut events);
         }
+        self.state.settle(&mut events);
         self.state.finish_block();
         Ok(events)
     }

@@ -21,7 +21,7 @@ pub mod text;
 pub mod validators;
 
 pub use client::{BlockingClient, LedgerNode, NodeUpdate, Outbox, OutboxConfig, Resolution};
-pub use command::{Command, RequestId, ResourceRequest, Said, SignedCommand, Statement};
+pub use command::{Command, OperatorVerdict, RequestId, ResourceRequest, Said, SignedCommand, Statement};
 pub use genesis::{ChainId, ConfigError, Genesis, LedgerConfig, OPERATOR, OnEvidence, Quorum};
 pub use keys::{AgentKey, Digest, Ed25519, KeyError, PublicKey, Signature, SignatureScheme, Signer};
 pub use ledger::{Lease, Ledger, LedgerError, LedgerEvent, TrialRecord};

@@ -1,9 +1,10 @@
-//! The allocation policy: who gets a device when not everybody can.
+//! Allocation policy 1, the rotating queue: who gets a device when not everybody can.
 
 use super::state::{State, Waiting};
 use crate::command::{RequestId, ResourceRequest};
 use crate::ledger::event::{Lease, LedgerEvent};
 use crate::ledger::reason::WaitReason;
+use crate::policy;
 use daa_base::{Bytes, DeviceId, Permille};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -18,7 +19,7 @@ struct Grant {
 
 impl State {
     /// Whether `device` could ever serve `wanted`.
-    fn is_candidate(&self, wanted: &ResourceRequest, device: DeviceId) -> bool {
+    pub(super) fn is_candidate(&self, wanted: &ResourceRequest, device: DeviceId) -> bool {
         wanted.device.is_none_or(|only| only == device)
             && self
                 .devices
@@ -26,7 +27,10 @@ impl State {
                 .is_some_and(|state| wanted.bytes <= state.capacity)
     }
 
-    fn candidates<'a>(&'a self, wanted: &'a ResourceRequest) -> impl Iterator<Item = DeviceId> + 'a {
+    pub(super) fn candidates<'a>(
+        &'a self,
+        wanted: &'a ResourceRequest,
+    ) -> impl Iterator<Item = DeviceId> + 'a {
         self.devices
             .keys()
             .copied()
@@ -40,6 +44,7 @@ impl State {
         let mut order: Vec<_> = self
             .queue
             .iter()
+            .filter(|(_, waiting)| !waiting.on_hold)
             .map(|(&arrival, waiting)| {
                 let patient = waiting.overtaken < limit;
                 let rank = if patient {
@@ -86,8 +91,12 @@ impl State {
         None
     }
 
-    /// Grants whatever the policy allows until nothing more fits.
+    /// Grants whatever the policy allows until nothing more fits; under policy 2, when the block ends.
     pub(super) fn allocate(&mut self, events: &mut Vec<LedgerEvent>) {
+        if self.rules.is_fair() {
+            self.desk.unsettled = true;
+            return;
+        }
         while let Some(grant) = self.next_grant() {
             let Some(waiting) = self.queue.remove(&grant.arrival) else {
                 return;
@@ -107,6 +116,7 @@ impl State {
             .iter()
             .filter(|&(arrival, other)| {
                 (*arrival < grant.arrival || grant.ahead.contains(arrival))
+                    && !other.on_hold
                     && self.is_candidate(&other.wanted, grant.device)
             })
             .map(|(&arrival, _)| arrival)
@@ -170,6 +180,9 @@ impl State {
     /// among the longest-held ones that together must end for the first waiting request to fit. The second rule
     /// keeps several small leases that renew in turn from starving a large request.
     pub(super) fn contender(&self, lease: &Lease) -> Option<RequestId> {
+        if self.rules.is_fair() {
+            return policy::contender(&self.policy_snapshot(), lease.id);
+        }
         let order = self.service_order();
         let mut waiting = order
             .iter()

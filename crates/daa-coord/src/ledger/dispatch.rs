@@ -144,6 +144,13 @@ impl State {
                 operator_only(agent)?;
                 return self.revoke(seq, lease, reason, events);
             }
+            Command::SetQuota { owner, quota } => return self.set_quota(who, owner, quota, events),
+            Command::SetPolicy { policy, from } => self.set_policy(who, policy, from)?,
+            Command::Decide {
+                request,
+                verdict,
+                reason,
+            } => return self.decide_request(who, request, (verdict, reason), events),
             Command::SetValidator { key, power } => self.set_validator(who, key, power)?,
             Command::Statement(statement) => {
                 if !verdicts.vouch_for(&statement) {
@@ -250,6 +257,7 @@ impl State {
         state.active = false;
         state.held.clear();
         self.health.forget(gone);
+        self.forget_credits(gone);
         events.push(LedgerEvent::AgentUnregistered {
             agent,
             seq,

@@ -5,7 +5,7 @@
 //! is ended by exactly one event whose [`LedgerEvent::ends_request`] names it; for a request that was answered with
 //! [`LedgerEvent::RequestQueued`], that end is a second, later answer.
 
-use crate::command::RequestId;
+use crate::command::{OperatorVerdict, RequestId};
 use crate::consensus::evidence::Offence;
 use crate::keys::{Digest, PublicKey};
 use crate::ledger::change::MembershipChange;
@@ -13,6 +13,8 @@ use crate::ledger::reason::{
     DropReason, EvidenceFault, RefuseReason, Rejection, ReleaseReason, RenewRefusal, WaitReason,
     WithdrawReason,
 };
+use crate::ledger::rules::{Credit, PolicyChoice};
+use crate::policy::Quota;
 use crate::text::ShortText;
 use daa_base::{
     AgentId, Bytes, DeviceId, FencingToken, LeaseId, Millis, OwnerId, Permille, Timestamp, TrialId,
@@ -213,6 +215,55 @@ pub enum LedgerEvent {
         /// Who.
         unregistered: AgentId,
     },
+    /// An owner has another quota.
+    QuotaSet {
+        /// The operator.
+        agent: AgentId,
+        /// The command's number.
+        seq: u64,
+        /// The owner.
+        owner: OwnerId,
+        /// Its quota; `None`: none any more.
+        quota: Option<Quota>,
+    },
+    /// Another allocation policy will count.
+    PolicyAnnounced {
+        /// The operator.
+        agent: AgentId,
+        /// The command's number.
+        seq: u64,
+        /// The policy.
+        policy: PolicyChoice,
+        /// First height at which it counts.
+        from: u64,
+    },
+    /// Another allocation policy counts from this block on.
+    PolicyInForce {
+        /// The policy.
+        policy: PolicyChoice,
+    },
+    /// A lease was taken for somebody else; its holder keeps its place in the queue.
+    CompensationOwed {
+        /// To whom.
+        agent: AgentId,
+        /// For one later request that is not larger: the arrival of the one that had been granted.
+        credit: Credit,
+        /// Time that was left of the lease.
+        left: Millis,
+    },
+    /// The operator decided about a waiting request.
+    RequestDecided {
+        /// The operator.
+        agent: AgentId,
+        /// The command's number.
+        seq: u64,
+        /// The request.
+        request: RequestId,
+        /// What becomes of it.
+        verdict: OperatorVerdict,
+        /// Why.
+        reason: ShortText,
+    },
     /// The set of validators changes.
     ValidatorsChanged {
         /// Who brought the change.
@@ -335,6 +386,8 @@ impl LedgerEvent {
             | Self::LeaseExpired { .. }
             | Self::LeaseWithdrawn { .. }
             | Self::AgentGone { .. }
+            | Self::PolicyInForce { .. }
+            | Self::CompensationOwed { .. }
             | Self::OffenceRecorded { .. }
             | Self::EvidenceRefused { .. }
             | Self::ValidatorRemoved { .. }
@@ -344,6 +397,9 @@ impl LedgerEvent {
             | Self::AgentRegistered { agent, seq, .. }
             | Self::AgentUnregistered { agent, seq, .. }
             | Self::ValidatorsChanged { agent, seq, .. }
+            | Self::QuotaSet { agent, seq, .. }
+            | Self::PolicyAnnounced { agent, seq, .. }
+            | Self::RequestDecided { agent, seq, .. }
             | Self::AgentReported { agent, seq, .. }
             | Self::AgentBack { agent, seq }
             | Self::LeaseRenewed { agent, seq, .. }
@@ -426,6 +482,11 @@ impl fmt::Display for LedgerEvent {
             | Self::EvidenceRefused { .. }
             | Self::ValidatorRemoved { .. }
             | Self::ValidatorStays { .. } => self.fmt_member(f),
+            Self::QuotaSet { .. }
+            | Self::PolicyAnnounced { .. }
+            | Self::PolicyInForce { .. }
+            | Self::CompensationOwed { .. }
+            | Self::RequestDecided { .. } => self.fmt_rules(f),
             Self::RequestQueued { request, ahead, why } => {
                 write!(f, "{request} waits behind {ahead} others: {why}")
             }
@@ -479,6 +540,33 @@ impl LedgerEvent {
                     lease.id, lease.agent
                 )
             }
+            _ => Ok(()),
+        }
+    }
+
+    fn fmt_rules(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::QuotaSet { owner, quota, .. } => match quota {
+                Some(quota) => write!(f, "{owner} may use {} as its own", quota.nominal),
+                None => write!(f, "{owner} has no quota any more"),
+            },
+            Self::PolicyAnnounced { policy, from, .. } => {
+                write!(f, "policy {} counts from block {from} on", policy.version)
+            }
+            Self::PolicyInForce { policy } => write!(f, "policy {} counts from now on", policy.version),
+            Self::CompensationOwed { agent, credit, left } => write!(
+                f,
+                "{agent} lost {left} of a lease; until {} a request of at most {} and {} keeps its place",
+                credit.until.get(),
+                credit.bytes,
+                credit.share
+            ),
+            Self::RequestDecided {
+                request,
+                verdict,
+                reason,
+                ..
+            } => write!(f, "{request} {verdict} by the operator: {reason}"),
             _ => Ok(()),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::state::State;
 use crate::ledger::event::Lease;
+use crate::ledger::fair::Desk;
 use daa_base::{AgentId, DeviceId, FencingToken, TrialId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +27,12 @@ impl State {
         self.check_devices()?;
         self.check_open()?;
         self.check_agents()?;
+        require(self.rules.is_sound(self.config()), || {
+            "the rules are of an unknown policy or beyond their bounds".to_owned()
+        })?;
+        require(self.desk == Desk::default(), || {
+            "the last block is unfinished".to_owned()
+        })?;
         require(self.offences.is_sound(), || {
             "more offences are kept than allowed".to_owned()
         })?;

@@ -1,9 +1,10 @@
 //! Requests and leases: entry into the queue, renewal, return, expiry.
 
+use super::dispatch::operator_only;
 use super::state::{State, Waiting};
-use crate::command::{RequestId, ResourceRequest};
+use crate::command::{OperatorVerdict, RequestId, ResourceRequest};
 use crate::ledger::event::{Lease, LedgerEvent};
-use crate::ledger::reason::{RefuseReason, Rejection, RenewRefusal};
+use crate::ledger::reason::{RefuseReason, Rejection, RenewRefusal, WaitReason};
 use crate::text::ShortText;
 use daa_base::{AgentId, Bytes, FencingToken, LeaseId, Millis, Timestamp};
 
@@ -14,16 +15,21 @@ impl State {
             events.push(LedgerEvent::RequestRefused { request: id, reason });
             return;
         }
-        let arrival = self.next_arrival;
-        self.next_arrival += 1;
+        let arrival = self.arrival_for(id.agent, wanted.bytes, wanted.share);
         let waiting = Waiting {
             id,
             wanted,
             overtaken: 0,
+            on_hold: false,
         };
         self.queue.insert(arrival, waiting);
         self.count_open(id.agent, true);
         self.allocate(events);
+        if self.rules.is_fair() {
+            // Answered when the block ends.
+            self.desk.fresh.insert(arrival);
+            return;
+        }
         if let Some((ahead, why)) = self.waiting_for(arrival) {
             events.push(LedgerEvent::RequestQueued {
                 request: id,
@@ -57,6 +63,7 @@ impl State {
                 capacity,
             });
         }
+        self.check_quota(agent, wanted)?;
         if let Some(deadline) = wanted.deadline.filter(|&deadline| deadline < self.time) {
             return Err(RefuseReason::DeadlinePassed { deadline });
         }
@@ -102,6 +109,10 @@ impl State {
             .and_then(|request| self.arrival_of(request))
             .ok_or(Rejection::NoSuchRequest { request })?;
         self.drop_waiting(arrival);
+        if self.desk.fresh.remove(&arrival) {
+            let (ahead, why) = (0, WaitReason::Undecided);
+            events.push(LedgerEvent::RequestQueued { request, ahead, why });
+        }
         events.push(LedgerEvent::RequestCancelled { request, seq });
         // Devices may have been kept free for the request that left.
         self.allocate(events);
@@ -177,6 +188,35 @@ impl State {
     ) -> Result<(), Rejection> {
         let lease = self.end_lease(id).ok_or(Rejection::NoSuchLease { lease: id })?;
         events.push(LedgerEvent::LeaseRevoked { lease, seq, reason });
+        self.allocate(events);
+        Ok(())
+    }
+
+    /// What the operator decides about a waiting request.
+    pub(super) fn decide_request(
+        &mut self,
+        (agent, seq): (AgentId, u64),
+        request: RequestId,
+        (verdict, reason): (OperatorVerdict, ShortText),
+        events: &mut Vec<LedgerEvent>,
+    ) -> Result<(), Rejection> {
+        operator_only(agent)?;
+        let arrival = self.arrival_of(request);
+        let arrival = arrival.ok_or(Rejection::NoSuchRequest { request })?;
+        events.push(LedgerEvent::RequestDecided {
+            agent,
+            seq,
+            request,
+            verdict,
+            reason: reason.clone(),
+        });
+        if verdict == OperatorVerdict::Refuse {
+            self.drop_waiting(arrival);
+            let reason = RefuseReason::ByOperator { reason };
+            events.push(LedgerEvent::RequestRefused { request, reason });
+        } else if let Some(waiting) = self.queue.get_mut(&arrival) {
+            waiting.on_hold = verdict == OperatorVerdict::Hold;
+        }
         self.allocate(events);
         Ok(())
     }

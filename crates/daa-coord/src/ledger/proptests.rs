@@ -2,15 +2,22 @@
 
 use super::tests::{AGENTS, DEVICE, Scene, genesis, members::validator, wish};
 use super::{Lease, Ledger, LedgerEvent};
-use crate::command::{Command, RequestId, ResourceRequest, Said, SignedCommand, Statement, When};
-use crate::genesis::LedgerConfig;
+use crate::command::{
+    Command, OperatorVerdict, RequestId, ResourceRequest, Said, SignedCommand, Statement, When,
+};
+use crate::genesis::{LedgerConfig, POLICY_FAIR_SHARES, POLICY_ROTATING_QUEUE};
 use crate::keys::{Digest, Ed25519, SignatureScheme, Signed};
+use crate::ledger::PolicyChoice;
 use crate::log::Block;
+use crate::policy::{Amount, CohortId, Quota, Rules};
 use crate::text::ShortText;
 use crate::validators::ValidatorSet;
-use daa_base::{AgentId, Bytes, DeviceId, FencingToken, LeaseId, Millis, Permille, Timestamp, TrialId};
+use daa_base::{
+    AgentId, Bytes, DeviceId, FencingToken, LeaseId, Millis, OwnerId, Permille, Timestamp, TrialId,
+};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU16;
 
 /// One step; numbers pick among what is there.
 #[derive(Debug, Clone)]
@@ -122,6 +129,43 @@ fn set_validator() -> impl Strategy<Value = Command> {
     })
 }
 
+fn operator_rule() -> impl Strategy<Value = Command> {
+    let amount = (0_u64..1200, 0_u32..1200).prop_map(|(bytes, share)| Amount {
+        bytes: Bytes(bytes),
+        share,
+    });
+    let limit = prop::option::of(amount.clone());
+    let quota = (prop::option::of(0_u32..2), amount, limit.clone(), limit, 1_u16..4).prop_map(
+        |(cohort, nominal, borrow_limit, lend_limit, weight)| Quota {
+            cohort: cohort.map(CohortId),
+            nominal,
+            borrow_limit,
+            lend_limit,
+            weight: NonZeroU16::new(weight).expect("positive"),
+        },
+    );
+    let verdict = prop_oneof![
+        Just(OperatorVerdict::Hold),
+        Just(OperatorVerdict::Resume),
+        Just(OperatorVerdict::Refuse),
+    ];
+    prop_oneof![
+        2 => (1_u32..5, prop::option::weighted(0.8, quota)).prop_map(|(owner, quota)| Command::SetQuota {
+            owner: OwnerId(owner),
+            quota,
+        }),
+        1 => (1_u16..=2, 0_u64..40).prop_map(|(version, from)| Command::SetPolicy {
+            policy: PolicyChoice { version, rules: Rules::default() },
+            from,
+        }),
+        1 => (agent(), 0_u64..12, verdict).prop_map(|(agent, seq, verdict)| Command::Decide {
+            request: RequestId { agent: AgentId(agent), seq },
+            verdict,
+            reason: ShortText::fitted("random"),
+        }),
+    ]
+}
+
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => (agent(), any_command().prop_map(Box::new)).prop_map(|(agent, command)| Op::Send { agent, command }),
@@ -133,6 +177,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (any::<usize>(), any::<usize>()).prop_map(|(pick, at)| Op::Damage { pick, at }),
         1 => (agent(), any_command().prop_map(Box::new), any_command().prop_map(Box::new))
             .prop_map(|(agent, first, second)| Op::Swap { agent, first, second }),
+        2 => operator_rule().prop_map(|command| Op::Send { agent: 0, command: Box::new(command) }),
         1 => set_validator().prop_map(|command| Op::Send { agent: 0, command: Box::new(command) }),
         3 => (1_u8..5, 0_u8..8, agent(), 0_u64..20)
             .prop_map(|(validator, kind, agent, back)| Op::Say { validator, kind, agent, back }),
@@ -217,8 +262,9 @@ struct Run {
 }
 
 impl Run {
-    fn new() -> Self {
+    fn new(policy: u16) -> Self {
         let config = LedgerConfig {
+            policy,
             max_open: 12,
             max_open_per_agent: 6,
             max_hold: Millis(250),
@@ -384,13 +430,23 @@ impl Run {
                 ..Block::default()
             };
             let events = ledger.apply(&block).expect("the next block");
+            // A policy that was announced for this height may change more.
+            if events
+                .iter()
+                .any(|event| matches!(event, LedgerEvent::PolicyInForce { .. }))
+            {
+                return;
+            }
             assert_eq!(events.is_empty(), quiet, "{events:?}");
         }
     }
 
     /// What is first in line for every device it could use is waiting only because it does not fit.
     fn nothing_idle_that_somebody_may_have(&self) {
-        let Some(first) = self.scene.ledger.queue().next() else {
+        if self.scene.ledger.policy().version != POLICY_ROTATING_QUEUE {
+            return;
+        }
+        let Some(first) = self.scene.ledger.queue().find(|waiting| !waiting.on_hold) else {
             return;
         };
         for device in self.scene.ledger.devices() {
@@ -404,6 +460,18 @@ impl Run {
 
     /// Without new requests and renewals everybody is served or refused within one hold each.
     fn drain(&mut self) {
+        let held: Vec<RequestId> = self.scene.ledger.queue().map(|waiting| waiting.id).collect();
+        for request in held {
+            let (verdict, reason) = (OperatorVerdict::Resume, ShortText::fitted("drain"));
+            self.send(
+                0,
+                &Command::Decide {
+                    request,
+                    verdict,
+                    reason,
+                },
+            );
+        }
         for _ in 0..14 {
             self.flush(260);
         }
@@ -458,8 +526,9 @@ proptest! {
     fn no_sequence_of_commands_breaks_a_promise(
         ops in prop::collection::vec(op(), 1..80),
         split in any::<usize>(),
+        policy in POLICY_ROTATING_QUEUE..=POLICY_FAIR_SHARES,
     ) {
-        let mut run = Run::new();
+        let mut run = Run::new(policy);
         for op in ops {
             run.step(op);
         }
@@ -471,7 +540,7 @@ proptest! {
 
     #[test]
     fn any_bytes_restore_or_fail_without_harm(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let run = Run::new();
+        let run = Run::new(POLICY_ROTATING_QUEUE);
         prop_assert!(Ledger::restore(run.scene.ledger.genesis(), &bytes).is_err());
     }
 }

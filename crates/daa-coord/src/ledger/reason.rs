@@ -3,8 +3,12 @@
 use crate::command::RequestId;
 use crate::consensus::evidence::Offence;
 use crate::keys::PublicKey;
+use crate::policy;
+use crate::text::ShortText;
 use crate::validators::ValidatorError;
-use daa_base::{AgentId, Bytes, DeviceId, FencingToken, LeaseId, Millis, Permille, Timestamp, TrialId};
+use daa_base::{
+    AgentId, Bytes, DeviceId, FencingToken, LeaseId, Millis, OwnerId, Permille, Timestamp, TrialId,
+};
 use serde::{Deserialize, Serialize};
 
 /// Why an entry of a block had no effect and answers nobody.
@@ -176,6 +180,24 @@ pub enum Rejection {
         /// The key.
         key: PublicKey,
     },
+    /// There is no such policy.
+    #[error("policy {version} is unknown, there are 1 and 2")]
+    UnknownPolicy {
+        /// Its number.
+        version: u16,
+    },
+    /// The owner has no quota.
+    #[error("{owner} has no quota")]
+    NoQuota {
+        /// The owner.
+        owner: OwnerId,
+    },
+    /// As many owners as allowed have quotas.
+    #[error("{limit} owners have quotas, more are not allowed")]
+    QuotaLimit {
+        /// The limit.
+        limit: u32,
+    },
     /// The set of validators cannot hold it.
     #[error("{reason}")]
     BadValidator {
@@ -273,6 +295,18 @@ pub enum WaitReason {
         /// Most that is free where the memory suffices.
         free: Permille,
     },
+    /// The fair policy lets it wait.
+    #[error("{why}")]
+    Policy {
+        /// Why.
+        why: policy::Why,
+    },
+    /// It was withdrawn before the policy looked at it.
+    #[error("the policy has not looked at it")]
+    Undecided,
+    /// The operator holds it back.
+    #[error("the operator holds it back")]
+    OnHold,
     /// It would fit, but the device is kept free for a request that was overtaken often enough.
     #[error("the device is kept free for {behind}, which was overtaken often enough")]
     Reserved {
@@ -332,6 +366,22 @@ pub enum RefuseReason {
         /// The limit.
         limit: u32,
     },
+    /// It is more than its owner may ever use, or no device could hold it.
+    #[error("{bytes} and {share} are more than {owner} may ever use")]
+    Quota {
+        /// The owner.
+        owner: OwnerId,
+        /// What was asked.
+        bytes: Bytes,
+        /// What was asked.
+        share: Permille,
+    },
+    /// The operator refused it.
+    #[error("the operator says: {reason}")]
+    ByOperator {
+        /// Why.
+        reason: ShortText,
+    },
     /// A quorum of validators sees the agent gone.
     #[error("a quorum of validators sees this agent gone")]
     AgentGone,
@@ -380,6 +430,14 @@ pub enum WithdrawReason {
     /// A quorum of validators sees its holder gone.
     #[error("a quorum of validators sees its holder gone")]
     HolderGone,
+    /// The fair policy gives what it held to another request.
+    #[error("{request} is granted in its place: {rule}")]
+    Preempted {
+        /// The request.
+        request: RequestId,
+        /// By which rule.
+        rule: policy::PreemptRule,
+    },
     /// Its holder is not registered any more.
     #[error("its holder is not registered any more")]
     HolderUnregistered,

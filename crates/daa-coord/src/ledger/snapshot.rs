@@ -91,10 +91,12 @@ pub(super) fn hash(chain: ChainId, state: &State) -> Digest {
         leases,
         next_lease,
         trials,
+        rules,
         members,
         offences,
         health,
         records,
+        desk: _,
     } = state;
     let mut hasher = blake3::Hasher::new_derive_key("daa-coord 2026 ledger state");
     hasher.update(&[STATE_VERSION]);
@@ -108,6 +110,7 @@ pub(super) fn hash(chain: ChainId, state: &State) -> Digest {
         queue.digest(),
         leases.digest(),
         trials.digest(),
+        rules.digest(),
         members.digest(),
         offences.digest(),
         health.digest(),

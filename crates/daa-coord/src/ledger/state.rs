@@ -5,9 +5,11 @@ use crate::genesis::{Genesis, LedgerConfig, OPERATOR};
 use crate::keys::{Digest, PublicKey};
 use crate::ledger::chunked::{Chunked, Part};
 use crate::ledger::event::{Lease, TrialRecord};
+use crate::ledger::fair::Desk;
 use crate::ledger::health::Health;
 use crate::ledger::members::Members;
 use crate::ledger::offences::Offences;
+use crate::ledger::rules::Rulebook;
 use daa_base::{AgentId, Bytes, DeviceId, FencingToken, LeaseId, OwnerId, Permille, Timestamp, TrialId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,11 +28,14 @@ pub(super) struct State {
     pub(super) leases: Chunked<LeaseId, Granted>,
     pub(super) next_lease: u64,
     pub(super) trials: Part<Trials>,
+    pub(super) rules: Part<Rulebook>,
     pub(super) members: Part<Members>,
     pub(super) offences: Part<Offences>,
     pub(super) health: Part<Health>,
     /// Results of trials: by far the largest part, and never changed.
     pub(super) records: Chunked<TrialId, TrialRecord>,
+    #[serde(skip)]
+    pub(super) desk: Desk,
 }
 
 /// One registered agent.
@@ -78,6 +83,8 @@ pub(super) struct Waiting {
     pub(super) wanted: ResourceRequest,
     /// Grants that went past it, at most the configured number.
     pub(super) overtaken: u32,
+    /// Whether the operator keeps it from being granted.
+    pub(super) on_hold: bool,
 }
 
 /// The trials of the search: recorded, claimed and released ones make up all numbers below `next`.
@@ -138,6 +145,7 @@ impl DeviceState {
 impl State {
     pub(super) fn new(genesis: Genesis) -> Self {
         let members = Part::new(Members::new(genesis.validators()));
+        let rules = Part::new(Rulebook::new(genesis.config()));
         let operator = AgentState::new(OwnerId(0), genesis.operator());
         Self {
             genesis,
@@ -154,6 +162,8 @@ impl State {
             offences: Part::default(),
             health: Part::default(),
             records: Chunked::new(),
+            rules,
+            desk: Desk::default(),
         }
     }
 

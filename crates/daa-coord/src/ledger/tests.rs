@@ -1,5 +1,6 @@
 //! Every rule of the ledger once, by example. Random sequences are in `proptests`.
 
+mod fair;
 pub(crate) mod members;
 
 use super::reason::{DropReason, RefuseReason, Rejection, ReleaseReason, RenewRefusal, WaitReason};

@@ -4,11 +4,13 @@ use super::Ledger;
 use super::event::{Lease, TrialRecord};
 use super::health::Gone;
 use super::reason::DropReason;
+use super::rules::{Credit, PolicyChoice};
 use super::state::{AgentState, DeviceState};
 use crate::command::{RequestId, ResourceRequest, SignedCommand};
 use crate::consensus::evidence::{Evidence, Offence};
 use crate::genesis::{ChainId, Genesis};
 use crate::keys::{Digest, PublicKey};
+use crate::policy::{self, Quota};
 use crate::validators::ValidatorSet;
 use daa_base::{AgentId, Bytes, DeviceId, LeaseId, OwnerId, Permille, Timestamp, TrialId};
 
@@ -49,6 +51,8 @@ pub struct WaitingRequest<'a> {
     pub wanted: &'a ResourceRequest,
     /// How many grants went past it.
     pub overtaken: u32,
+    /// Whether the operator keeps it from being granted.
+    pub on_hold: bool,
 }
 
 /// A trial in work.
@@ -155,7 +159,8 @@ impl Ledger {
     }
 
     /// The earliest agreed time at which something ends without a command: a lease, a request's deadline, a claim.
-    /// Until then an empty block changes nothing but height and time.
+    /// Until then an empty block changes nothing but height and time, and
+    /// brings into force what was decided for its height.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.state.next_deadline()
@@ -191,9 +196,39 @@ impl Ledger {
         self.state.leases.get(&lease).map(|granted| &granted.lease)
     }
 
-    /// Waiting requests, first to be served first.
+    /// The allocation policy in force.
+    #[must_use]
+    pub fn policy(&self) -> PolicyChoice {
+        self.state.rules.policy
+    }
+
+    /// Quotas by owner.
+    pub fn quotas(&self) -> impl Iterator<Item = (OwnerId, Quota)> + '_ {
+        self.state
+            .rules
+            .quotas
+            .iter()
+            .map(|(&owner, &quota)| (owner, quota))
+    }
+
+    /// Places in the queue that an agent keeps because its leases were taken for others.
+    #[must_use]
+    pub fn credits(&self, agent: AgentId) -> &[Credit] {
+        self.state.rules.credits(agent)
+    }
+
+    /// Everything the fair policy looks at, as it is now, for forecasts and for negotiations.
+    #[must_use]
+    pub fn policy_snapshot(&self) -> policy::Snapshot {
+        self.state.policy_snapshot()
+    }
+
+    /// Waiting requests, first to be served first; those on hold last. Under policy 2 the order is that of the rotating
+    /// queue and only a hint.
     pub fn queue(&self) -> impl Iterator<Item = WaitingRequest<'_>> {
-        let order = self.state.service_order();
+        let mut order = self.state.service_order();
+        let held = self.state.queue.iter().filter(|(_, waiting)| waiting.on_hold);
+        order.extend(held.map(|(&arrival, _)| arrival));
         order
             .into_iter()
             .filter_map(|arrival| self.state.queue.get(&arrival))
@@ -201,6 +236,7 @@ impl Ledger {
                 id: waiting.id,
                 wanted: &waiting.wanted,
                 overtaken: waiting.overtaken,
+                on_hold: waiting.on_hold,
             })
     }
 
