@@ -5,6 +5,7 @@ pub mod client;
 pub mod command;
 pub mod conflict;
 pub mod consensus;
+pub mod coordination;
 pub mod discovery;
 pub mod feed;
 pub mod genesis;
@@ -22,6 +23,7 @@ pub mod validators;
 
 pub use client::{BlockingClient, LedgerNode, NodeUpdate, Outbox, OutboxConfig, Resolution};
 pub use command::{Command, OperatorVerdict, RequestId, ResourceRequest, Said, SignedCommand, Statement};
+pub use coordination::{CoordinationConfig, CoordinationHistory, CoordinationMetrics};
 pub use genesis::{ChainId, ConfigError, Genesis, LedgerConfig, OPERATOR, OnEvidence, Quorum};
 pub use keys::{AgentKey, Digest, Ed25519, KeyError, PublicKey, Signature, SignatureScheme, Signer};
 pub use ledger::{Lease, Ledger, LedgerError, LedgerEvent, TrialRecord};
