@@ -78,7 +78,7 @@ impl Host {
             .collect();
         if !blocks.is_empty() {
             self.send(peer, Message::SyncResponse(blocks));
-        } else if first <= self.height() {
+        } else if granted > 0 && first <= self.height() {
             self.shell.emit(Effect::ServeOld {
                 to: peer,
                 first,
