@@ -1,4 +1,5 @@
-//! daa-gpu-core works as a dependency on its own: a crate outside of the workspace builds with it alone, and runs.
+//! daa-gpu-core and daa-coord work as dependencies on their own: a crate outside of the workspace builds with one alone, and
+//! runs.
 
 use crate::xtask::root;
 use daa_tests::software;
@@ -16,29 +17,30 @@ fn target() -> PathBuf {
     target.to_owned()
 }
 
-/// A copy of the crate, with the workspace's versions of everything, so that nothing is fetched and nothing is left behind
-/// in the source tree.
-fn copy(to: &Path) {
-    let from = root().join("tests/standalone");
+/// A copy of a crate of `tests/standalone`, with the workspace's versions of everything, so that nothing is fetched and nothing
+/// is left behind in the source tree.
+fn copy(name: &str, to: &Path) {
+    let from = root().join("tests/standalone").join(name);
     let manifest = fs::read_to_string(from.join("Cargo.toml")).expect("readable");
-    let path = root().join("crates/daa-gpu-core").display().to_string();
-    let moved = manifest.replace("../../crates/daa-gpu-core", &path.replace('\\', "/"));
-    assert_ne!(moved, manifest, "the manifest names the crate by its path");
+    let crates = root().join("crates").display().to_string();
+    let moved = manifest.replace("../../../crates", &crates.replace('\\', "/"));
+    assert_ne!(moved, manifest, "the manifest names crates by their paths");
     fs::create_dir(to.join("src")).expect("made");
     fs::write(to.join("Cargo.toml"), moved).expect("written");
     fs::copy(root().join("Cargo.lock"), to.join("Cargo.lock")).expect("copied");
     fs::copy(from.join("src/main.rs"), to.join("src/main.rs")).expect("copied");
 }
 
-/// Runs the crate on a device, and gives what it prints. It is built with the dependencies that the workspace has
+/// Runs the crate, and gives what it prints. It is built with the dependencies that the workspace has
 /// compiled already.
-fn run(folder: &Path, device: &str) -> String {
+fn run(folder: &Path, arguments: &[&str]) -> String {
     let Output {
         status,
         stdout,
         stderr,
     } = Command::new(env!("CARGO"))
-        .args(["run", "--quiet", "--release", "--offline", "--", device])
+        .args(["run", "--quiet", "--release", "--offline", "--"])
+        .args(arguments)
         .current_dir(folder)
         .env("CARGO_TARGET_DIR", target())
         .output()
@@ -49,10 +51,11 @@ fn run(folder: &Path, device: &str) -> String {
 }
 
 /// What the crate is built of on this machine, a line each.
-fn tree(folder: &Path) -> String {
-    let args = "tree --quiet --offline --edges normal,build --prefix none";
+fn tree(folder: &Path, more: &[&str]) -> String {
+    let args = "tree --quiet --offline --prefix none";
     let output = Command::new(env!("CARGO"))
         .args(args.split(' '))
+        .args(more)
         .current_dir(folder)
         .output()
         .expect("cargo runs");
@@ -65,15 +68,15 @@ fn tree(folder: &Path) -> String {
 }
 
 #[test]
-fn a_crate_outside_of_the_workspace_builds_with_it_alone_and_runs() {
+fn a_crate_outside_of_the_workspace_builds_with_gpu_core_alone_and_runs() {
     let dir = tempfile::tempdir().expect("a folder");
-    copy(dir.path());
+    copy("gpu", dir.path());
     let mut devices = vec![("cpu", "host, host")];
     if software::context().is_some() {
         devices.push(("software", "software, vulkan"));
     }
     for (device, kind) in devices {
-        let stdout = run(dir.path(), device);
+        let stdout = run(dir.path(), &[device]);
         assert!(
             stdout.lines().next().is_some_and(|line| line.contains(kind)),
             "{stdout}"
@@ -89,7 +92,7 @@ fn a_crate_outside_of_the_workspace_builds_with_it_alone_and_runs() {
             );
         }
     }
-    let tree = tree(dir.path());
+    let tree = tree(dir.path(), &["--edges", "normal,build"]);
     assert!(
         tree.lines().any(|line| line.starts_with("daa-gpu-core ")),
         "{tree}"
@@ -97,5 +100,40 @@ fn a_crate_outside_of_the_workspace_builds_with_it_alone_and_runs() {
     for other in ["daa-kernels", "daa-coord", "tokio", "clap"] {
         let needed = tree.lines().any(|line| line.starts_with(&format!("{other} ")));
         assert!(!needed, "it does not need {other}:\n{tree}");
+    }
+}
+
+#[test]
+fn a_crate_outside_of_the_workspace_has_validators_without_sockets_and_runtimes() {
+    let dir = tempfile::tempdir().expect("a folder");
+    copy("coord", dir.path());
+    let stdout = run(dir.path(), &[]);
+    let lines: Vec<_> = stdout.lines().collect();
+    assert_eq!(
+        lines,
+        ["four validators granted 512.0 MiB", "three of them took it back"]
+    );
+    let packages = tree(dir.path(), &["--edges", "normal,build"]);
+    assert!(
+        packages.lines().any(|line| line.starts_with("daa-coord ")),
+        "{packages}"
+    );
+    for other in ["daa-gpu-core", "mio", "socket2", "libp2p", "polling"] {
+        let needed = packages
+            .lines()
+            .any(|line| line.starts_with(&format!("{other} ")));
+        assert!(!needed, "it does not need {other}:\n{packages}");
+    }
+    // Malachite's core names tokio; what would run or connect is a feature of it.
+    let features = tree(dir.path(), &["--edges", "features", "--invert", "tokio"]);
+    assert!(features.starts_with("tokio "), "{features}");
+    for feature in ["rt", "rt-multi-thread", "net"] {
+        let line = format!("tokio feature \"{feature}\"");
+        assert!(
+            !features
+                .lines()
+                .any(|other| other.trim_end_matches(" (*)") == line),
+            "{features}"
+        );
     }
 }
