@@ -68,6 +68,10 @@ pub(crate) enum Command {
     Predict(PredictArgs),
     /// Looks at how memory was used and how it will be, without a device
     Memory(MemoryArgs),
+    /// Makes and shows the keys that nodes and agents sign with
+    Keys(KeysArgs),
+    /// Makes, shows and checks what the nodes of one ledger agree on before its first block
+    Genesis(GenesisArgs),
     /// Lists the compute devices, and why one is chosen
     Devices(DevicesArgs),
     /// Checks what a run needs, and says how to get what is missing
@@ -306,6 +310,83 @@ pub(crate) struct RecordArgs {
     /// Milliseconds between samples
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=3_600_000), value_name = "MS")]
     pub(crate) every: u64,
+}
+
+/// `daa keys`.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true, subcommand_required = true)]
+pub(crate) struct KeysArgs {
+    #[command(subcommand)]
+    pub(crate) command: KeysCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Makes a new secret key, in a file that only its owner can read
+    New(KeysNewArgs),
+    /// Prints the public half of a key
+    Show(KeysShowArgs),
+}
+
+/// `daa keys new`.
+#[derive(Debug, Args)]
+pub(crate) struct KeysNewArgs {
+    /// The file to write
+    pub(crate) file: PathBuf,
+    /// Replaces a file of that name; the key in it is lost
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// `daa keys show`.
+#[derive(Debug, Args)]
+pub(crate) struct KeysShowArgs {
+    /// A key file
+    pub(crate) file: PathBuf,
+}
+
+/// `daa genesis`.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true, subcommand_required = true)]
+pub(crate) struct GenesisArgs {
+    #[command(subcommand)]
+    pub(crate) command: GenesisCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GenesisCommand {
+    /// Writes a genesis file with the default rules, which can then be edited
+    New(GenesisNewArgs),
+    /// Prints what a genesis file says
+    Show(GenesisFileArgs),
+    /// Checks a genesis file, and says what its validators survive
+    Check(GenesisFileArgs),
+}
+
+/// `daa genesis new`.
+#[derive(Debug, Args)]
+pub(crate) struct GenesisNewArgs {
+    /// The file to write
+    pub(crate) file: PathBuf,
+    /// What people call the ledger
+    #[arg(long, default_value = "daa", value_name = "TEXT")]
+    pub(crate) name: String,
+    /// Who registers devices and agents: a public key of 64 hexadecimal digits, or a key file on this machine
+    #[arg(long, value_name = "KEY")]
+    pub(crate) operator: String,
+    /// Who votes, once for each: a key as above, with =POWER for another weight than 1
+    #[arg(long = "validator", value_name = "KEY[=POWER]")]
+    pub(crate) validators: Vec<String>,
+    /// Replaces a file of that name
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// `daa genesis show` and `daa genesis check`.
+#[derive(Debug, Args)]
+pub(crate) struct GenesisFileArgs {
+    /// A genesis file
+    pub(crate) file: PathBuf,
 }
 
 fn horizon(text: &str) -> Result<usize, String> {

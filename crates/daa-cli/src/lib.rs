@@ -7,6 +7,8 @@ mod cache;
 mod devices;
 mod doctor;
 mod exit;
+mod genesis;
+mod keys;
 mod logging;
 mod memory;
 mod messages;
@@ -55,6 +57,8 @@ fn dispatch(cli: &Cli, matches: &ArgMatches, messages: &Messages) -> Result<Exit
         Command::Predict(args) => predict::command(&cli.global, args, messages),
         Command::Devices(args) => devices::command(&cli.global, args),
         Command::Doctor => doctor::command(&cli.global),
+        Command::Keys(args) => keys::command(&cli.global, args, messages),
+        Command::Genesis(args) => genesis::command(&cli.global, args, messages),
         Command::Memory(args) => memory::command(&cli.global, args, messages),
     }
 }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod forecast;
+mod genesis;
 mod memory;
 mod predict;
 #[cfg(unix)]

@@ -5,10 +5,20 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::process::Stdio;
 
-const VERBS: [&str; 5] = ["run", "predict", "memory", "devices", "doctor"];
+const VERBS: [&str; 7] = ["run", "predict", "memory", "keys", "genesis", "devices", "doctor"];
 
-/// Verbs of the verb `memory`.
-const MEMORY_VERBS: [&str; 4] = ["forecast", "plan", "record", "replay"];
+/// Verbs that have verbs of their own.
+const SUB_VERBS: [(&str, &str); 9] = [
+    ("memory", "forecast"),
+    ("memory", "plan"),
+    ("memory", "record"),
+    ("memory", "replay"),
+    ("keys", "new"),
+    ("keys", "show"),
+    ("genesis", "new"),
+    ("genesis", "show"),
+    ("genesis", "check"),
+];
 
 /// The long flags that a text names.
 fn flags(text: &str) -> BTreeSet<String> {
@@ -48,13 +58,13 @@ fn help_lists_the_verbs_and_each_verb_its_flags() {
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
         assert!(ended.stdout.contains(&format!("Usage: daa {verb} ")), "{ended:?}");
     }
-    for verb in MEMORY_VERBS {
-        let listed = place.run(&["help", "memory"]).stdout;
+    for (above, verb) in SUB_VERBS {
+        let listed = place.run(&["help", above]).stdout;
         assert!(listed.contains(&format!("\n  {verb} ")), "{verb}: {listed}");
-        let ended = place.run(&["help", "memory", verb]);
+        let ended = place.run(&["help", above, verb]);
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
         assert!(
-            ended.stdout.contains(&format!("Usage: daa memory {verb} ")),
+            ended.stdout.contains(&format!("Usage: daa {above} {verb} ")),
             "{ended:?}"
         );
     }
@@ -97,14 +107,14 @@ fn the_reference_and_the_program_agree() {
         .iter()
         .map(|verb| place.run(&["help", verb]).stdout)
         .collect();
-    for verb in MEMORY_VERBS {
-        let ended = place.run(&["help", "memory", verb]);
+    for (above, verb) in SUB_VERBS {
+        let ended = place.run(&["help", above, verb]);
         assert!(
-            ended.stdout.contains(&format!("Usage: daa memory {verb} ")),
+            ended.stdout.contains(&format!("Usage: daa {above} {verb} ")),
             "{ended:?}"
         );
         assert!(
-            reference.contains(&format!("`daa memory {verb}")),
+            reference.contains(&format!("`daa {above} {verb}")),
             "{verb} is not described"
         );
         help.push_str(&ended.stdout);

@@ -1,0 +1,191 @@
+//! `daa genesis`: what the nodes of one ledger agree on before its first block.
+
+use crate::args::{GenesisArgs, GenesisCommand, GenesisNewArgs, Global, Output};
+use crate::exit::{Exit, Failure};
+use crate::keys;
+use crate::messages::Messages;
+use crate::output;
+use daa_coord::genesis::file::{self, GenesisFileError};
+use daa_coord::keys::Digest;
+use daa_coord::{Genesis, LedgerConfig, PublicKey, ShortText, Validator, ValidatorSet};
+use serde::Serialize;
+use std::path::Path;
+
+const SCHEMA: &str = "daa.genesis.report/1";
+
+/// What `-o json` prints.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    schema: &'static str,
+    file: String,
+    chain: String,
+    name: &'a str,
+    operator: String,
+    validators: Vec<Named>,
+    total_power: u64,
+    quorum_power: u64,
+    tolerated_power: u64,
+    rules: &'a LedgerConfig,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Named {
+    key: String,
+    power: u64,
+}
+
+pub(crate) fn command(global: &Global, args: &GenesisArgs, messages: &Messages) -> Result<Exit, Failure> {
+    let (path, genesis) = match &args.command {
+        GenesisCommand::New(args) => (&args.file, make(args)?),
+        GenesisCommand::Show(args) | GenesisCommand::Check(args) => {
+            (&args.file, file::load(&args.file).map_err(failure)?)
+        }
+    };
+    let report = report(path, &genesis);
+    if global.output == Output::Json {
+        output::json(&report)?;
+        return Ok(Exit::Done);
+    }
+    for warning in &report.warnings {
+        messages.warning(warning);
+    }
+    let text = match &args.command {
+        GenesisCommand::New(_) | GenesisCommand::Check(_) => summary(&report),
+        GenesisCommand::Show(_) => format!("{}{}", summary(&report), details(&report)),
+    };
+    output::text(&text)?;
+    Ok(Exit::Done)
+}
+
+fn make(args: &GenesisNewArgs) -> Result<Genesis, Failure> {
+    let wrong =
+        |text: String| Failure::text(Exit::Usage, text).with_hint("`daa help genesis new` lists the flags");
+    let name = ShortText::new(args.name.as_str()).map_err(|error| wrong(format!("--name: {error}")))?;
+    let operator = key(&args.operator)?;
+    let mut validators = Vec::new();
+    for text in &args.validators {
+        let (named, power) = match text.rsplit_once('=') {
+            None => (text.as_str(), 1),
+            Some((named, power)) => {
+                let power = power.parse().map_err(|_| {
+                    wrong(format!(
+                        "--validator {text}: `{power}` is no weight, allowed are 1 to 4294967296"
+                    ))
+                })?;
+                (named, power)
+            }
+        };
+        let key = key(named)?;
+        validators.push(Validator { key, power });
+    }
+    let validators = ValidatorSet::new(validators).map_err(|error| wrong(format!("--validator: {error}")))?;
+    let genesis = Genesis::new(name, operator, LedgerConfig::default())
+        .map_err(|error| wrong(error.to_string()))?
+        .with_validators(validators);
+    file::save(&args.file, &genesis, keys::existing(args.force)).map_err(failure)?;
+    Ok(genesis)
+}
+
+/// A public key as digits, or that of a key file.
+fn key(text: &str) -> Result<PublicKey, Failure> {
+    match PublicKey::from_hex(text) {
+        Ok(key) => Ok(key),
+        Err(error) if !Path::new(text).exists() => {
+            let told = format!("`{text}` is neither a key file nor a public key: {error}");
+            Err(Failure::text(Exit::Input, told).with_hint("`daa keys show FILE` prints a public key"))
+        }
+        Err(_) => keys::load(Path::new(text)),
+    }
+}
+
+fn report<'a>(path: &Path, genesis: &'a Genesis) -> Report<'a> {
+    let validators = genesis.validators();
+    let total = validators.total_power();
+    let quorum = if total == 0 { 0 } else { 2 * total / 3 + 1 };
+    let tolerated = total - quorum;
+    let mut warnings = Vec::new();
+    if validators.is_empty() {
+        warnings.push(
+            "there are no validators: one process orders commands by itself, and must be trusted".to_owned(),
+        );
+    } else if !validators
+        .as_slice()
+        .iter()
+        .any(|validator| validator.power <= tolerated)
+    {
+        warnings.push("the validators survive no fault: four of equal weight survive one".to_owned());
+    }
+    for validator in validators.as_slice() {
+        if validators.len() > 1 && validator.power > tolerated && tolerated > 0 {
+            let key = validator.key.to_hex();
+            warnings.push(format!(
+                "nothing is decided without {key}: it has a third of the weight or more"
+            ));
+        }
+    }
+    Report {
+        schema: SCHEMA,
+        file: path.display().to_string(),
+        chain: Digest(genesis.chain_id().0).to_string(),
+        name: genesis.name(),
+        operator: genesis.operator().to_hex(),
+        validators: validators
+            .as_slice()
+            .iter()
+            .map(|validator| Named {
+                key: validator.key.to_hex(),
+                power: validator.power,
+            })
+            .collect(),
+        total_power: total,
+        quorum_power: quorum,
+        tolerated_power: tolerated,
+        rules: genesis.config(),
+        warnings,
+    }
+}
+
+fn summary(report: &Report<'_>) -> String {
+    output::fields(&[
+        ("chain", report.chain.clone()),
+        ("name", report.name.to_owned()),
+        ("operator", report.operator.clone()),
+        ("validators", report.validators.len().to_string()),
+        (
+            "to decide",
+            format!("{} of {}", report.quorum_power, report.total_power),
+        ),
+        ("may fail", report.tolerated_power.to_string()),
+    ])
+}
+
+fn details(report: &Report<'_>) -> String {
+    let rows: Vec<Vec<String>> = report
+        .validators
+        .iter()
+        .map(|validator| vec![validator.key.clone(), validator.power.to_string()])
+        .collect();
+    let rules = serde_json::to_value(report.rules);
+    let rules: Vec<Vec<String>> = match &rules {
+        Ok(serde_json::Value::Object(fields)) => fields
+            .iter()
+            .map(|(name, value)| vec![name.clone(), value.to_string()])
+            .collect(),
+        _ => Vec::new(),
+    };
+    format!(
+        "\n{}\n{}",
+        output::table(&["validator", "power"], &rows),
+        output::table(&["rule", "value"], &rules)
+    )
+}
+
+fn failure(error: GenesisFileError) -> Failure {
+    let hint = match &error {
+        GenesisFileError::Exists { .. } => "choose another name, or give --force: the old one is then lost",
+        GenesisFileError::Content { .. } => "`daa genesis new FILE` writes one with every field",
+        _ => "`daa genesis new FILE` makes one",
+    };
+    Failure::new(Exit::Input, error).with_hint(hint)
+}
