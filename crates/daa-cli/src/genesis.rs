@@ -102,9 +102,24 @@ fn key(text: &str) -> Result<PublicKey, Failure> {
 fn report<'a>(path: &Path, genesis: &'a Genesis) -> Report<'a> {
     let validators = genesis.validators();
     let total = validators.total_power();
-    let quorum = if total == 0 { 0 } else { 2 * total / 3 + 1 };
-    let tolerated = total - quorum;
+    let rule = genesis.quorum();
+    // More than this part of the whole: a weight is below 2³⁹, and the numerator below 1000.
+    let quorum = if total == 0 {
+        0
+    } else {
+        rule.numerator * total / rule.denominator + 1
+    };
+    let tolerated = total.saturating_sub(quorum);
     let mut warnings = Vec::new();
+    let threshold = genesis.config().consensus_threshold.get();
+    if (1..=666).contains(&threshold) {
+        warnings.push(format!(
+            "consensus_threshold is {threshold}, less than is safe: decisions need {rule} all the same"
+        ));
+    }
+    if quorum > total {
+        warnings.push("nothing can be decided: more than the whole weight would be needed".to_owned());
+    }
     if validators.is_empty() {
         warnings.push(
             "there are no validators: one process orders commands by itself, and must be trusted".to_owned(),

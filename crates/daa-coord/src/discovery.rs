@@ -23,6 +23,8 @@ mod address;
 #[cfg(feature = "net")]
 mod behaviour;
 #[cfg(feature = "net")]
+mod bulk;
+#[cfg(feature = "net")]
 mod config;
 #[cfg(feature = "net")]
 mod counters;
@@ -43,6 +45,8 @@ pub use wire::{
 
 #[cfg(feature = "net")]
 pub use address::{AddressError, peer_name, peer_of, socket_address};
+#[cfg(feature = "net")]
+pub use bulk::{fetch, provide};
 #[cfg(feature = "net")]
 pub use config::{DiscoveryConfig, DiscoveryConfigError, DiscoveryError, RequestError};
 #[cfg(feature = "net")]

@@ -31,3 +31,8 @@ pub use log::sequencer::{Sequencer, SequencerConfig, SequencerFaults};
 pub use log::{Block, BlockStream, CommitLog, SubmitError, SubscribeError};
 pub use text::{ShortText, TextError};
 pub use validators::{Validator, ValidatorError, ValidatorSet};
+
+#[cfg(test)]
+extern crate self as daa_coord;
+#[cfg(test)]
+mod hostile;

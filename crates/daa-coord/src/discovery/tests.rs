@@ -2,7 +2,12 @@
 
 use super::*;
 use crate::genesis::ChainId;
-use crate::keys::{AgentKey, Digest};
+use crate::keys::{AgentKey, Digest, Ed25519};
+use crate::knowledge::{KnowledgeBase, KnowledgeConfig, SignedInsight, TrustBook, TrustConfig};
+use crate::streams::{
+    ContentId, MIN_CHUNK, Manifest, Provider, ProviderConfig, Receiver, ReceiverConfig, StreamError,
+};
+use crate::text::ShortText;
 use daa_base::SystemClock;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -292,6 +297,99 @@ fn silence_is_suspected_and_voices_add_up() {
         nodes[2].0.stop().await;
         let noticed = first.wait_for(WAIT, |view| view.suspected.contains(&gone)).await;
         assert!(noticed.is_some(), "{:?}", first.suspicions().await);
+    });
+}
+
+/// Answers for bulk data: the right bytes, or others.
+fn serve_data(mut incoming: Incoming, data: Vec<u8>, lies: bool) -> ContentId {
+    let manifest = Arc::new(Manifest::of(&data[..], MIN_CHUNK).expect("in range"));
+    let mut provider = Provider::new(ProviderConfig::default()).expect("in range");
+    let id = provider.publish(manifest).expect("room");
+    tokio::spawn(async move {
+        while let Some(served) = incoming.next().await {
+            let provided = provide(&mut provider, served, |chunk| {
+                let start = chunk.offset as usize;
+                let mut bytes = data[start..start + chunk.length as usize].to_vec();
+                if lies {
+                    bytes[0] ^= 1;
+                }
+                Ok(bytes)
+            });
+            assert!(provided.is_ok(), "only data are asked for");
+        }
+    });
+    id
+}
+
+#[test]
+fn bulk_data_come_whole_although_one_source_lies_and_one_is_not_there() {
+    run(async {
+        let data: Vec<u8> = (0..200_000_u32).map(|n| (n * 7 + n / 251) as u8).collect();
+        let (honest, incoming) = start(1, config(&[]), members(1..=3));
+        let id = serve_data(incoming, data.clone(), false);
+        let at = [address(&honest).await];
+        let (liar, incoming) = start(2, config(&at), members(1..=3));
+        serve_data(incoming, data.clone(), true);
+        let (asker, _in) = start(3, config(&at), members(1..=3));
+        sees(&asker, &members([1, 2])).await;
+        let settings = ReceiverConfig {
+            failures: 50,
+            ..ReceiverConfig::default()
+        };
+        let sources = [honest.me(), liar.me(), key(9).public()];
+        let mut receiver = Receiver::new(settings, id, sources).expect("in range");
+        let clock = SystemClock::new();
+        let mut got = vec![0; data.len()];
+        let fetched = fetch(&asker, &clock, &mut receiver, |chunk, bytes| {
+            let start = chunk.offset as usize;
+            got[start..start + bytes.len()].copy_from_slice(bytes);
+            Ok(())
+        });
+        assert_eq!(fetched.await, Ok(()));
+        assert!(got == data, "every byte");
+        assert!(!receiver.sources().any(|source| *source == liar.me()), "the liar was found out");
+        // Nobody has it.
+        let id = ContentId(Digest([1; 32]));
+        let settings = ReceiverConfig {
+            failures: 2,
+            ..settings
+        };
+        let mut receiver = Receiver::new(settings, id, [honest.me()]).expect("in range");
+        let none = fetch(&asker, &clock, &mut receiver, |_, _| Ok(())).await;
+        assert_eq!(none, Err(StreamError::NoSource { id }));
+    });
+}
+
+#[test]
+fn insights_travel_and_are_checked() {
+    run(async {
+        let (node, mut incoming) = start(1, config(&[]), members([2]));
+        let (author, _in) = start(2, config(&[address(&node).await]), members([1]));
+        sees(&author, &members([1])).await;
+        let trust = TrustBook::new(TrustConfig::default()).expect("in range");
+        let mut base = KnowledgeBase::new(CHAIN, KnowledgeConfig::default(), trust);
+        base.set_authors(members([2]));
+        let taker = tokio::spawn(async move {
+            for _ in 0..2 {
+                let served = incoming.next().await.expect("a request");
+                let Request::Insight(signed) = served.request.clone() else {
+                    panic!("an insight")
+                };
+                let taken = base.take(&Ed25519, signed).is_ok();
+                let refused = Response::Refused(Refusal::Invalid);
+                served.answer(if taken { Response::Taken } else { refused });
+            }
+            base
+        });
+        let topic = ShortText::fitted("learning rate");
+        let signed = SignedInsight::sign(&key(2), CHAIN, topic, 1, vec![1, 2, 3]).expect("small");
+        let mut forged = signed.clone();
+        forged.insight.version = 2;
+        assert_eq!(author.request(node.me(), Request::Insight(signed)).await, Ok(Response::Taken));
+        let refused = author.request(node.me(), Request::Insight(forged)).await;
+        assert!(matches!(refused, Err(RequestError::Refused { refusal: Refusal::Invalid, .. })), "{refused:?}");
+        let base = taker.await.expect("no panic");
+        assert_eq!((base.counters().accepted, base.counters().forged), (1, 1));
     });
 }
 

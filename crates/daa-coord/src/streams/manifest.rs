@@ -32,10 +32,37 @@ impl fmt::Display for ContentId {
 
 /// Size and digests of the chunks of one content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Parts")]
 pub struct Manifest {
     bytes: u64,
     chunk: u32,
     digests: Vec<Digest>,
+}
+
+/// A manifest whose numbers may not fit together.
+#[derive(Debug, Deserialize)]
+struct Parts {
+    bytes: u64,
+    chunk: u32,
+    digests: Vec<Digest>,
+}
+
+impl TryFrom<Parts> for Manifest {
+    type Error = StreamError;
+    fn try_from(parts: Parts) -> Result<Self, StreamError> {
+        let Parts {
+            bytes,
+            chunk,
+            digests,
+        } = parts;
+        let manifest = Self {
+            bytes,
+            chunk,
+            digests,
+        };
+        manifest.check()?;
+        Ok(manifest)
+    }
 }
 
 impl Manifest {
@@ -87,10 +114,9 @@ impl Manifest {
     /// The manifest in `bytes`, if it is that of `wanted` and its numbers fit together.
     ///
     /// # Errors
-    /// [`StreamError::Malformed`], [`StreamError::OutOfRange`] or [`StreamError::WrongManifest`].
+    /// [`StreamError::Malformed`] or [`StreamError::WrongManifest`].
     pub fn decode(wanted: ContentId, bytes: &[u8]) -> Result<Self, StreamError> {
         let manifest: Self = codec::decode_canonical::<MAX_MANIFEST, _>(bytes)?;
-        manifest.check()?;
         if manifest.id() != wanted {
             return Err(StreamError::WrongManifest { wanted });
         }
