@@ -9,6 +9,7 @@ use daa_coord::discovery::{Request, Response};
 use daa_coord::genesis::file;
 use daa_coord::keystore;
 use daa_coord::knowledge::SignedInsight;
+use daa_coord::negotiate::{self, Body, Contract, Envelope, Side};
 use daa_coord::streams::{MAX_MANIFEST, MIN_CHUNK, Manifest};
 use daa_coord::{
     AgentKey, ChainId, Command, Digest, Genesis, Ledger, LedgerConfig, ShortText, SignedCommand, ValidatorSet,
@@ -19,7 +20,7 @@ use std::path::Path;
 pub type Decoder = (&'static str, fn(&[u8]), fn() -> Vec<u8>);
 
 /// All of them.
-pub const DECODERS: [Decoder; 12] = [
+pub const DECODERS: [Decoder; 14] = [
     ("command", command, command_sample),
     ("signed_command", signed_command, signed_command_sample),
     ("consensus_message", consensus_message, consensus_message_sample),
@@ -30,6 +31,8 @@ pub const DECODERS: [Decoder; 12] = [
     ("key_file", key_file, key_file_sample),
     ("manifest", manifest, manifest_sample),
     ("insight", insight, insight_sample),
+    ("negotiation", negotiation, negotiation_sample),
+    ("contract", contract, contract_sample),
     ("request", request, request_sample),
     ("response", response, response_sample),
 ];
@@ -208,6 +211,38 @@ fn insight_sample() -> Vec<u8> {
     let topic = ShortText::fitted("learning rate");
     let signed = SignedInsight::sign(&key(), CHAIN, topic, 4, vec![1; 100]).expect("small");
     signed.encode().expect("small")
+}
+
+/// A message of a negotiation.
+pub fn negotiation(bytes: &[u8]) {
+    if let Ok(envelope) = negotiate::decode(bytes) {
+        assert_eq!(negotiate::encode(&envelope), bytes);
+    }
+}
+
+fn negotiation_sample() -> Vec<u8> {
+    negotiate::encode(&Envelope {
+        session: Digest([4; 32]),
+        from: Side::First,
+        seq: 2,
+        body: Body::Accept {
+            round: 3,
+            contract: key().sign(b"terms"),
+        },
+        signature: key().sign(b"message"),
+    })
+}
+
+/// What two have agreed on.
+pub fn contract(bytes: &[u8]) {
+    if let Ok(contract) = Contract::decode(bytes) {
+        assert_eq!(contract.encode(), bytes);
+    }
+}
+
+fn contract_sample() -> Vec<u8> {
+    // Any bytes of the right length are some contract or none.
+    vec![1; 300]
 }
 
 /// What nodes ask each other.

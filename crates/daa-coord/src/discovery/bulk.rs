@@ -1,8 +1,8 @@
 //! Bulk data over connections: [`streams`](crate::streams) asked and answered.
 
+use super::RequestError;
 use super::network::{Network, Served};
 use super::wire::{Refusal, Request, Response};
-use super::RequestError;
 use crate::streams::{ContentId, Provider, ReadChunk, Receiver, StoreChunk, StreamError, Want, Wanted};
 use daa_base::Clock;
 use futures::StreamExt as _;
@@ -52,7 +52,9 @@ pub async fn fetch(
         if receiver.is_complete() {
             return Ok(());
         }
-        let patience = receiver.deadline().map(|until| until.saturating_sub(clock.monotonic()));
+        let patience = receiver
+            .deadline()
+            .map(|until| until.saturating_sub(clock.monotonic()));
         let next = tokio::time::timeout(patience.unwrap_or_default(), asked.next());
         match next.await {
             Ok(Some((want, answer))) => take(receiver, &want, answer, &mut store)?,

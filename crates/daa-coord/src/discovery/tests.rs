@@ -80,7 +80,7 @@ fn serve(mut incoming: Incoming) {
 const fn talk(n: u8) -> Request {
     let mut id = [0; 32];
     id[0] = n;
-    Request::Manifest(crate::streams::ContentId(Digest(id)))
+    Request::Manifest(ContentId(Digest(id)))
 }
 
 #[test]
@@ -347,7 +347,10 @@ fn bulk_data_come_whole_although_one_source_lies_and_one_is_not_there() {
         });
         assert_eq!(fetched.await, Ok(()));
         assert!(got == data, "every byte");
-        assert!(!receiver.sources().any(|source| *source == liar.me()), "the liar was found out");
+        assert!(
+            !receiver.sources().any(|source| *source == liar.me()),
+            "the liar was found out"
+        );
         // Nobody has it.
         let id = ContentId(Digest([1; 32]));
         let settings = ReceiverConfig {
@@ -385,9 +388,21 @@ fn insights_travel_and_are_checked() {
         let signed = SignedInsight::sign(&key(2), CHAIN, topic, 1, vec![1, 2, 3]).expect("small");
         let mut forged = signed.clone();
         forged.insight.version = 2;
-        assert_eq!(author.request(node.me(), Request::Insight(signed)).await, Ok(Response::Taken));
+        assert_eq!(
+            author.request(node.me(), Request::Insight(signed)).await,
+            Ok(Response::Taken)
+        );
         let refused = author.request(node.me(), Request::Insight(forged)).await;
-        assert!(matches!(refused, Err(RequestError::Refused { refusal: Refusal::Invalid, .. })), "{refused:?}");
+        assert!(
+            matches!(
+                refused,
+                Err(RequestError::Refused {
+                    refusal: Refusal::Invalid,
+                    ..
+                })
+            ),
+            "{refused:?}"
+        );
         let base = taker.await.expect("no panic");
         assert_eq!((base.counters().accepted, base.counters().forged), (1, 1));
     });
