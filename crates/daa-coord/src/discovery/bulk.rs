@@ -102,25 +102,23 @@ fn take(
     Ok(())
 }
 
-/// Answers a request for a manifest or a chunk, reading the data by `read`; any other request is given back.
-///
-/// # Errors
-/// The request, when it is about something else.
+/// Answers a request for a manifest or a chunk, reading the data by `read`. Any other request is given back.
+#[must_use = "what is given back still waits for an answer"]
 pub fn provide(
     provider: &mut Provider,
     served: Served,
     read: impl FnOnce(ReadChunk) -> io::Result<Vec<u8>>,
-) -> Result<(), Served> {
+) -> Option<Served> {
     let response = match served.request {
         Request::Manifest(id) => match provider.manifest(id) {
             Ok(manifest) => Response::Manifest(manifest.encode()),
             Err(error) => Response::Refused(refusal(&error)),
         },
         Request::Chunk { id, index } => chunk(provider, &served, id, index, read),
-        _ => return Err(served),
+        _ => return Some(served),
     };
     served.answer(response);
-    Ok(())
+    None
 }
 
 fn chunk(
