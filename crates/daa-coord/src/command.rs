@@ -3,13 +3,17 @@
 //! A command is signed over a domain tag, the chain, the agent, the sequence number and the command's canonical
 //! bytes, so it can be used once, by one agent, on one chain. Every part is bounded in size.
 
+mod mediation;
 mod statement;
 
+pub use mediation::Plea;
 pub use statement::{Said, Statement, When};
 
+use crate::conflict;
 use crate::genesis::ChainId;
 use crate::keys::{Digest, KeyError, PublicKey, Signature, SignatureScheme, Signed, Signer};
 use crate::ledger::PolicyChoice;
+use crate::negotiate::Contract;
 use crate::policy::Quota;
 use crate::text::ShortText;
 use daa_base::codec::{self, CodecError};
@@ -187,6 +191,17 @@ pub enum Command {
         verdict: OperatorVerdict,
         /// Why, for people.
         reason: ShortText,
+    },
+    /// What two agents agreed on, brought by any agent.
+    Contract(Box<Contract>),
+    /// Two agents ask the ledger to divide for them; brought by any agent.
+    Mediate(Box<Plea>),
+    /// Puts a step of a conflict about an own waiting request on record; the operator may for any.
+    RecordConflict {
+        /// The request.
+        request: RequestId,
+        /// The step.
+        record: conflict::Record,
     },
     /// An agent that a quorum of validators saw gone is here.
     Present {

@@ -30,6 +30,7 @@
 mod allocate;
 mod change;
 mod chunked;
+mod contracts;
 mod dispatch;
 mod event;
 mod fair;
@@ -191,6 +192,7 @@ impl Ledger {
         self.state.advance_members();
         self.state.advance_rules(&mut events);
         self.state.prune_reports();
+        self.state.prune_contracts();
         self.state.expire(&mut events);
         self.state.expire_claims(&mut events);
         self.state.retry_removals(&mut events);

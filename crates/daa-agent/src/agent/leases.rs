@@ -386,6 +386,11 @@ impl Agent {
                 ending.over = Some(LeaseEnd::Revoked);
                 Some(format!("the ledger ended the lease: {reason}"))
             }
+            Signal::Event(LedgerEvent::LeaseChanged { lease: changed, .. }) if changed.id == lease.id => {
+                // Only a contract that this agent signed changes it: yield with the new token, and ask for what is needed.
+                *lease = changed.clone();
+                Some("the lease was changed by a contract".to_owned())
+            }
             Signal::Resynced if self.client.node().view(|ledger| ledger.lease(lease.id).is_none()) => {
                 ending.over = Some(LeaseEnd::Expired);
                 Some("the lease has ended".to_owned())

@@ -37,6 +37,8 @@ pub enum HistoryKind {
     Lease,
     /// Leases end.
     LeaseEnd,
+    /// Conflicts, contracts and what the mediator divides.
+    Conflict,
     /// Trials of the search.
     Trial,
     /// Validators come, go, lie.
@@ -305,7 +307,7 @@ fn record(height: u64, time: Timestamp, event: &LedgerEvent) -> HistoryRecord {
 
 /// What an event is about, whom, and which lease.
 fn subject(event: &LedgerEvent) -> (HistoryKind, Option<AgentId>, Option<&Lease>) {
-    use HistoryKind::{Entry, Health, LeaseEnd, Membership, Request, Rule, Trial};
+    use HistoryKind::{Conflict, Entry, Health, LeaseEnd, Membership, Request, Rule, Trial};
     let of = |request: &RequestId| Some(request.agent);
     match event {
         LedgerEvent::Dropped { agent, .. }
@@ -321,6 +323,9 @@ fn subject(event: &LedgerEvent) -> (HistoryKind, Option<AgentId>, Option<&Lease>
         | LedgerEvent::RequestRefused { request, .. }
         | LedgerEvent::RequestCancelled { request, .. }
         | LedgerEvent::RequestDecided { request, .. } => (Request, of(request), None),
+        LedgerEvent::ConflictRecorded { request, .. } => (Conflict, of(request), None),
+        LedgerEvent::ContractCarriedOut { agent, .. } => (Conflict, Some(*agent), None),
+        LedgerEvent::LeaseChanged { lease, .. } => (HistoryKind::Lease, Some(lease.agent), Some(lease)),
         LedgerEvent::CompensationOwed { agent, .. } => (Request, Some(*agent), None),
         LedgerEvent::LeaseGranted(lease) => (HistoryKind::Lease, Some(lease.agent), Some(lease)),
         LedgerEvent::LeaseRenewed { agent, .. } | LedgerEvent::RenewRefused { agent, .. } => {

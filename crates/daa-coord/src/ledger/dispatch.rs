@@ -144,6 +144,9 @@ impl State {
                 operator_only(agent)?;
                 return self.revoke(seq, lease, reason, events);
             }
+            Command::Contract(contract) => return self.hear_contract(verdicts, who, &contract, events),
+            Command::Mediate(plea) => return self.mediate(verdicts, who, &plea, events),
+            Command::RecordConflict { request, record } => self.record_conflict(who, request, record)?,
             Command::SetQuota { owner, quota } => return self.set_quota(who, owner, quota, events),
             Command::SetPolicy { policy, from } => self.set_policy(who, policy, from)?,
             Command::Decide {

@@ -30,6 +30,9 @@ impl State {
         require(self.rules.is_sound(self.config()), || {
             "the rules are of an unknown policy or beyond their bounds".to_owned()
         })?;
+        require(self.contracts.is_sound(), || {
+            "too many contracts are remembered".to_owned()
+        })?;
         require(self.desk == Desk::default(), || {
             "the last block is unfinished".to_owned()
         })?;

@@ -180,6 +180,63 @@ pub enum Rejection {
         /// The key.
         key: PublicKey,
     },
+    /// A contract, or a plea for mediation, that does not hold.
+    #[error("the contract does not hold: {reason}")]
+    BadContract {
+        /// Why.
+        reason: ShortText,
+    },
+    /// A party is not registered with the key it signed with, or is gone.
+    #[error("{agent} does not take part under the key of the contract")]
+    ContractParty {
+        /// The party.
+        agent: AgentId,
+    },
+    /// The charter expires too late.
+    #[error("the charter expires at {}, allowed is at most {}", expires.get(), max.get())]
+    CharterTooLong {
+        /// When it expires.
+        expires: Timestamp,
+        /// The latest allowed.
+        max: Timestamp,
+    },
+    /// The session ended in a contract before.
+    #[error("session {session} of these two ended in a contract before")]
+    SessionOver {
+        /// The session.
+        session: u64,
+    },
+    /// Too many sessions have to be remembered.
+    #[error("these two, or all together, made as many contracts as are remembered")]
+    SessionLimit,
+    /// The charter does not say what the ledger finds.
+    #[error(
+        "{agent} does not hold what the charter says in one lease of the device, the ledger finds {bytes}"
+    )]
+    HoldingDiffers {
+        /// The party.
+        agent: AgentId,
+        /// What it holds in its first lease.
+        bytes: Bytes,
+    },
+    /// What is divided is not what the two hold.
+    #[error("the two do not hold the {bytes} that are divided")]
+    PieDiffers {
+        /// What the charter divides.
+        bytes: Bytes,
+    },
+    /// Others would pay for the contract.
+    #[error("at time {} the two would hold more than without the contract", at.get())]
+    ContractTooLong {
+        /// From when on.
+        at: Timestamp,
+    },
+    /// A party that holds nothing does not ask for anything either.
+    #[error("{agent} holds nothing on the device, and no request of it waits")]
+    NothingToGrow {
+        /// The party.
+        agent: AgentId,
+    },
     /// There is no such policy.
     #[error("policy {version} is unknown, there are 1 and 2")]
     UnknownPolicy {
@@ -438,6 +495,9 @@ pub enum WithdrawReason {
         /// By which rule.
         rule: policy::PreemptRule,
     },
+    /// Its holder gave it away by a contract.
+    #[error("its holder gave it away by a contract")]
+    GivenAway,
     /// Its holder is not registered any more.
     #[error("its holder is not registered any more")]
     HolderUnregistered,

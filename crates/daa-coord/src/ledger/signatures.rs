@@ -1,7 +1,7 @@
 //! The signatures of one block, checked together before its entries are carried out.
 
 use super::state::State;
-use crate::command::{SignedCommand, Statement};
+use crate::command::{Plea, SignedCommand, Statement};
 use crate::genesis::ChainId;
 use crate::keys::{PublicKey, SignatureScheme};
 
@@ -42,6 +42,15 @@ impl<'a> Verdicts<'a> {
             known[at] = Some((key, holds));
         }
         Self { scheme, chain, known }
+    }
+
+    pub(super) const fn scheme(&self) -> &dyn SignatureScheme {
+        self.scheme
+    }
+
+    /// Whether both signatures of `plea` hold.
+    pub(super) fn vouch_for_plea(&self, plea: &Plea) -> bool {
+        plea.holds(self.chain, |signed| self.scheme.verify(signed))
     }
 
     pub(super) const fn chain(&self) -> ChainId {

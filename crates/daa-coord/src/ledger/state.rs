@@ -4,6 +4,7 @@ use crate::command::{RequestId, ResourceRequest};
 use crate::genesis::{Genesis, LedgerConfig, OPERATOR};
 use crate::keys::{Digest, PublicKey};
 use crate::ledger::chunked::{Chunked, Part};
+use crate::ledger::contracts::Contracts;
 use crate::ledger::event::{Lease, TrialRecord};
 use crate::ledger::fair::Desk;
 use crate::ledger::health::Health;
@@ -29,6 +30,7 @@ pub(super) struct State {
     pub(super) next_lease: u64,
     pub(super) trials: Part<Trials>,
     pub(super) rules: Part<Rulebook>,
+    pub(super) contracts: Part<Contracts>,
     pub(super) members: Part<Members>,
     pub(super) offences: Part<Offences>,
     pub(super) health: Part<Health>,
@@ -127,7 +129,7 @@ impl DeviceState {
         bytes <= self.free() && share <= self.free_share()
     }
 
-    fn occupy(&mut self, bytes: Bytes, share: Permille) -> FencingToken {
+    pub(super) fn occupy(&mut self, bytes: Bytes, share: Permille) -> FencingToken {
         self.used = self.used + bytes;
         self.used_share += share.get();
         let token = FencingToken(self.next_token);
@@ -163,6 +165,7 @@ impl State {
             health: Part::default(),
             records: Chunked::new(),
             rules,
+            contracts: Part::default(),
             desk: Desk::default(),
         }
     }

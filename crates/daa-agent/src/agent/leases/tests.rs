@@ -236,6 +236,17 @@ async fn only_the_end_of_its_own_lease_makes_a_holder_leave() {
             "{signal:?}"
         );
     }
+    let shrunk = Lease {
+        bytes: Bytes(1),
+        ..lease.clone()
+    };
+    let changed = Signal::Event(LedgerEvent::LeaseChanged {
+        lease: shrunk.clone(),
+        before: lease.clone(),
+    });
+    let (mut held, mut ending) = (lease.clone(), Ending::default());
+    let why = agent.lease_signal(changed, &mut held, &mut ending);
+    assert_eq!((why.is_some(), ending.over, held), (true, None, shrunk));
     agent
         .give_back(&lease, LeaseEnd::Released, Bytes::ZERO)
         .await
