@@ -49,8 +49,15 @@ const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         package: "daa-coord",
         default_features: true,
+        has: &["daa-base", "libp2p"],
+        lacks: &["wgpu", "naga", "ash", "daa-gpu-core"],
+    },
+    // Malachite's core names tokio without features; what runs or connects stands for it here.
+    Requirement {
+        package: "daa-coord",
+        default_features: false,
         has: &["daa-base"],
-        lacks: &["wgpu", "naga", "ash", "tokio", "daa-gpu-core"],
+        lacks: &["wgpu", "naga", "ash", "mio", "socket2", "libp2p", "daa-gpu-core"],
     },
     Requirement {
         package: "daa-gpu-core",
