@@ -2,7 +2,7 @@
 
 use crate::command::{Command, CommandError, RequestId, SignedCommand};
 use crate::genesis::ChainId;
-use crate::keys::AgentKey;
+use crate::keys::Signer;
 use crate::ledger::{Ledger, LedgerEvent};
 use daa_base::{AgentId, Millis};
 use std::collections::{BTreeMap, BTreeSet};
@@ -133,7 +133,7 @@ struct InFlight {
 #[derive(Debug)]
 pub struct Outbox {
     config: OutboxConfig,
-    key: AgentKey,
+    key: Box<dyn Signer>,
     chain: ChainId,
     agent: AgentId,
     next_seq: u64,
@@ -150,7 +150,7 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError::OutOfRange`].
     pub fn new(
-        key: AgentKey,
+        key: impl Signer + 'static,
         chain: ChainId,
         agent: AgentId,
         next_seq: u64,
@@ -180,7 +180,7 @@ impl Outbox {
         }
         Ok(Self {
             config,
-            key,
+            key: Box::new(key),
             chain,
             agent,
             next_seq,
@@ -221,7 +221,7 @@ impl Outbox {
             return Err(OutboxError::Full { limit });
         }
         let seq = self.next_seq;
-        let signed = SignedCommand::sign(&self.key, self.chain, self.agent, seq, command)?;
+        let signed = SignedCommand::sign(self.key.as_ref(), self.chain, self.agent, seq, command)?;
         self.next_seq += 1;
         let entry = InFlight {
             command: signed,

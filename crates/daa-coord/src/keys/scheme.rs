@@ -28,6 +28,16 @@ impl Signer for AgentKey {
     }
 }
 
+impl Signer for Box<dyn Signer> {
+    fn public(&self) -> PublicKey {
+        self.as_ref().public()
+    }
+
+    fn sign(&self, message: &[u8]) -> Signature {
+        self.as_ref().sign(message)
+    }
+}
+
 /// A signature with what it says it signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Signed<'a> {
