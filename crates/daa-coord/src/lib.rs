@@ -17,6 +17,8 @@ pub mod ledger;
 pub mod log;
 pub mod negotiate;
 pub mod policy;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 pub mod streams;
 pub mod text;
 pub mod validators;

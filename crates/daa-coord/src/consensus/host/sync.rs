@@ -129,16 +129,17 @@ impl Host {
             self.shell.inbox.push_back(Input::SyncValueResponse(response));
         }
         if self.synced.is_empty() {
-            self.shell.peers.asked = None;
-            self.shell.cancel(TimerId::Sync);
             self.more_to_sync = true;
         }
         true
     }
 
-    /// More may be missing than one response holds.
+    /// More may be missing than one response holds. Only now is it known what the core makes of the last block: a peer whose
+    /// certificate did not hold is blamed before somebody is asked again.
     pub(super) fn sync_on(&mut self) {
         if std::mem::take(&mut self.more_to_sync) {
+            self.shell.peers.asked = None;
+            self.shell.cancel(TimerId::Sync);
             self.ask_for_blocks();
         }
     }
