@@ -22,6 +22,7 @@ mod package;
 mod process;
 mod setup;
 mod shaders;
+mod sim;
 mod suite;
 mod tally;
 mod tidy;
@@ -53,6 +54,11 @@ const TASKS: &[Task] = &[
         "interleave",
         "threads do no harm, whoever runs when [--times N] [--seed S]",
         || interleave::run(&[]),
+    ),
+    (
+        "sim",
+        "simulated clusters agree and go on [--seeds N] [--first-seed S] [--nodes N] [-o json]",
+        || sim::run(&[]),
     ),
     ("doc", "the documentation builds without a warning", ci::doc),
     (
@@ -93,6 +99,7 @@ fn dispatch(args: &[String]) -> Outcome {
         "ci" => ci::run(rest),
         "faults" => faults::run(rest),
         "interleave" => interleave::run(rest),
+        "sim" => sim::run(rest),
         "miri" => without_arguments(verb, rest).and_then(|()| miri::run()),
         "setup" => without_arguments(verb, rest).and_then(|()| setup::run().map(drop)),
         _ => {

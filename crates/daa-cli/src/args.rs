@@ -76,6 +76,31 @@ pub(crate) enum Command {
     Devices(DevicesArgs),
     /// Checks what a run needs, and says how to get what is missing
     Doctor,
+    /// Plays a simulated cluster of validators from its seed, and tells what happens
+    Replay(ReplayArgs),
+}
+
+/// `daa replay`.
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The seed, as the simulator names it
+    #[arg(long, value_name = "S")]
+    pub(crate) seed: u64,
+    /// Validators
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    pub(crate) nodes: usize,
+    /// mixed, twins, calm or crash-points
+    #[arg(long, default_value = "mixed", value_name = "MODE")]
+    pub(crate) mode: String,
+    /// Validators that lie [default: drawn, up to a third]
+    #[arg(long, value_name = "N")]
+    pub(crate) liars: Option<usize>,
+    /// Heights that every correct validator must reach
+    #[arg(long, default_value_t = 20, value_name = "H")]
+    pub(crate) heights: u64,
+    /// Every so many seeds one signs with Ed25519; 0: none
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    pub(crate) real_every: u64,
 }
 
 /// `daa run`. Without flags: four agents on the embedded digits.

@@ -15,6 +15,7 @@ mod messages;
 mod output;
 mod predict;
 mod progress;
+mod replay;
 mod run;
 mod signals;
 mod usage;
@@ -59,6 +60,7 @@ fn dispatch(cli: &Cli, matches: &ArgMatches, messages: &Messages) -> Result<Exit
         Command::Doctor => doctor::command(&cli.global),
         Command::Keys(args) => keys::command(&cli.global, args, messages),
         Command::Genesis(args) => genesis::command(&cli.global, args, messages),
+        Command::Replay(args) => replay::command(&cli.global, args),
         Command::Memory(args) => memory::command(&cli.global, args, messages),
     }
 }

@@ -4,7 +4,8 @@
 //! it is proposed and when it is applied. The memory is filled when signing and when checking, and forgets by
 //! generations: when the newer of two is full, the older goes.
 
-use super::context::{ChainContext, Proposal, Vote};
+use super::context::{BlockId, ChainContext, Height, Proposal, Vote};
+use super::planted::{Bug, is_planted};
 use crate::genesis::ChainId;
 use crate::keys::{PublicKey, Signature, SignatureScheme, Signed};
 use crate::validators::ValidatorSet;
@@ -133,6 +134,12 @@ impl CheckedSignatures {
         set: &ValidatorSet,
         thresholds: ThresholdParams,
     ) -> CertificateResult {
+        let signers = certificate.commit_signatures.iter();
+        let signers = signers.map(|one| (one.address, one.signature));
+        let about = (certificate.height, certificate.round, certificate.value_id);
+        if is_planted(Bug::DuplicateVote) && self.counts_twice(about, signers, set) {
+            return Ok(());
+        }
         ready(self.verify_commit_certificate(&ChainContext, certificate, set, thresholds))
     }
 
@@ -143,7 +150,33 @@ impl CheckedSignatures {
         thresholds: ThresholdParams,
         policy: VoteExtensionPolicy,
     ) -> CertificateResult {
+        let signers = certificate.commit_signatures.iter();
+        let signers = signers.map(|one| (one.address, one.signature));
+        let about = (certificate.height, certificate.round, certificate.value_id);
+        if is_planted(Bug::DuplicateVote) && self.counts_twice(about, signers, set) {
+            return Ok(());
+        }
         ready(self.verify_extended_commit_certificate(&ChainContext, certificate, set, thresholds, policy))
+    }
+
+    /// What a careless programmer would write: counts signatures, not validators; see [`Bug`].
+    fn counts_twice(
+        &self,
+        (height, round, id): (Height, core::Round, BlockId),
+        signers: impl Iterator<Item = (PublicKey, Signature)>,
+        set: &ValidatorSet,
+    ) -> bool {
+        let good = signers.filter(|(validator, signature)| {
+            let vote = Vote {
+                kind: core::VoteType::Precommit,
+                height,
+                round,
+                value: core::NilOrVal::Val(id),
+                validator: *validator,
+            };
+            set.get(validator).is_some() && self.vote(&vote, signature)
+        });
+        3 * good.count() > 2 * set.len()
     }
 
     pub(super) fn polka_certificate(
@@ -207,7 +240,9 @@ fn name(signed: &Signed<'_>) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&signed.key.0);
     hasher.update(&signed.signature.0);
-    hasher.update(signed.message);
+    if !is_planted(Bug::WeakMemo) {
+        hasher.update(signed.message);
+    }
     *hasher.finalize().as_bytes()
 }
 

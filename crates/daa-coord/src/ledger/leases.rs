@@ -3,6 +3,7 @@
 use super::dispatch::operator_only;
 use super::state::{State, Waiting};
 use crate::command::{OperatorVerdict, RequestId, ResourceRequest};
+use crate::consensus::planted::{Bug, is_planted};
 use crate::ledger::event::{Lease, LedgerEvent};
 use crate::ledger::reason::{RefuseReason, Rejection, RenewRefusal, WaitReason};
 use crate::text::ShortText;
@@ -238,7 +239,7 @@ impl State {
         let now = self.time;
         let over: Vec<LeaseId> = self
             .live_leases()
-            .filter(|lease| !lease.is_live(now))
+            .filter(|lease| !lease.is_live(now) && !is_planted(Bug::ExpiredLease))
             .map(|lease| lease.id)
             .collect();
         let late: Vec<u64> = self

@@ -263,7 +263,7 @@ impl Liar {
             };
             return Some(self.vote(kind, height, round, value));
         }
-        if self.tells(Lie::LieSync) {
+        if self.tells(Lie::FakeSync) {
             return Some(self.lie_about_heights(message));
         }
         Some(message.clone())
@@ -281,13 +281,13 @@ impl Liar {
     fn lie_about_heights(&mut self, message: &Message) -> Message {
         match message {
             Message::Status { height } => {
-                self.count(Lie::LieSync);
+                self.count(Lie::FakeSync);
                 Message::Status {
                     height: height.saturating_add(self.rng.below(50) as u64),
                 }
             }
             Message::SyncResponse(blocks) => {
-                self.count(Lie::LieSync);
+                self.count(Lie::FakeSync);
                 Message::SyncResponse(blocks.iter().map(|block| self.fake(block)).collect())
             }
             other => other.clone(),

@@ -164,7 +164,7 @@ pub(super) enum Lie {
     /// Proposes blocks that break a rule.
     ProposeInvalid,
     /// Wrong heights, and blocks with bad certificates for those that ask.
-    LieSync,
+    FakeSync,
     /// Says nothing at all.
     Silent,
 }
@@ -179,7 +179,7 @@ impl Lie {
         Self::Flood,
         Self::VoteInvalid,
         Self::ProposeInvalid,
-        Self::LieSync,
+        Self::FakeSync,
         Self::Silent,
     ];
 
@@ -193,7 +193,7 @@ impl Lie {
             Self::Flood => "flood",
             Self::VoteInvalid => "vote-invalid",
             Self::ProposeInvalid => "propose-invalid",
-            Self::LieSync => "lie-sync",
+            Self::FakeSync => "fake-sync",
             Self::Silent => "silent",
         }
     }

@@ -3,7 +3,7 @@
 use super::judge::Judged;
 use super::peers::Peers;
 use super::shell::Shell;
-use super::{Effect, Host, HostConfig, HostCounters, HostError, Now, start_input};
+use super::{Bug, Effect, Host, HostConfig, HostCounters, HostError, Now, is_planted, start_input};
 use crate::consensus::block::Decided;
 use crate::consensus::context::{BlockId, ChainContext, Height};
 use crate::consensus::mempool::Mempool;
@@ -115,7 +115,7 @@ impl Host {
         };
         host.on_status_timer();
         let mut records = wal;
-        records.retain(|record| record.height() == stored + 1);
+        records.retain(|record| record.height() == stored + 1 && !is_planted(Bug::LockForgotten));
         if records.is_empty() {
             host.await_work();
         } else {
@@ -207,6 +207,13 @@ fn core_state(ledger: &Ledger, signer: &dyn Signer) -> State<ChainContext> {
 
 /// The weight that a decision needs. Integers only: no rounding can make two disjoint quorums.
 pub(super) fn thresholds(ledger: &Ledger) -> ThresholdParams {
+    if is_planted(Bug::QuorumOffByOne) {
+        let params = ThresholdParams::default();
+        return ThresholdParams {
+            quorum: params.honest,
+            ..params
+        };
+    }
     let quorum = ledger.genesis().quorum();
     ThresholdParams {
         quorum: ThresholdParam::new(quorum.numerator, quorum.denominator),

@@ -424,6 +424,11 @@ impl Shell {
             events: Arc::clone(&outcome.events),
             ledger: Arc::clone(&outcome.ledger),
         });
+        if super::is_planted(Bug::AcknowledgeBeforeStore)
+            && let [.., store, committed] = self.effects.as_mut_slice()
+        {
+            std::mem::swap(store, committed);
+        }
         self.counters.decided += 1;
         self.finished = Some(Finished { outcome, decided });
     }

@@ -179,7 +179,7 @@ impl Cluster {
                 };
                 let value = NilOrVal::Val(split.values[side]);
                 let votes = [VoteType::Prevote, VoteType::Precommit]
-                    .map(|kind| liar.vote(kind, split.height, split.round, value.clone()));
+                    .map(|kind| liar.vote(kind, split.height, split.round, value));
                 for vote in votes {
                     self.send(fellow, to, &Arc::new(vote));
                 }
