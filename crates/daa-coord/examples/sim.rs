@@ -91,7 +91,7 @@ fn main() -> ExitCode {
 }
 
 fn progress(report: &Report, seeds: u64, step: u64) {
-    if report.runs % step == 0 {
+    if report.runs.is_multiple_of(step) {
         let Report {
             runs,
             violations,

@@ -246,7 +246,7 @@ mod tests {
         let cases = [
             (vec![granted(1, 6, 1), granted(2, 6, 2)], "12 of 10 bytes"),
             (vec![granted(1, 1, 2), granted(2, 1, 2)], "has token 2 after 2"),
-            (vec![granted(1, 1, 1), granted(1, 1, 2)], "ended twice"),
+            (vec![granted(1, 1, 1), granted(1, 1, 2)], "expected is 1"),
             (vec![ends(1)], "was not live"),
             (vec![granted(1, 1, 1), ends(1), ends(1)], "ended twice"),
             (vec![granted(2, 1, 1)], "expected is 0"),
