@@ -18,6 +18,7 @@
 //! Tendermint: Buchman, Kwon, Milosevic 2018, "The latest gossip on BFT consensus" (arXiv 1807.04938). Agreement holds while
 //! less than a third of the weight lies; progress needs in addition that messages arrive eventually.
 
+mod application;
 mod block;
 mod context;
 pub mod evidence;

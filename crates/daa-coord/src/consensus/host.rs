@@ -10,7 +10,6 @@
 
 mod config;
 mod intake;
-mod judge;
 mod peers;
 mod recover;
 mod shell;
@@ -288,20 +287,23 @@ impl Host {
         }
         self.run();
         self.shell.settle();
-        self.shell.counters.checks = self.shell.signatures.counts();
+        let (app, counters) = (&self.shell.app, &mut self.shell.counters);
+        counters.checks = app.signatures.counts();
+        counters.invalid_blocks = app.invalid_blocks;
+        counters.evidence = app.evidence_found;
         std::mem::take(&mut self.shell.effects)
     }
 
     /// The ledger after the last decided block.
     #[must_use]
     pub const fn ledger(&self) -> &Arc<Ledger> {
-        &self.shell.ledger
+        &self.shell.app.ledger
     }
 
     /// The last decided height, 0 before the first block.
     #[must_use]
     pub fn height(&self) -> u64 {
-        self.shell.ledger.height()
+        self.shell.app.ledger.height()
     }
 
     /// This validator's key.
@@ -313,7 +315,7 @@ impl Host {
     /// Commands that wait for a block.
     #[must_use]
     pub const fn waiting(&self) -> usize {
-        self.shell.pool.len()
+        self.shell.app.pool.len()
     }
 
     /// What it has counted.
@@ -325,9 +327,7 @@ impl Host {
     /// A decided block, if it is recent enough to be in memory.
     #[must_use]
     pub fn decided(&self, height: u64) -> Option<&Arc<Decided>> {
-        let first = self.shell.recent.front()?.height();
-        let at = usize::try_from(height.checked_sub(first)?).ok()?;
-        self.shell.recent.get(at)
+        self.shell.app.decided(height)
     }
 
     fn on_timer(&mut self, id: TimerId) {
@@ -358,7 +358,7 @@ impl Host {
         self.shell.cancel(TimerId::Tick);
         self.shell.settle();
         self.shell.emit(Effect::WalReset { height });
-        let start = start_input(height, self.shell.ledger.validators().clone(), false);
+        let start = start_input(height, self.shell.app.ledger.validators().clone(), false);
         self.shell.inbox.push_back(start);
         self.release_early_blocks();
     }
@@ -388,20 +388,10 @@ impl Host {
             return false;
         };
         let shell = &mut self.shell;
-        shell.ledger = Arc::clone(&finished.outcome.ledger);
-        shell.state_hash = shell.ledger.state_hash();
-        shell.parent = finished.decided.id();
-        shell.recent.push_back(Arc::clone(&finished.decided));
-        if shell.recent.len() > shell.config.history {
-            shell.recent.pop_front();
-        }
-        shell.candidates.clear();
+        shell.app.advance(&finished);
         shell.wanted.clear();
         shell.told.clear();
         shell.asked = None;
-        shell.pool.prune(&shell.ledger);
-        let ledger = &shell.ledger;
-        shell.evidence.retain(|_, proof| ledger.wants_evidence(proof));
         self.started = false;
         if self.has_work() {
             self.start_height();
@@ -413,8 +403,7 @@ impl Host {
 
     /// Whether the next block would have something in it, or somebody else has begun it.
     fn has_work(&self) -> bool {
-        let shell = &self.shell;
-        shell.pool.has_work(&shell.ledger) || !shell.evidence.is_empty() || self.is_begun_by_others()
+        self.shell.app.has_work() || self.is_begun_by_others()
     }
 
     /// Nothing to decide: the height begins when something comes, or when agreed time has to pass.
@@ -422,7 +411,7 @@ impl Host {
         let shell = &mut self.shell;
         // Nothing is in work, so nothing has to be sent again.
         shell.cancel_round_timers();
-        if let Some(deadline) = shell.ledger.next_deadline() {
+        if let Some(deadline) = shell.app.ledger.next_deadline() {
             let wait = Duration::from_millis(deadline.since(shell.now.wall).get());
             let wait = wait.max(shell.config.tick_min);
             shell.schedule(TimerId::Tick, wait);

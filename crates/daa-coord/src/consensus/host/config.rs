@@ -1,5 +1,6 @@
 //! Sizes and times of a validator, and what it counts.
 
+use super::super::application::Limits;
 use super::super::mempool::Offered;
 use super::super::verify::CheckCounts;
 use arc_malachitebft_core_types::{Timeout, TimeoutKind};
@@ -107,6 +108,16 @@ pub struct RangeError {
 }
 
 impl HostConfig {
+    /// What the application may use.
+    pub(super) const fn limits(&self) -> Limits {
+        Limits {
+            max_drift: self.max_drift,
+            max_waiting: self.max_waiting,
+            max_block_bytes: self.max_block_bytes,
+            history: self.history,
+        }
+    }
+
     /// Whether every field is within its range.
     ///
     /// # Errors

@@ -76,7 +76,7 @@ impl Host {
             useless,
             forged,
             full,
-        } = shell.pool.offer(commands, &shell.ledger, &shell.signatures);
+        } = shell.app.offer(commands);
         let all = &mut shell.counters.offered;
         all.taken += taken;
         all.known += known;
@@ -88,7 +88,7 @@ impl Host {
         {
             shell.broadcast(Message::Commands(commands));
         }
-        if taken > 0 && shell.pool.has_work(&shell.ledger) {
+        if taken > 0 && shell.app.pool.has_work(&shell.app.ledger) {
             self.start_height();
         }
     }
@@ -130,7 +130,13 @@ impl Host {
     fn on_vote(&mut self, from: PublicKey, vote: SignedVote) {
         let message = &vote.message;
         if message.round.as_u32().is_none()
-            || self.shell.ledger.validators().get(&message.validator).is_none()
+            || self
+                .shell
+                .app
+                .ledger
+                .validators()
+                .get(&message.validator)
+                .is_none()
         {
             self.shell.counters.dropped += 1;
             return;
@@ -139,7 +145,7 @@ impl Host {
             Place::Past => {}
             Place::Future => self.shell.counters.dropped += 1,
             Place::Next => {
-                if self.shell.signatures.vote(message, &vote.signature) {
+                if self.shell.app.signatures.vote(message, &vote.signature) {
                     self.early.begun = true;
                     self.shell.inbox.push_back(Input::Vote(vote.into_engine()));
                 } else {
@@ -173,7 +179,7 @@ impl Host {
             .filter(|other| other.message != vote.message)
             .cloned();
         for vote in aside.into_iter().chain([vote]) {
-            if self.shell.signatures.vote(&vote.message, &vote.signature) {
+            if self.shell.app.signatures.vote(&vote.message, &vote.signature) {
                 self.start_height();
                 self.shell.inbox.push_back(Input::Vote(vote.into_engine()));
             } else {
@@ -213,7 +219,7 @@ impl Host {
             Place::Current | Place::Next => {
                 !self.is_far(message.round)
                     && self.is_turn_of(message.proposer, message.height, message.round)
-                    && self.shell.signatures.proposal(message, &proposal.signature)
+                    && self.shell.app.signatures.proposal(message, &proposal.signature)
             }
         };
         if !usable {
@@ -244,7 +250,7 @@ impl Host {
 
     /// Whether `who` proposes in this round, under the validators of the height in work.
     fn is_turn_of(&self, who: PublicKey, height: Height, round: Round) -> bool {
-        let set = self.shell.ledger.validators();
+        let set = self.shell.app.ledger.validators();
         !set.is_empty() && ChainContext.select_proposer(set, height, round).key == who
     }
 
@@ -253,7 +259,7 @@ impl Host {
             Place::Past => {}
             Place::Future => self.shell.counters.dropped += 1,
             Place::Next => {
-                let validator = self.shell.ledger.validators().get(&from).is_some();
+                let validator = self.shell.app.ledger.validators().get(&from).is_some();
                 if validator {
                     self.early.blocks.insert(from, block);
                 } else {
@@ -276,7 +282,7 @@ impl Host {
             return;
         }
         self.shell.judge(&block.named);
-        let set = self.shell.ledger.validators();
+        let set = self.shell.app.ledger.validators();
         let proposer = ChainContext.select_proposer(set, height, Round::new(round)).key;
         self.shell.tell_core(round, Round::Nil, proposer, id);
     }
@@ -284,10 +290,10 @@ impl Host {
     /// A block is judged when it is known, when a signed proposal names it, or when the proposer of its round sends it and has
     /// not sent too many.
     fn may_judge(&self, from: PublicKey, round: u32, id: BlockId) -> bool {
-        if self.shell.candidate(id).is_some() {
+        if self.shell.app.candidate(id).is_some() {
             return true;
         }
-        if self.shell.candidates.len() >= BLOCKS_PER_HEIGHT {
+        if self.shell.app.candidates.len() >= BLOCKS_PER_HEIGHT {
             return false;
         }
         let height = Height(self.shell.height());

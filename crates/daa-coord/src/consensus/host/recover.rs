@@ -1,19 +1,17 @@
 //! Starting a validator, from nothing or from what was durable when it stopped.
 
-use super::judge::Judged;
 use super::peers::Peers;
 use super::shell::Shell;
 use super::{Bug, Effect, Host, HostConfig, HostCounters, HostError, Now, is_planted, start_input};
+use crate::consensus::application::{Application, Judged, thresholds};
 use crate::consensus::block::Decided;
-use crate::consensus::context::{BlockId, ChainContext, Height};
-use crate::consensus::mempool::Mempool;
-use crate::consensus::verify::CheckedSignatures;
+use crate::consensus::context::{ChainContext, Height};
 use crate::consensus::wal::WalRecord;
 use crate::genesis::Genesis;
-use crate::keys::{SignatureScheme, Signed, Signer};
+use crate::keys::{SignatureScheme, Signer};
 use crate::ledger::Ledger;
 use arc_malachitebft_core_consensus::{Input, Params, State};
-use arc_malachitebft_core_types::{ThresholdParam, ThresholdParams, ValuePayload};
+use arc_malachitebft_core_types::ValuePayload;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -29,17 +27,6 @@ pub struct Recovered {
     pub blocks: Vec<Arc<Decided>>,
     /// The whole records of the write-ahead log, in order.
     pub wal: Vec<WalRecord>,
-}
-
-/// Signatures in stored blocks were checked before they were stored; the chain of digests and the last certificate tell
-/// whether they are still the same blocks.
-#[derive(Debug)]
-struct CheckedBefore;
-
-impl SignatureScheme for CheckedBefore {
-    fn verify(&self, _signed: &Signed<'_>) -> bool {
-        true
-    }
 }
 
 impl Host {
@@ -58,13 +45,9 @@ impl Host {
         now: Now,
     ) -> Result<(Self, Vec<Effect>), HostError> {
         config.validate()?;
-        if genesis.validators().is_empty() {
-            return Err(HostError::NoValidators);
-        }
-        let signatures = CheckedSignatures::new(genesis.chain_id(), scheme);
         let Recovered { base, blocks, wal } = recovered;
-        let (ledger, parent, recent) = replay_blocks(genesis, base, blocks, &signatures, config.history)?;
-        let stored = ledger.height();
+        let app = Application::recover(genesis, signer.public(), scheme, config.limits(), (base, blocks))?;
+        let stored = app.ledger.height();
         if let Some(ahead) = wal
             .iter()
             .map(WalRecord::height)
@@ -73,26 +56,19 @@ impl Host {
         {
             return Err(HostError::WalAhead { wal: ahead, stored });
         }
-        let core = core_state(&ledger, signer.as_ref());
+        let core = core_state(&app.ledger, signer.as_ref());
         let mut host = Self {
             metrics: super::Metrics::default(),
             core,
             shell: Shell {
                 me: signer.public(),
                 signer,
-                signatures,
-                state_hash: ledger.state_hash(),
-                parent,
-                ledger: Arc::new(ledger),
-                recent,
-                pool: Mempool::new(config.max_waiting),
+                app,
                 config,
-                evidence: BTreeMap::new(),
                 now,
                 inbox: VecDeque::new(),
                 effects: Vec::new(),
                 outgoing: Vec::new(),
-                candidates: BTreeMap::new(),
                 wanted: BTreeSet::new(),
                 told: BTreeSet::new(),
                 asked: None,
@@ -132,7 +108,7 @@ impl Host {
         let height = self.shell.height();
         self.started = true;
         self.shell.replaying = true;
-        let start = start_input(height, self.shell.ledger.validators().clone(), true);
+        let start = start_input(height, self.shell.app.ledger.validators().clone(), true);
         self.feed(start);
         let own_proposal = records.iter().any(
             |record| matches!(record, WalRecord::Proposal(own) if own.message.proposer == self.shell.me),
@@ -203,59 +179,4 @@ fn core_state(ledger: &Ledger, signer: &dyn Signer) -> State<ChainContext> {
         QUEUE.0,
         QUEUE.1,
     )
-}
-
-/// The weight that a decision needs. Integers only: no rounding can make two disjoint quorums.
-pub(super) fn thresholds(ledger: &Ledger) -> ThresholdParams {
-    if is_planted(Bug::QuorumOffByOne) {
-        let params = ThresholdParams::default();
-        return ThresholdParams {
-            quorum: params.honest,
-            ..params
-        };
-    }
-    let quorum = ledger.genesis().quorum();
-    ThresholdParams {
-        quorum: ThresholdParam::new(quorum.numerator, quorum.denominator),
-        ..ThresholdParams::default()
-    }
-}
-
-type Replayed = (Ledger, BlockId, VecDeque<Arc<Decided>>);
-
-fn replay_blocks(
-    genesis: Genesis,
-    base: Option<(Ledger, Arc<Decided>)>,
-    blocks: Vec<Arc<Decided>>,
-    signatures: &CheckedSignatures,
-    history: usize,
-) -> Result<Replayed, HostError> {
-    let chain = genesis.chain_id();
-    let (mut ledger, mut parent, mut recent) = match base {
-        None => (Ledger::new(genesis)?, BlockId::default(), VecDeque::new()),
-        Some((ledger, block)) => (ledger, block.id(), VecDeque::from([block])),
-    };
-    let last = blocks.len().saturating_sub(1);
-    for (at, decided) in blocks.into_iter().enumerate() {
-        let header = &decided.block().header;
-        let height = header.height;
-        let wrong = |reason: String| HostError::Store { height, reason };
-        if (header.chain, header.parent, header.state) != (chain, parent, ledger.state_hash()) {
-            return Err(wrong("it does not follow from the block before".to_owned()));
-        }
-        if at == last {
-            decided
-                .verify(ledger.validators(), thresholds(&ledger), signatures)
-                .map_err(|error| wrong(error.to_string()))?;
-        }
-        ledger
-            .apply_checked(&decided.block().ledger_block(), &CheckedBefore)
-            .map_err(|error| wrong(error.to_string()))?;
-        parent = decided.id();
-        recent.push_back(decided);
-        if recent.len() > history {
-            recent.pop_front();
-        }
-    }
-    Ok((ledger, parent, recent))
 }

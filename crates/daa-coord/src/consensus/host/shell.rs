@@ -1,34 +1,20 @@
 //! The host's side of each of the core's effects: signing, checking, logging, sending, timers, deciding.
 
-use super::judge::{Judged, Outcome};
 use super::peers::Peers;
 use super::{Bug, Effect, HostConfig, HostCounters, HostError, Now, TimerId};
-use crate::consensus::block::{Certificate, Decided, NamedBlock};
+use crate::consensus::application::{Application, Finished, Judged};
+use crate::consensus::block::NamedBlock;
 use crate::consensus::context::{BlockId, ChainContext, Height};
-use crate::consensus::evidence::Evidence;
-use crate::consensus::mempool::Mempool;
-use crate::consensus::verify::CheckedSignatures;
 use crate::consensus::wal::{JudgedBlock, WalRecord};
 use crate::consensus::wire::{BlockMessage, Message, Sealed};
-use crate::keys::{Digest, PublicKey, Signature, Signed, Signer};
-use crate::ledger::Ledger;
+use crate::keys::{PublicKey, Signature, Signed, Signer};
 use arc_malachitebft_core_consensus as engine;
 use arc_malachitebft_core_types::{CommitCertificate, Round, SignedMessage, ValueOrigin, ValueResponse};
 use engine::{ConsensusMsg, LocallyProposedValue, ProposedValue, SignedConsensusMsg};
-use engine::{Input, LivenessMsg, MisbehaviorEvidence, Resumable as _, Resume};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use engine::{Input, LivenessMsg, Resumable as _, Resume};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Proofs of misbehaviour that wait for a block.
-const MAX_PENDING_EVIDENCE: usize = 256;
-
-/// A finished height, until the next begins.
-#[derive(Debug)]
-pub(super) struct Finished {
-    pub(super) outcome: Arc<Outcome>,
-    pub(super) decided: Arc<Decided>,
-}
 
 /// Everything of a validator but the engine's core.
 #[derive(Debug)]
@@ -36,20 +22,13 @@ pub(super) struct Shell {
     pub(super) config: HostConfig,
     pub(super) me: PublicKey,
     pub(super) signer: Box<dyn Signer>,
-    pub(super) signatures: CheckedSignatures,
-    /// After the last decided block.
-    pub(super) ledger: Arc<Ledger>,
-    pub(super) state_hash: Digest,
-    pub(super) parent: BlockId,
-    pub(super) recent: VecDeque<Arc<Decided>>,
-    pub(super) pool: Mempool,
-    pub(super) evidence: BTreeMap<Digest, Evidence>,
+    /// The chain, what waits, and the blocks of the height in work.
+    pub(super) app: Application,
     pub(super) now: Now,
     pub(super) inbox: VecDeque<Input<ChainContext>>,
     pub(super) effects: Vec<Effect>,
     /// Own signed messages that wait for their records to be durable.
     pub(super) outgoing: Vec<Message>,
-    pub(super) candidates: BTreeMap<BlockId, Judged>,
     /// Blocks that signed proposals of this height name.
     pub(super) wanted: BTreeSet<BlockId>,
     /// Rounds for which the core was told of a block.
@@ -75,7 +54,11 @@ type Resumed = Resume<ChainContext>;
 impl Shell {
     /// The height in work.
     pub(super) fn height(&self) -> u64 {
-        self.ledger.height() + 1
+        self.app.height()
+    }
+
+    pub(super) fn judge(&mut self, named: &NamedBlock) -> &Judged {
+        self.app.judge(named, self.now.wall)
     }
 
     pub(super) fn halt(&mut self, error: HostError) {
@@ -117,11 +100,11 @@ impl Shell {
                 r.resume_with(())
             }
             Core::SignVote(vote, r) => {
-                let signature = self.sign(&vote.signing_bytes(self.ledger.chain_id()));
+                let signature = self.sign(&vote.signing_bytes(self.app.ledger.chain_id()));
                 r.resume_with(SignedMessage::new(vote, signature))
             }
             Core::SignProposal(proposal, r) => {
-                let signature = self.sign(&proposal.signing_bytes(self.ledger.chain_id()));
+                let signature = self.sign(&proposal.signing_bytes(self.app.ledger.chain_id()));
                 r.resume_with(SignedMessage::new(proposal, signature))
             }
             Core::WalAppend(_, input, r) => {
@@ -155,19 +138,26 @@ impl Shell {
                 r.resume_with(())
             }
             Core::VerifySignature(message, key, r) => r.resume_with(self.check_message(&message, &key)),
-            Core::VerifyCommitCertificate(certificate, set, thresholds, r) => {
-                r.resume_with(self.signatures.commit_certificate(&certificate, &set, thresholds))
-            }
+            Core::VerifyCommitCertificate(certificate, set, thresholds, r) => r.resume_with(
+                self.app
+                    .signatures
+                    .commit_certificate(&certificate, &set, thresholds),
+            ),
             Core::VerifyExtendedCommitCertificate(certificate, set, thresholds, policy, r) => r.resume_with(
-                self.signatures
+                self.app
+                    .signatures
                     .extended_certificate(&certificate, &set, thresholds, policy),
             ),
-            Core::VerifyPolkaCertificate(certificate, set, thresholds, r) => {
-                r.resume_with(self.signatures.polka_certificate(&certificate, &set, thresholds))
-            }
-            Core::VerifyRoundCertificate(certificate, set, thresholds, r) => {
-                r.resume_with(self.signatures.round_certificate(&certificate, &set, thresholds))
-            }
+            Core::VerifyPolkaCertificate(certificate, set, thresholds, r) => r.resume_with(
+                self.app
+                    .signatures
+                    .polka_certificate(&certificate, &set, thresholds),
+            ),
+            Core::VerifyRoundCertificate(certificate, set, thresholds, r) => r.resume_with(
+                self.app
+                    .signatures
+                    .round_certificate(&certificate, &set, thresholds),
+            ),
             Core::ExtendVote(.., r) => r.resume_with(None),
             Core::VerifyVoteExtension(.., r) => {
                 r.resume_with(Err(engine::VoteExtensionError::InvalidVoteExtension))
@@ -187,7 +177,7 @@ impl Shell {
                 r.resume_with(())
             }
             Core::Finalize(_, _, evidence, r) => {
-                self.collect(evidence);
+                self.app.collect(&evidence);
                 r.resume_with(())
             }
             // The arms of `handle`.
@@ -208,7 +198,7 @@ impl Shell {
     fn sign(&mut self, bytes: &[u8]) -> Signature {
         let signature = self.signer.sign(bytes);
         self.counters.signed += 1;
-        self.signatures.remember(&Signed {
+        self.app.signatures.remember(&Signed {
             key: self.me,
             message: bytes,
             signature,
@@ -223,10 +213,10 @@ impl Shell {
     ) -> bool {
         match &signed.message {
             ConsensusMsg::Vote(vote) => {
-                vote.validator == *key && self.signatures.vote(vote, &signed.signature)
+                vote.validator == *key && self.app.signatures.vote(vote, &signed.signature)
             }
             ConsensusMsg::Proposal(proposal) => {
-                proposal.proposer == *key && self.signatures.proposal(proposal, &signed.signature)
+                proposal.proposer == *key && self.app.signatures.proposal(proposal, &signed.signature)
             }
         }
     }
@@ -241,7 +231,7 @@ impl Shell {
             Input::Proposal(proposal) => WalRecord::Proposal(proposal.into()),
             Input::TimeoutElapsed(timeout) => WalRecord::Timeout(Height(self.height()), timeout),
             Input::PolkaCertificate(polka) => WalRecord::Polka((&polka).into()),
-            Input::ProposedValue(value, origin) => match self.candidates.get(&value.value) {
+            Input::ProposedValue(value, origin) => match self.app.candidates.get(&value.value) {
                 Some(judged) => WalRecord::Block(judged_block(&value, origin, judged.named.clone())),
                 None => {
                     return self.halt(HostError::Internal {
@@ -288,7 +278,7 @@ impl Shell {
     }
 
     pub(super) fn send_block(&mut self, round: Round, id: BlockId) {
-        let named = self.candidate(id).map(|judged| judged.named.clone());
+        let named = self.app.candidate(id).map(|judged| judged.named.clone());
         if let (Some(named), Some(round)) = (named, round.as_u32()) {
             self.broadcast(Message::Block(BlockMessage { round, named }));
         }
@@ -319,7 +309,7 @@ impl Shell {
 
     /// Tells the core that a block is there and what it is worth, once per round.
     pub(super) fn tell_core(&mut self, round: u32, pol_round: Round, proposer: PublicKey, id: BlockId) {
-        let Some(judged) = self.candidates.get(&id) else {
+        let Some(judged) = self.app.candidates.get(&id) else {
             return;
         };
         if !self.told.insert((round, id)) {
@@ -358,9 +348,13 @@ impl Shell {
         if height.0 != self.height() {
             return;
         }
-        let named = match self.make_block() {
+        let named = match self.app.make_block(self.now.wall) {
             Ok(named) => named,
-            Err(error) => return self.halt(error),
+            Err(error) => {
+                return self.halt(HostError::Internal {
+                    reason: format!("an own block does not encode: {error}"),
+                });
+            }
         };
         let id = named.id();
         if self.judge(&named).outcome.is_none() {
@@ -379,7 +373,7 @@ impl Shell {
     /// A certificate for a block from a peer holds: the block itself has to be sound as well.
     fn take_synced(&mut self, response: &ValueResponse<ChainContext>, proposer: PublicKey) {
         let id = response.certificate.value_id;
-        let Some(judged) = self.candidates.get(&id) else {
+        let Some(judged) = self.app.candidates.get(&id) else {
             return;
         };
         if judged.outcome.is_none() {
@@ -402,25 +396,14 @@ impl Shell {
     }
 
     pub(super) fn decide(&mut self, certificate: &CommitCertificate<ChainContext>) {
-        let id = certificate.value_id;
-        let Some(judged) = self.candidates.get(&id) else {
-            return self.halt(HostError::Internal {
-                reason: format!("block {id} was decided and is not here"),
-            });
+        let finished = match self.app.decide(certificate) {
+            Ok(finished) => finished,
+            Err(error) => return self.halt(error),
         };
-        let Some(outcome) = judged.outcome.clone() else {
-            return self.halt(HostError::InvalidDecided {
-                height: self.height(),
-                block: id,
-            });
-        };
-        let decided = Arc::new(Decided {
-            named: judged.named.clone(),
-            certificate: Certificate::from_commit(certificate),
-        });
-        self.emit(Effect::Store(Arc::clone(&decided)));
+        let Finished { outcome, decided } = &finished;
+        self.emit(Effect::Store(Arc::clone(decided)));
         self.emit(Effect::Committed {
-            decided: Arc::clone(&decided),
+            decided: Arc::clone(decided),
             events: Arc::clone(&outcome.events),
             ledger: Arc::clone(&outcome.ledger),
         });
@@ -430,25 +413,7 @@ impl Shell {
             std::mem::swap(store, committed);
         }
         self.counters.decided += 1;
-        self.finished = Some(Finished { outcome, decided });
-    }
-
-    fn collect(&mut self, found: MisbehaviorEvidence<ChainContext>) {
-        let mut proofs = Vec::new();
-        for validator in self.ledger.validators().as_slice() {
-            for (a, b) in found.votes.get(&validator.key).into_iter().flatten() {
-                proofs.push(Evidence::of_votes(a.clone().into(), b.clone().into()));
-            }
-            for (a, b) in found.proposals.get(&validator.key).into_iter().flatten() {
-                proofs.push(Evidence::of_proposals(a.clone().into(), b.clone().into()));
-            }
-        }
-        for proof in proofs {
-            if self.evidence.len() < MAX_PENDING_EVIDENCE && proof.offence().is_ok() {
-                self.counters.evidence += 1;
-                self.evidence.insert(proof.digest(), proof);
-            }
-        }
+        self.finished = Some(finished);
     }
 }
 
