@@ -34,10 +34,14 @@ mod verify;
 mod wal;
 mod wire;
 
+#[cfg(feature = "net")]
+pub(crate) use application::{Application, thresholds};
 pub use block::{
     Certificate, CertificateError, ConsensusBlock, Decided, Header, MAX_BLOCK, MAX_BLOCK_EVIDENCE, NamedBlock,
 };
-pub use context::{BlockId, BlockPart, ChainContext, ChainSigning, Height, LengthError, Proposal, Vote};
+pub use context::{
+    BlockId, BlockPart, ChainContext, ChainSigning, Height, LengthError, Part, Proposal, Vote,
+};
 pub use evidence::{Evidence, EvidenceError, Offence, OffenceKind};
 pub use host::{
     Effect, Host, HostConfig, HostCounters, HostError, HostInput, Now, Recovered, Timeouts, TimerId,

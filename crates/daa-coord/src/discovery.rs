@@ -44,6 +44,7 @@ pub use wire::{
 };
 
 #[cfg(feature = "net")]
+pub(crate) use address::keypair;
 pub use address::{AddressError, peer_name, peer_of, socket_address};
 #[cfg(feature = "net")]
 pub use bulk::{fetch, provide};

@@ -21,6 +21,9 @@
 //! submits it again until the ledger answers ([`Outbox`](crate::client::Outbox)).
 
 pub mod bft;
+#[cfg(feature = "net")]
+pub mod engine;
+mod published;
 pub mod sequencer;
 
 use crate::command::SignedCommand;

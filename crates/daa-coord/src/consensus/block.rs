@@ -173,6 +173,17 @@ impl Certificate {
         }
     }
 
+    #[cfg(feature = "net")]
+    pub(crate) fn from_extended(certificate: &ExtendedCommitCertificate<ChainContext>) -> Self {
+        let signatures = certificate.commit_signatures.iter();
+        Self {
+            round: certificate.round.as_u32().unwrap_or(0),
+            signatures: signatures
+                .map(|commit| (commit.address, commit.signature))
+                .collect(),
+        }
+    }
+
     pub(super) fn to_commit(&self, height: u64, id: BlockId) -> CommitCertificate<ChainContext> {
         CommitCertificate {
             height: Height(height),
@@ -186,7 +197,7 @@ impl Certificate {
         }
     }
 
-    pub(super) fn to_extended(&self, height: u64, id: BlockId) -> ExtendedCommitCertificate<ChainContext> {
+    pub(crate) fn to_extended(&self, height: u64, id: BlockId) -> ExtendedCommitCertificate<ChainContext> {
         let signatures = self
             .signatures
             .iter()

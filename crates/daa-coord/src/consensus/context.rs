@@ -3,6 +3,7 @@
 //! A value is the digest of a block. The blocks themselves travel beside the proposals and are judged by the application
 //! before anybody votes for them (`ProposalAndParts`).
 
+use crate::command::SignedCommand;
 use crate::genesis::ChainId;
 use crate::keys::{AgentKey, Digest, PublicKey, Signature};
 use crate::validators::{Validator, ValidatorSet};
@@ -152,13 +153,27 @@ pub struct BlockPart {
     pub bytes: Vec<u8>,
 }
 
-impl core::ProposalPart<ChainContext> for BlockPart {
+/// What validators send each other beside votes and proposals where Malachite's engine carries it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    /// A piece of a block.
+    Block(BlockPart),
+    /// Commands that wait for a block.
+    Commands(Vec<SignedCommand>),
+    /// How far the sender is.
+    Status {
+        /// Its last decided height.
+        height: u64,
+    },
+}
+
+impl core::ProposalPart<ChainContext> for Part {
     fn is_first(&self) -> bool {
-        self.index == 0
+        matches!(self, Self::Block(part) if part.index == 0)
     }
 
     fn is_last(&self) -> bool {
-        self.index.checked_add(1) == Some(self.count)
+        matches!(self, Self::Block(part) if part.index.checked_add(1) == Some(part.count))
     }
 }
 
@@ -312,7 +327,7 @@ impl core::Vote<ChainContext> for Vote {
 impl core::Context for ChainContext {
     type Address = PublicKey;
     type Height = Height;
-    type ProposalPart = BlockPart;
+    type ProposalPart = Part;
     type Proposal = Proposal;
     type Validator = Validator;
     type ValidatorSet = ValidatorSet;

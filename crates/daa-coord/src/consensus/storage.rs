@@ -194,6 +194,14 @@ impl FileStorage {
         Ok((storage, recovered))
     }
 
+    /// The first block that is stored, if one is.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub fn oldest(&self) -> Result<Option<u64>, StorageError> {
+        Ok(numbered(&self.folder, "blocks-")?.first().copied())
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }

@@ -143,7 +143,7 @@ impl JudgedBlock {
         }
     }
 
-    pub(super) fn proposed(&self) -> arc_malachitebft_core_consensus::ProposedValue<ChainContext> {
+    pub(crate) fn proposed(&self) -> arc_malachitebft_core_consensus::ProposedValue<ChainContext> {
         arc_malachitebft_core_consensus::ProposedValue {
             height: Height(self.named.height()),
             round: self.round,

@@ -198,7 +198,7 @@ impl Message {
 
 impl Certificate {
     /// The certificate of a decided block, with each list bounded as in [`Message::check`].
-    pub(super) const fn is_bounded(&self) -> bool {
+    pub(crate) const fn is_bounded(&self) -> bool {
         self.signatures.len() <= MAX_VALIDATORS
     }
 }

@@ -53,7 +53,7 @@ pub fn peer_name(key: &PublicKey) -> String {
     peer_id(key).map_or_else(|| key.to_hex(), |peer| peer.to_base58())
 }
 
-pub(super) fn keypair(secret: &[u8]) -> Result<Keypair, String> {
+pub(crate) fn keypair(secret: &[u8]) -> Result<Keypair, String> {
     // A copy, which the call wipes.
     let mut copy = secret.to_vec();
     Keypair::ed25519_from_bytes(&mut copy).map_err(|error| error.to_string())

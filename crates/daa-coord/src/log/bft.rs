@@ -13,14 +13,13 @@ use self::validator::{Envelope, Validator};
 use crate::command::{MAX_PAYLOAD, SignedCommand};
 use crate::consensus::storage::{FileStorage, NoStorage, Storage, StorageError};
 use crate::consensus::{Decided, Effect, Host, HostConfig, HostCounters, HostError, Now, Recovered};
-use crate::feed::{FeedSender, feed};
 use crate::genesis::Genesis;
 use crate::keys::{AgentKey, Ed25519, PublicKey, Signer};
 use crate::ledger::Ledger;
-use crate::log::{Block, BlockStream, CommitLog, LogSnapshot, SubmitError, SubscribeError};
+use crate::log::published::{PublishLimits, Publisher};
+use crate::log::{BlockStream, CommitLog, LogSnapshot, SubmitError, SubscribeError};
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use daa_base::Clock;
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -99,6 +98,14 @@ pub enum BftError {
 }
 
 impl BftConfig {
+    const fn limits(&self) -> PublishLimits {
+        PublishLimits {
+            history: self.history,
+            subscriber_buffer: self.subscriber_buffer,
+            max_subscribers: self.max_subscribers,
+        }
+    }
+
     /// Whether every field is within its range.
     ///
     /// # Errors
@@ -123,50 +130,23 @@ impl BftConfig {
     }
 }
 
-/// What a validator has published.
-#[derive(Debug)]
-struct Published {
-    subscribers: Vec<FeedSender<Arc<Block>>>,
-    /// The last blocks without a gap.
-    history: VecDeque<Arc<Block>>,
-    ledger: Arc<Ledger>,
-    counters: HostCounters,
-    end: Option<String>,
-}
-
 /// The part of a validator that others may touch.
 #[derive(Debug)]
 struct Shared {
     key: PublicKey,
     queue: Sender<Envelope>,
-    published: Mutex<Published>,
-    history: usize,
+    published: Publisher,
+    counters: Mutex<HostCounters>,
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Published> {
-        self.published.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn publish(&self, decided: &Decided, ledger: Arc<Ledger>, counters: HostCounters) {
-        let block = Arc::new(decided.block().ledger_block());
-        let mut published = self.lock();
-        published
-            .subscribers
-            .retain(|subscriber| subscriber.offer(Arc::clone(&block)));
-        published.history.push_back(block);
-        if published.history.len() > self.history {
-            published.history.pop_front();
-        }
-        published.ledger = ledger;
-        published.counters = counters;
+        *self.lock_counters() = counters;
+        self.published.publish(decided, ledger);
     }
 
-    /// Nothing will be published any more.
-    fn end(&self, why: String) {
-        let mut published = self.lock();
-        published.subscribers.clear();
-        published.end.get_or_insert(why);
+    fn lock_counters(&self) -> MutexGuard<'_, HostCounters> {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -257,13 +237,13 @@ impl BftCluster {
     /// What validator number `at` has counted up to its last block.
     #[must_use]
     pub fn counters(&self, at: usize) -> Option<HostCounters> {
-        Some(self.validators.get(at)?.lock().counters)
+        Some(*self.validators.get(at)?.lock_counters())
     }
 
     /// Stops validator number `at` as a crash would: without a word to the others. Idempotent.
     pub fn stop(&self, at: usize) {
         if let Some(shared) = self.validators.get(at) {
-            shared.end("the validator was stopped".to_owned());
+            shared.published.end("the validator was stopped".to_owned());
             // A full queue is being read: the validator looks at `end` before each input.
             let _wake = shared.queue.try_send(Envelope::Stop);
         }
@@ -313,11 +293,7 @@ fn prepare(
         monotonic: clock.monotonic(),
         wall: clock.wall(),
     };
-    let stored = recovered
-        .blocks
-        .iter()
-        .map(|decided| Arc::new(decided.block().ledger_block()));
-    let history: VecDeque<_> = stored.collect();
+    let history = recovered.ledger_blocks();
     let (host, effects) = Host::new(
         genesis.clone(),
         Box::new(key),
@@ -330,14 +306,8 @@ fn prepare(
     let shared = Arc::new(Shared {
         key: validator,
         queue: channels.own,
-        history: config.history,
-        published: Mutex::new(Published {
-            subscribers: Vec::new(),
-            history,
-            ledger: Arc::clone(host.ledger()),
-            counters: HostCounters::default(),
-            end: None,
-        }),
+        published: Publisher::new(Arc::clone(host.ledger()), history, config.limits()),
+        counters: Mutex::default(),
     });
     let run = Validator::new(
         host,
@@ -380,13 +350,13 @@ impl BftLog {
     /// The ledger after the last block of this validator.
     #[must_use]
     pub fn ledger(&self) -> Arc<Ledger> {
-        Arc::clone(&self.own().lock().ledger)
+        self.own().published.ledger()
     }
 
     /// Why this validator has stopped, if it has.
     #[must_use]
     pub fn end(&self) -> Option<String> {
-        self.own().lock().end.clone()
+        self.own().published.ended()
     }
 
     /// Has the validators decide on a block even though nothing waits for one.
@@ -426,46 +396,11 @@ impl CommitLog for BftLog {
     }
 
     fn subscribe(&self, from_height: u64) -> Result<BlockStream, SubscribeError> {
-        let mut published = self.own().lock();
-        if published.end.is_some() {
-            return Err(SubscribeError::Closed);
-        }
-        let limit = self.config.max_subscribers;
-        if published.subscribers.len() >= limit {
-            return Err(SubscribeError::TooMany { limit });
-        }
-        let next = published.ledger.height() + 1;
-        let oldest = next - published.history.len() as u64;
-        if from_height > next {
-            return Err(SubscribeError::Ahead {
-                wanted: from_height,
-                next,
-            });
-        }
-        if from_height < oldest {
-            return Err(SubscribeError::TooOld {
-                wanted: from_height,
-                oldest,
-            });
-        }
-        let skip = usize::try_from(from_height - oldest).unwrap_or(usize::MAX);
-        let backlog = published.history.iter().skip(skip).cloned().collect();
-        let (sender, stream) = feed(backlog, self.config.subscriber_buffer);
-        published.subscribers.push(sender);
-        Ok(stream)
+        self.own().published.subscribe(from_height)
     }
 
     fn snapshot(&self) -> Result<LogSnapshot, SubscribeError> {
-        let published = self.own().lock();
-        if published.end.is_some() {
-            return Err(SubscribeError::Closed);
-        }
-        let ledger = Arc::clone(&published.ledger);
-        drop(published);
-        Ok(LogSnapshot {
-            height: ledger.height(),
-            bytes: ledger.snapshot().into(),
-        })
+        self.own().published.snapshot()
     }
 }
 

@@ -109,7 +109,7 @@ pub struct RangeError {
 
 impl HostConfig {
     /// What the application may use.
-    pub(super) const fn limits(&self) -> Limits {
+    pub(crate) const fn limits(&self) -> Limits {
         Limits {
             max_drift: self.max_drift,
             max_waiting: self.max_waiting,

@@ -10,6 +10,7 @@ use crate::consensus::wal::WalRecord;
 use crate::genesis::Genesis;
 use crate::keys::{SignatureScheme, Signer};
 use crate::ledger::Ledger;
+use crate::log::Block;
 use arc_malachitebft_core_consensus::{Input, Params, State};
 use arc_malachitebft_core_types::ValuePayload;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -27,6 +28,16 @@ pub struct Recovered {
     pub blocks: Vec<Arc<Decided>>,
     /// The whole records of the write-ahead log, in order.
     pub wal: Vec<WalRecord>,
+}
+
+impl Recovered {
+    /// What the ledger applies, of each block after the base.
+    pub(crate) fn ledger_blocks(&self) -> VecDeque<Arc<Block>> {
+        let blocks = self.blocks.iter();
+        blocks
+            .map(|decided| Arc::new(decided.block().ledger_block()))
+            .collect()
+    }
 }
 
 impl Host {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::command::Command;
 use crate::genesis::{LedgerConfig, OPERATOR};
+use crate::log::Block;
 use crate::text::ShortText;
 use crate::validators::ValidatorSet;
 use daa_base::{Bytes, DeviceId, Seed, SystemClock};

@@ -71,7 +71,7 @@ impl Validator {
         }
         if let Err(End(why)) = outcome {
             tracing::debug!(validator = %self.shared.key, %why, "validator ends");
-            self.shared.end(why);
+            self.shared.published.end(why);
         }
     }
 
@@ -180,7 +180,7 @@ impl Validator {
                 Effect::Halt(error) => return Err(End(error.to_string())),
             }
         }
-        if self.shared.lock().end.is_some() {
+        if self.shared.published.has_ended() {
             return Err(End("the validator was stopped".to_owned()));
         }
         Ok(())
