@@ -16,6 +16,7 @@
 //! the policy share itself, so two honest sides that hear one another always agree.
 
 mod charter;
+mod effect;
 mod session;
 mod tactic;
 mod terms;
@@ -27,7 +28,8 @@ mod lossy;
 mod tests;
 
 pub use charter::{Charter, CharterError, Contract, ContractError, MAX_ROUNDS, Party, Side};
-pub use session::{Effect, Fallback, Ignored, Input, Keys, Outcome, Profile, Session};
+pub use effect::{Effect, Fallback, Ignored, Input, Outcome};
+pub use session::{Keys, Profile, Session};
 pub use tactic::Tactic;
 pub use terms::{Bundle, MICRO, Weights};
 pub use wire::{Body, Envelope, MAX_MESSAGE, decode, encode};
