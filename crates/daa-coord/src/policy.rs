@@ -46,6 +46,8 @@ mod queries;
 #[cfg(test)]
 mod fairness;
 #[cfg(test)]
+mod on_ledger;
+#[cfg(test)]
 mod oracle;
 #[cfg(test)]
 mod tests;
