@@ -42,10 +42,11 @@ pub struct Mediation {
 
 /// Divides `pie` between two agents with these policy shares (`bases`) and declared weights.
 ///
-/// The feasible set: with additive utilities, efficient divisions give the first agent whole issues in the order of how
-/// much more it values them than the second does (ratio of the weights, exactly; of equals, in the order memory, compute,
-/// time, priority), and divide at most one issue (Raith 2000, "adjusted winner"). Of these, the divided issue cut
-/// into thousandths, all 4001 are tried, and the one with the largest product of gains is taken (Nash 1950); of equals,
+/// The feasible set: each keeps [`Bundle::kept`] of its policy share, and the rest of each issue is divided. With additive
+/// utilities, efficient divisions give the first agent the rest of whole issues in the order of how much more it values
+/// them than the second does (ratio of the weights, exactly; of equals, in the order memory, compute, time, priority),
+/// and divide that of at most one issue (Raith 2000, "adjusted winner"). Of these, the divided one cut into
+/// thousandths, all 4001 are tried, and the one with the largest product of gains is taken (Nash 1950); of equals,
 /// the one whose smaller gain is larger, then the one that gives the first agent less. Where no product is positive,
 /// [`MediationRule::Proportional`].
 ///
@@ -60,7 +61,7 @@ pub fn mediate(pie: Bundle, bases: [Bundle; 2], weights: [Weights; 2]) -> Mediat
         Some([gain(0)?, gain(1)?])
     };
     let mut best: Option<(u64, u32, Bundle, [u32; 2])> = None;
-    for first in efficient(pie, weights) {
+    for first in efficient(pie, bases, weights) {
         let Some(both) = gains(first) else { continue };
         let product = u64::from(both[0]) * u64::from(both[1]);
         let smaller = both[0].min(both[1]);
@@ -85,10 +86,11 @@ pub fn mediate(pie: Bundle, bases: [Bundle; 2], weights: [Weights; 2]) -> Mediat
 }
 
 /// The first agent's part in every division that is tried, the least first.
-fn efficient(pie: Bundle, weights: [Weights; 2]) -> impl Iterator<Item = Bundle> {
+fn efficient(pie: Bundle, bases: [Bundle; 2], weights: [Weights; 2]) -> impl Iterator<Item = Bundle> {
     let (own, other) = (weights[0].issues(), weights[1].issues());
-    let wholes = pie.issues();
-    let mut order: Vec<usize> = (0..wholes.len()).collect();
+    let least = bases[0].kept().issues();
+    let rests = pie.without(bases[1].kept()).without(bases[0].kept()).issues();
+    let mut order: Vec<usize> = (0..rests.len()).collect();
     // What neither values has no ratio, and goes last.
     let idle = |at: usize| own[at] == 0 && other[at] == 0;
     order.sort_by(|&a, &b| {
@@ -97,11 +99,11 @@ fn efficient(pie: Bundle, weights: [Weights; 2]) -> impl Iterator<Item = Bundle>
     });
     let steps = order.len() as u64 * PARTS;
     (0..=steps).map(move |step| {
-        let mut issues = [0; 4];
+        let mut issues = least;
         for (place, &issue) in order.iter().enumerate() {
             let parts = step.saturating_sub(place as u64 * PARTS).min(PARTS);
-            let amount = u128::from(wholes[issue]) * u128::from(parts) / u128::from(PARTS);
-            issues[issue] = u64::try_from(amount).unwrap_or(wholes[issue]);
+            let amount = u128::from(rests[issue]) * u128::from(parts) / u128::from(PARTS);
+            issues[issue] += u64::try_from(amount).unwrap_or(rests[issue]);
         }
         Bundle::from_issues(issues, pie)
     })

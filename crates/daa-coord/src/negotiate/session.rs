@@ -13,6 +13,9 @@ use daa_base::{Millis, Timestamp};
 pub struct Profile {
     /// What it values.
     pub weights: Weights,
+    /// What it needs: with less of any issue, a bundle is worth nothing to it. By default nothing in particular, and then
+    /// [`Bundle::kept`] of its policy share.
+    pub least: Bundle,
     /// How it concedes.
     pub tactic: Tactic,
     /// After so long without an answer, by its own clock, the last message is sent again; at least 1 ms.
@@ -25,9 +28,23 @@ impl Default for Profile {
     fn default() -> Self {
         Self {
             weights: Weights::EVEN,
+            least: Bundle::default(),
             tactic: Tactic::default(),
             resend_after: Millis(200),
             resends: 10,
+        }
+    }
+}
+
+impl Profile {
+    /// What `own` is worth, in millionths of `pie`, to an agent whose policy share is `base`; nothing when it is less than the
+    /// agent needs or than [`Bundle::kept`], or of no use.
+    #[must_use]
+    pub fn value(&self, own: Bundle, base: Bundle, pie: Bundle) -> u32 {
+        if self.least.within(own) && base.kept().within(own) && own.is_of_use(pie) {
+            self.weights.utility(own, pie)
+        } else {
+            0
         }
     }
 }
@@ -78,7 +95,8 @@ impl Session {
     /// [`CharterError`].
     pub fn new(charter: Charter, side: Side, profile: Profile) -> Result<Self, CharterError> {
         charter.check()?;
-        let reserve = profile.weights.utility(charter.party(side).base, charter.pie);
+        let base = charter.party(side).base;
+        let reserve = profile.value(base, base, charter.pie);
         Ok(Self {
             id: charter.id(),
             charter,
@@ -289,7 +307,8 @@ impl Session {
 
     fn worth(&self, first: Bundle) -> u32 {
         let own = self.charter.part(first, self.side);
-        self.profile.weights.utility(own, self.charter.pie)
+        let base = self.charter.party(self.side).base;
+        self.profile.value(own, base, self.charter.pie)
     }
 
     /// Own offers in all, if every round is used.
@@ -327,7 +346,12 @@ impl Session {
                 0 => Bundle::default(),
                 _ => self.charter.part(self.standing, self.side),
             };
-            self.profile.weights.raise(given, target, pie)
+            // The other side is left what no contract takes from it; what is left is at least this side's own base.
+            let theirs = self.charter.party(self.side.other()).base.kept();
+            let most = pie.without(theirs);
+            let least = self.profile.least.at_least(base.kept(), pie);
+            let from = given.at_least(least, most);
+            self.profile.weights.raise(from, target, most, pie)
         };
         self.round += 1;
         self.own_offers += 1;

@@ -54,6 +54,27 @@ impl Bundle {
             .all(|(own, most)| *own <= most)
     }
 
+    /// What no contract and no mediator takes from an agent with this policy share: half of its memory, compute and time,
+    /// rounded up. Utilities that add up would let it be traded a lease without memory for a long time.
+    #[must_use]
+    pub fn kept(self) -> Self {
+        let [bytes, share, time, _] = self.issues().map(|amount| amount.div_ceil(2));
+        Self::from_issues([bytes, share, time, 0], self)
+    }
+
+    /// Whether somebody could work with it: it lacks neither memory nor compute nor time, of which `pie` has some.
+    #[must_use]
+    pub fn is_of_use(self, pie: Self) -> bool {
+        let (own, wholes) = (self.issues(), pie.issues());
+        (0..3).all(|at| own[at] > 0 || wholes[at] == 0)
+    }
+
+    /// The larger of each amount.
+    pub(crate) fn at_least(self, least: Self, pie: Self) -> Self {
+        let (own, least) = (self.issues(), least.issues());
+        Self::from_issues(std::array::from_fn(|at| own[at].max(least[at])), pie)
+    }
+
     /// What `self` has beyond `other`, zero where it has less.
     #[must_use]
     pub fn without(self, other: Self) -> Self {
@@ -125,9 +146,10 @@ impl Weights {
         (sum, weight)
     }
 
-    /// The least that makes `from` worth `target` millionths: more of what is valued most, first.
+    /// The least that makes `from` worth `target` millionths of `pie`: more of what is valued most, first, up to `most` of
+    /// each. Where that does not suffice, `most` of all that is valued.
     #[must_use]
-    pub fn raise(self, from: Bundle, target: u32, pie: Bundle) -> Bundle {
+    pub fn raise(self, from: Bundle, target: u32, most: Bundle, pie: Bundle) -> Bundle {
         let (weights, wholes) = (self.issues(), pie.issues());
         let mut order: [usize; ISSUES] = std::array::from_fn(|at| at);
         order.sort_by_key(|&at| std::cmp::Reverse(weights[at]));
@@ -143,12 +165,13 @@ impl Weights {
                 continue;
             }
             let wanted = part(issues[at], wholes[at]) + lacking.div_ceil(weights[at]);
-            issues[at] = if wanted >= u64::from(MICRO) {
+            let raised = if wanted >= u64::from(MICRO) {
                 wholes[at]
             } else {
                 let amount = (u128::from(wanted) * u128::from(wholes[at])).div_ceil(u128::from(MICRO));
                 u64::try_from(amount).unwrap_or(wholes[at])
             };
+            issues[at] = raised.min(most.issues()[at]).max(issues[at]);
             bundle = Bundle::from_issues(issues, pie);
         }
         bundle

@@ -282,8 +282,13 @@ proptest! {
 
     #[test]
     fn raising_reaches_its_target_and_lowers_nothing((charter, own, from) in any_charter(), target in 0..=MICRO) {
-        let raised = own.weights.raise(from, target, charter.pie);
+        let raised = own.weights.raise(from, target, charter.pie, charter.pie);
         prop_assert!(own.weights.utility(raised, charter.pie) >= target);
+        let most = charter.pie.without(charter.parties[0].base.kept());
+        let capped = own.weights.raise(Bundle::default(), target, most, charter.pie);
+        prop_assert!(capped.within(most));
+        let reached = own.weights.utility(capped, charter.pie);
+        prop_assert!(reached >= target.min(own.weights.utility(most, charter.pie)));
         prop_assert!(from.within(raised) && raised.within(charter.pie));
     }
 

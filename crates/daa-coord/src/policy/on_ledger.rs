@@ -150,7 +150,11 @@ fn the_ledger_does_what_the_plan_says_in_whatever_order_a_block_is() {
             let events = scene.commit(entries.clone());
             assert_eq!(scene.ledger.time(), now, "run {run}: the test knows the time");
             let plan = plan(&expected, &before.policy().rules);
-            let planned: Vec<_> = plan.grants.iter().map(|grant| (grant.request, grant.device)).collect();
+            let planned: Vec<_> = plan
+                .grants
+                .iter()
+                .map(|grant| (grant.request, grant.device))
+                .collect();
             let ended: Vec<_> = plan
                 .preemptions
                 .iter()
