@@ -7,6 +7,7 @@ use super::queue::Micros;
 use crate::client::{Outbox, OutboxConfig};
 use crate::command::{Command, RequestId, ResourceRequest, SignedCommand};
 use crate::genesis::{ChainId, OPERATOR};
+use crate::keys::PublicKey;
 use crate::ledger::{Lease, LedgerEvent};
 use crate::text::ShortText;
 use daa_base::{AgentId, Bytes, DeviceId, LeaseId, Millis, OwnerId, Permille, Rng, Seed, Timestamp};
@@ -34,6 +35,9 @@ pub(super) struct Client {
     leaving: BTreeSet<LeaseId>,
     rng: Rng,
     pub(super) requests: u64,
+    /// For the operator: validators that may leave, and the one that has.
+    movable: Vec<PublicKey>,
+    away: Option<PublicKey>,
     /// Commands that the outbox gave up on.
     pub(super) unknown: u64,
 }
@@ -88,6 +92,8 @@ impl Client {
             leaving: BTreeSet::new(),
             rng: seed.stream("simulation agents").child(u64::from(number)).rng(),
             requests: 0,
+            movable: Vec::new(),
+            away: None,
             unknown: 0,
         })
     }
@@ -107,6 +113,27 @@ impl Client {
             self.leases.len(),
             self.seen
         )
+    }
+
+    /// The validators that the operator may let leave.
+    pub(super) fn may_move(&mut self, validators: Vec<PublicKey>) {
+        self.movable = validators;
+    }
+
+    /// One validator leaves, or the one that left comes back. Commands of one agent are carried out in their order, so
+    /// never are two away.
+    fn move_one(&mut self, at: Moment, send: &mut Vec<SignedCommand>) {
+        let (key, power) = match self.away.take() {
+            Some(key) => (key, 1),
+            None => match self.rng.pick(&self.movable) {
+                Some(&key) => {
+                    self.away = Some(key);
+                    (key, 0)
+                }
+                None => return,
+            },
+        };
+        self.submit(&Command::SetValidator { key, power }, at, send);
     }
 
     /// The operator's first commands: devices, and the other clients.
@@ -194,6 +221,9 @@ impl Client {
             self.wind_up(at, &mut send);
         } else if self.agent == OPERATOR {
             self.revoke_one(at, &mut send);
+            if self.rng.chance(120) {
+                self.move_one(at, &mut send);
+            }
         } else {
             match self.rng.below(100) {
                 0..55 => self.ask(at, &mut send),

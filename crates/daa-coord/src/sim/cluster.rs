@@ -140,6 +140,8 @@ impl Cluster {
             let client = Client::new(number, signatures, genesis.chain_id(), home, plan.seed);
             clients.push(client.map_err(|error| error.to_string())?);
         }
+        let movable = plan.movable.iter().map(|&validator| validator_key(validator));
+        clients[0].may_move(movable.collect());
         Ok(Self {
             config: config(&plan),
             target: plan.options.heights,

@@ -260,6 +260,8 @@ pub(super) struct Plan {
     pub(super) crashes: Vec<Crash>,
     /// Agents that ask for leases, 2 to 4.
     pub(super) agents: usize,
+    /// Validators that the operator lets leave and come back, one at a time: only where those that are left bear the liars.
+    pub(super) movable: Vec<usize>,
     /// Mean time between two wishes of an agent.
     pub(super) pace: Micros,
 }
@@ -277,6 +279,7 @@ impl Plan {
         let pace = rng.within(40..=160) * MS;
         let links = draw_links(nodes.len(), calm, &mut stream.child(2).rng());
         let faulty = !calm;
+        let movable = draw_movable(&nodes, options, rng);
         Self {
             options,
             seed,
@@ -297,6 +300,7 @@ impl Plan {
             },
             nodes,
             agents,
+            movable,
             pace,
         }
     }
@@ -402,6 +406,17 @@ fn draw_disk(calm: bool, rng: &mut Rng) -> DiskModel {
         _ => rng.within(5_000..=40_000),
     };
     DiskModel { flush }
+}
+
+fn draw_movable(nodes: &[NodePlan], options: Options, rng: &mut Rng) -> Vec<usize> {
+    let useless = |node: &&NodePlan| !node.is_correct() || node.clock.skew_ms.unsigned_abs() > DRIFT_MS;
+    let left = options.nodes.saturating_sub(1);
+    let bears = nodes.iter().filter(useless).count() <= left.saturating_sub(1) / 3;
+    if options.mode != Mode::Mixed || left < 3 || !bears || !rng.chance(500) {
+        return Vec::new();
+    }
+    let correct = nodes.iter().filter(|node| !useless(node));
+    correct.map(|node| node.validator).collect()
 }
 
 fn draw_links(nodes: usize, calm: bool, rng: &mut Rng) -> Vec<Link> {

@@ -1,7 +1,10 @@
 //! One node: a host, the disk under it, and what becomes of its effects, one by one, so that it can stop between any two.
 
+use super::traffic::{short, short_record};
 use super::{Cluster, DAWN, Event, MS};
-use crate::consensus::{BlockMessage, Decided, Effect, Host, HostError, HostInput, Message, Now, TimerId};
+use crate::consensus::{
+    BlockMessage, Decided, Effect, Host, HostError, HostInput, Message, Now, TimerId, WalRecord,
+};
 use crate::genesis::ChainId;
 use crate::keys::PublicKey;
 use crate::ledger::{Ledger, LedgerEvent};
@@ -12,7 +15,7 @@ use crate::sim::liar::Liar;
 use crate::sim::plan::{NodePlan, Plan};
 use crate::sim::queue::Micros;
 use daa_base::Timestamp;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +24,9 @@ const MAX_INBOX: usize = 8_192;
 
 /// A crash that waits for effects comes at the latest after this.
 const OVERDUE: Micros = 300 * MS;
+
+/// Cancelled timers of a thousand that run out nevertheless.
+const CANCELLED_TOO_LATE: u32 = 60;
 
 /// A crash that waits for effects.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +65,8 @@ pub(super) struct Node {
     at_disk: Option<DiskWork>,
     timers: BTreeMap<TimerId, u64>,
     timers_set: u64,
+    /// Timers that have run out in this life, of heights that matter.
+    fired: BTreeSet<TimerId>,
     life: u32,
     born: Micros,
     armed: Option<Armed>,
@@ -88,6 +96,7 @@ impl Node {
             at_disk: None,
             timers: BTreeMap::new(),
             timers_set: 0,
+            fired: BTreeSet::new(),
             life: 0,
             born: 0,
             armed: None,
@@ -191,7 +200,15 @@ impl Cluster {
         self.story.tell(now, || tale(at, &effect));
         let node = &mut self.nodes[at];
         match effect {
-            Effect::Wal(record) => node.disk.append(record),
+            Effect::Wal(record) => {
+                if let WalRecord::Timeout(height, timeout) = &record
+                    && !node.fired.contains(&TimerId::Round(*height, *timeout))
+                {
+                    let what = short_record(&record);
+                    return self.violate(format!("node {at} acts on a timer that did not run out: {what}"));
+                }
+                node.disk.append(record);
+            }
             Effect::Flush => self.use_disk(at, DiskWork::Flush),
             Effect::Store(decided) => {
                 if node.plan.is_correct() {
@@ -225,7 +242,10 @@ impl Cluster {
                 self.queue.after(after, event);
             }
             Effect::CancelTimer(id) => {
-                node.timers.remove(&id);
+                // A cancelled timer may run out all the same.
+                if !self.rng.chance(CANCELLED_TOO_LATE) {
+                    node.timers.remove(&id);
+                }
             }
             Effect::Committed {
                 decided,
@@ -274,6 +294,10 @@ impl Cluster {
         let node = &mut self.nodes[at];
         if node.life == life && node.timers.get(&id) == Some(&set) {
             node.timers.remove(&id);
+            let height = node.committed;
+            node.fired
+                .retain(|id| matches!(id, TimerId::Round(of, _) if of.0 > height));
+            node.fired.insert(id);
             self.give(at, HostInput::Timer(id));
         }
     }
@@ -333,6 +357,7 @@ impl Cluster {
         node.effects.clear();
         node.inbox.clear();
         node.timers.clear();
+        node.fired.clear();
         match node.disk.crash(&mut self.rng) {
             Ok(damage) => {
                 self.count("crash", 1);
@@ -425,12 +450,12 @@ impl Cluster {
 /// One effect as a line.
 fn tale(at: usize, effect: &Effect) -> String {
     let what = match effect {
-        Effect::Wal(record) => format!("logs {}", super::traffic::short_record(record)),
+        Effect::Wal(record) => format!("logs {}", short_record(record)),
         Effect::Flush => "flushes".to_owned(),
         Effect::Store(decided) => format!("stores block {} of height {}", decided.id(), decided.height()),
         Effect::WalReset { height } => format!("begins height {height}"),
-        Effect::Broadcast(message) => format!("says {}", super::traffic::short(message)),
-        Effect::Send { to, message } => format!("tells {to} {}", super::traffic::short(message)),
+        Effect::Broadcast(message) => format!("says {}", short(message)),
+        Effect::Send { to, message } => format!("tells {to} {}", short(message)),
         Effect::ServeOld { to, first, .. } => format!("serves {to} from disk, from height {first}"),
         Effect::SetTimer { id, after } => format!("sets {id:?} for {after:?}"),
         Effect::CancelTimer(id) => format!("cancels {id:?}"),
