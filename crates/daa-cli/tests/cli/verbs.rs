@@ -5,7 +5,9 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::process::Stdio;
 
-const VERBS: [&str; 7] = ["run", "predict", "memory", "keys", "genesis", "devices", "doctor"];
+const VERBS: [&str; 8] = [
+    "run", "predict", "memory", "keys", "genesis", "replay", "devices", "doctor",
+];
 
 /// Verbs that have verbs of their own.
 const SUB_VERBS: [(&str, &str); 9] = [

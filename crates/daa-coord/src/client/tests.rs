@@ -4,7 +4,7 @@ use crate::feed::FeedError;
 use crate::genesis::LedgerConfig;
 use crate::ledger::tests::{AGENTS, genesis, key_of, registrations, wish};
 use crate::ledger::{Ledger, LedgerEvent};
-use crate::log::sequencer::{Sequencer, SequencerConfig, SequencerCore, SequencerFaults};
+use crate::log::sequencer::{FaultCounts, Sequencer, SequencerConfig, SequencerCore, SequencerFaults};
 use crate::log::{Block, CommitLog, SubmitError};
 use daa_base::{AgentId, Bytes, ManualClock, Millis, Seed, SystemClock, Timestamp, TrialId};
 use proptest::prelude::*;
@@ -384,7 +384,12 @@ fn threads_share_a_device_over_a_faulty_log() {
             assert_eq!(ledger.next_seq(AgentId(agent)), Some(10));
         }
     });
-    assert!(sequencer.fault_counts().lost > 0, "the log was faulty");
+    // Which faults come first depends on how the threads are timed; that there are some does not.
+    assert_ne!(
+        sequencer.fault_counts(),
+        FaultCounts::default(),
+        "the log was faulty"
+    );
 }
 
 #[test]
