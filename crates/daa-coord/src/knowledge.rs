@@ -14,7 +14,7 @@
 //! - u > 0, *useful*: w grows by ⌊`gain`·u/1000⌋, but not above `most`;
 //! - otherwise w stays.
 //!
-//! Two different insights under one number, both signed, count as harmful. [`TrustBook::fade`] takes ⌈(w − `initial`)/16⌉
+//! Two different insights under one number, both signed, count as harmful. `TrustBook::fade` takes ⌈(w − `initial`)/16⌉
 //! from each weight above `initial`, so that trust not renewed is lost; weights below stay, so that nobody is forgiven for
 //! waiting.
 //!

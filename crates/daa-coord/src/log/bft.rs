@@ -1,6 +1,6 @@
 //! The commit log of several validators in one process: threads that share nothing but channels.
 //!
-//! Each validator is a [`Host`](crate::consensus::Host) on a thread of its own, with its own ledger, its own keys and, where
+//! Each validator is a [`Host`] on a thread of its own, with its own ledger, its own keys and, where
 //! wanted, its own folder. Messages are lost when a channel is full, as on any network. One validator's log is what
 //! [`BftCluster::log`] gives; all of them give the same blocks.
 
