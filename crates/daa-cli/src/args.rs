@@ -402,6 +402,10 @@ pub(crate) struct GenesisNewArgs {
     /// Who votes, once for each: a key as above, with =POWER for another weight than 1
     #[arg(long = "validator", value_name = "KEY[=POWER]")]
     pub(crate) validators: Vec<String>,
+    /// Who takes part as an agent from the beginning, once for each, numbered from 1 in this order: a key as above, and
+    /// the number of its owner [default: every validator, each of its own owner]
+    #[arg(long = "member", value_name = "KEY=OWNER")]
+    pub(crate) members: Vec<String>,
     /// Replaces a file of that name
     #[arg(long)]
     pub(crate) force: bool,

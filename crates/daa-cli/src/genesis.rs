@@ -5,9 +5,10 @@ use crate::exit::{Exit, Failure};
 use crate::keys;
 use crate::messages::Messages;
 use crate::output;
+use daa_base::{AgentId, OwnerId};
 use daa_coord::genesis::file::{self, GenesisFileError};
 use daa_coord::keys::Digest;
-use daa_coord::{Genesis, LedgerConfig, PublicKey, ShortText, Validator, ValidatorSet};
+use daa_coord::{Genesis, LedgerConfig, Member, PublicKey, ShortText, Validator, ValidatorSet};
 use serde::Serialize;
 use std::path::Path;
 
@@ -22,6 +23,7 @@ struct Report<'a> {
     name: &'a str,
     operator: String,
     validators: Vec<Named>,
+    members: Vec<Taking>,
     total_power: u64,
     quorum_power: u64,
     tolerated_power: u64,
@@ -33,6 +35,13 @@ struct Report<'a> {
 struct Named {
     key: String,
     power: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Taking {
+    agent: u32,
+    owner: u32,
+    key: String,
 }
 
 pub(crate) fn command(global: &Global, args: &GenesisArgs, messages: &Messages) -> Result<Exit, Failure> {
@@ -59,8 +68,6 @@ pub(crate) fn command(global: &Global, args: &GenesisArgs, messages: &Messages) 
 }
 
 fn make(args: &GenesisNewArgs) -> Result<Genesis, Failure> {
-    let wrong =
-        |text: String| Failure::text(Exit::Usage, text).with_hint("`daa help genesis new` lists the flags");
     let name = ShortText::new(args.name.as_str()).map_err(|error| wrong(format!("--name: {error}")))?;
     let operator = key(&args.operator)?;
     let mut validators = Vec::new();
@@ -79,12 +86,45 @@ fn make(args: &GenesisNewArgs) -> Result<Genesis, Failure> {
         let key = key(named)?;
         validators.push(Validator { key, power });
     }
+    let members = members(&args.members, &validators)?;
     let validators = ValidatorSet::new(validators).map_err(|error| wrong(format!("--validator: {error}")))?;
     let genesis = Genesis::new(name, operator, LedgerConfig::default())
         .map_err(|error| wrong(error.to_string()))?
-        .with_validators(validators);
+        .with_validators(validators)
+        .with_members(members)
+        .map_err(|error| wrong(format!("--member: {error}")))?;
     file::save(&args.file, &genesis, keys::existing(args.force)).map_err(failure)?;
     Ok(genesis)
+}
+
+fn wrong(text: String) -> Failure {
+    Failure::text(Exit::Usage, text).with_hint("`daa help genesis new` lists the flags")
+}
+
+/// The agents that are named, or the validators when none is.
+fn members(named: &[String], validators: &[Validator]) -> Result<Vec<Member>, Failure> {
+    let member = |(agent, owner, key)| Member {
+        agent: AgentId(agent),
+        owner: OwnerId(owner),
+        key,
+    };
+    if named.is_empty() {
+        let nodes = (1..).zip(validators);
+        return Ok(nodes.map(|(n, node)| member((n, n, node.key))).collect());
+    }
+    let named = (1..).zip(named).map(|(agent, text)| {
+        let (named, owner) = text
+            .rsplit_once('=')
+            .ok_or_else(|| wrong(format!("--member {text}: it has no owner, as in KEY=OWNER")))?;
+        let owner = owner.parse().map_err(|_| {
+            wrong(format!(
+                "--member {text}: `{owner}` is no owner, allowed are 0 to {}",
+                u32::MAX
+            ))
+        })?;
+        Ok(member((agent, owner, key(named)?)))
+    });
+    named.collect()
 }
 
 /// A public key as digits, or that of a key file.
@@ -109,6 +149,42 @@ fn report<'a>(path: &Path, genesis: &'a Genesis) -> Report<'a> {
     } else {
         rule.numerator * total / rule.denominator + 1
     };
+    let tolerated = total.saturating_sub(quorum);
+    Report {
+        schema: SCHEMA,
+        file: path.display().to_string(),
+        chain: Digest(genesis.chain_id().0).to_string(),
+        name: genesis.name(),
+        operator: genesis.operator().to_hex(),
+        validators: validators
+            .as_slice()
+            .iter()
+            .map(|validator| Named {
+                key: validator.key.to_hex(),
+                power: validator.power,
+            })
+            .collect(),
+        members: genesis
+            .members()
+            .iter()
+            .map(|member| Taking {
+                agent: member.agent.get(),
+                owner: member.owner.get(),
+                key: member.key.to_hex(),
+            })
+            .collect(),
+        total_power: total,
+        quorum_power: quorum,
+        tolerated_power: tolerated,
+        rules: genesis.config(),
+        warnings: warnings(genesis, quorum),
+    }
+}
+
+/// What nodes would start with but people may not want; `quorum` is the least weight that decides.
+fn warnings(genesis: &Genesis, quorum: u64) -> Vec<String> {
+    let (validators, rule) = (genesis.validators(), genesis.quorum());
+    let total = validators.total_power();
     let tolerated = total.saturating_sub(quorum);
     let mut warnings = Vec::new();
     let threshold = genesis.config().consensus_threshold.get();
@@ -139,26 +215,15 @@ fn report<'a>(path: &Path, genesis: &'a Genesis) -> Report<'a> {
             ));
         }
     }
-    Report {
-        schema: SCHEMA,
-        file: path.display().to_string(),
-        chain: Digest(genesis.chain_id().0).to_string(),
-        name: genesis.name(),
-        operator: genesis.operator().to_hex(),
-        validators: validators
-            .as_slice()
-            .iter()
-            .map(|validator| Named {
-                key: validator.key.to_hex(),
-                power: validator.power,
-            })
-            .collect(),
-        total_power: total,
-        quorum_power: quorum,
-        tolerated_power: tolerated,
-        rules: genesis.config(),
-        warnings,
+    for validator in validators.as_slice() {
+        if !genesis.members().iter().any(|member| member.key == validator.key) {
+            let key = validator.key.to_hex();
+            warnings.push(format!(
+                "{key} votes, but is no member: its node can offer no device and ask for none until the operator registers it"
+            ));
+        }
     }
+    warnings
 }
 
 fn summary(report: &Report<'_>) -> String {
@@ -167,6 +232,7 @@ fn summary(report: &Report<'_>) -> String {
         ("name", report.name.to_owned()),
         ("operator", report.operator.clone()),
         ("validators", report.validators.len().to_string()),
+        ("members", report.members.len().to_string()),
         (
             "to decide",
             format!("{} of {}", report.quorum_power, report.total_power),
@@ -181,6 +247,17 @@ fn details(report: &Report<'_>) -> String {
         .iter()
         .map(|validator| vec![validator.key.clone(), validator.power.to_string()])
         .collect();
+    let members: Vec<Vec<String>> = report
+        .members
+        .iter()
+        .map(|member| {
+            vec![
+                member.agent.to_string(),
+                member.owner.to_string(),
+                member.key.clone(),
+            ]
+        })
+        .collect();
     let rules = serde_json::to_value(report.rules);
     let rules: Vec<Vec<String>> = match &rules {
         Ok(serde_json::Value::Object(fields)) => fields
@@ -190,8 +267,9 @@ fn details(report: &Report<'_>) -> String {
         _ => Vec::new(),
     };
     format!(
-        "\n{}\n{}",
+        "\n{}\n{}\n{}",
         output::table(&["validator", "power"], &rows),
+        output::table(&["agent", "owner", "member"], &members),
         output::table(&["rule", "value"], &rules)
     )
 }

@@ -86,14 +86,15 @@ impl fmt::Display for OperatorVerdict {
 /// What an agent or the operator asks. Variants are encoded by their position: new ones go to the end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
-    /// Operator only: makes a device's memory available.
+    /// Makes a device's memory available: by the operator, or by a [sponsor](crate::ledger::sponsored), which may say
+    /// another capacity of its device later.
     RegisterDevice {
         /// The new device.
         device: DeviceId,
         /// Memory that leases may use, at least 1 byte.
         capacity: Bytes,
     },
-    /// Operator only: lets an agent take part.
+    /// Lets an agent take part: by the operator, or by a [sponsor](crate::ledger::sponsored) of the same owner.
     RegisterAgent {
         /// The new agent; not the operator.
         agent: AgentId,
@@ -208,7 +209,7 @@ pub enum Command {
         /// What [`Ledger::gone`](crate::Ledger::gone) says about it.
         challenge: Digest,
     },
-    /// Operator only: an agent takes part no more.
+    /// By the operator or its sponsor: an agent takes part no more, nor do those that it registered.
     UnregisterAgent {
         /// The agent; not the operator.
         agent: AgentId,

@@ -40,7 +40,8 @@ mod task;
 pub use budget::{BudgetConfig, Budgets, Excess, STRIKES_FOR_NONSENSE, Verdict};
 pub use queue::{FairQueue, Full};
 pub use wire::{
-    MAX_COMMANDS, MAX_NEGOTIATION, MAX_REQUEST, MAX_RESPONSE, Refusal, Request, Response, Status, WireError,
+    MAX_COMMANDS, MAX_NEGOTIATION, MAX_REQUEST, MAX_RESPONSE, MAX_WORK, Refusal, Request, Response, Status,
+    WireError,
 };
 
 #[cfg(feature = "net")]

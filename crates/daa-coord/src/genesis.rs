@@ -1,6 +1,10 @@
-//! What all replicas of one ledger share before its first block: a name, the operator's key and the limits.
+//! What all replicas of one ledger share before its first block: a name, the operator's key, the first validators and
+//! members, and the limits.
 
 pub mod file;
+mod member;
+
+pub use member::{MAX_MEMBER, MAX_MEMBERS, Member, MemberError};
 
 use crate::keys::{KeyError, PublicKey};
 use crate::text::ShortText;
@@ -10,7 +14,8 @@ use daa_base::{AgentId, Millis, Permille};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The operator: the key in the genesis signs as this agent. It alone registers devices and agents and revokes leases.
+/// The operator: the key in the genesis signs as this agent. It registers devices and agents everywhere, others only in
+/// their own [block](crate::ledger::sponsored), and it alone sets rules and revokes leases.
 pub const OPERATOR: AgentId = AgentId(0);
 
 /// The allocation policy described in [`crate::ledger`].
@@ -20,7 +25,7 @@ pub const POLICY_ROTATING_QUEUE: u16 = 1;
 pub const POLICY_FAIR_SHARES: u16 = 2;
 
 /// Largest encoded [`Genesis`] in bytes.
-pub const MAX_GENESIS: usize = 8192;
+pub const MAX_GENESIS: usize = 32 << 10;
 
 /// Why a genesis is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +46,9 @@ pub enum ConfigError {
     /// The operator's key cannot be used.
     #[error("operator key: {0}")]
     Operator(#[from] KeyError),
+    /// A member cannot take part.
+    #[error("members: {0}")]
+    Member(#[from] MemberError),
 }
 
 /// Names one ledger: the digest of its genesis. A command signed for one chain means nothing on another.
@@ -222,6 +230,8 @@ pub struct Genesis {
     operator: PublicKey,
     config: LedgerConfig,
     validators: ValidatorSet,
+    /// In the order of their numbers.
+    members: Vec<Member>,
 }
 
 impl Genesis {
@@ -235,6 +245,7 @@ impl Genesis {
             operator,
             config,
             validators: ValidatorSet::default(),
+            members: Vec::new(),
         };
         genesis.validate()?;
         Ok(genesis)
@@ -246,12 +257,26 @@ impl Genesis {
         Self { validators, ..self }
     }
 
-    /// Checks what [`Genesis::new`] checks, for a genesis that was decoded.
+    /// The same ledger, with `members` as agents from its first block on; instead of those named before.
+    ///
+    /// A member may have a validator's key, and as a rule has: then it is a node that votes and works. It may have the
+    /// operator's, too.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when they are more than [`MAX_MEMBERS`], or than `max_agents` allows, or one cannot take part.
+    pub fn with_members(self, mut members: Vec<Member>) -> Result<Self, ConfigError> {
+        members.sort_unstable_by_key(|member| member.agent);
+        member::check(&members, &self.config)?;
+        Ok(Self { members, ..self })
+    }
+
+    /// Checks what [`Genesis::new`] and [`Genesis::with_members`] check, for a genesis that was decoded.
     ///
     /// # Errors
     /// [`ConfigError`].
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.config.validate()?;
+        member::check(&self.members, &self.config)?;
         Ok(self.operator.check()?)
     }
 
@@ -273,6 +298,12 @@ impl Genesis {
         &self.validators
     }
 
+    /// The agents that are registered before the first block, by number; the operator is not named among them.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
     /// The part of the validators' weight that decides.
     #[must_use]
     pub const fn quorum(&self) -> Quorum {
@@ -292,7 +323,7 @@ impl Genesis {
     #[must_use]
     pub fn chain_id(&self) -> ChainId {
         let bytes = codec::encode::<MAX_GENESIS, _>(self)
-            .expect("128 validators of 40 bytes and 300 bytes of rules fit");
+            .expect("128 validators and 256 members of less than 50 bytes each and 300 bytes of rules fit");
         let mut hasher = blake3::Hasher::new_derive_key("daa-coord 2026 chain id");
         hasher.update(&bytes);
         ChainId(*hasher.finalize().as_bytes())

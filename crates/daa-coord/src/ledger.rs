@@ -10,6 +10,11 @@
 //! `Request`, a `Release` follows a `Renew`), and because one number per agent then says what has been applied. The
 //! price: a lost command holds its successors up until its agent sends it again.
 //!
+//! # Who takes part
+//! The members of the genesis from the beginning, and whoever the operator registers. Each of these may be a sponsor: it
+//! registers up to [`MAX_SPONSORED`] further agents of its owner, and as many devices, under the numbers of its own block
+//! ([`sponsored`]), and takes them back. It may change the capacity of its device, not below what is leased.
+//!
 //! # Allocation policy 1, the rotating queue
 //! - Waiting requests are served by priority (larger first), then by arrival. What fits is granted at once.
 //! - A request that fits may overtake one that is ahead of it (in this order or by arrival) and does not fit. After
@@ -40,9 +45,11 @@ mod leases;
 mod members;
 mod offences;
 pub mod reason;
+mod register;
 mod rules;
 mod signatures;
 mod snapshot;
+mod sponsor;
 mod state;
 mod trials;
 mod view;
@@ -57,6 +64,7 @@ pub use event::{Lease, LedgerEvent, TrialRecord};
 pub use health::Gone;
 pub use invariant::InvariantError;
 pub use rules::{Credit, PolicyChoice};
+pub use sponsor::{BLOCK, MAX_SPONSOR, MAX_SPONSORED, sponsor_of, sponsored};
 pub use view::{AgentStatus, ClaimStatus, DeviceStatus, WaitingRequest};
 
 use crate::consensus::MAX_BLOCK_EVIDENCE;

@@ -102,6 +102,13 @@ fn a_genesis_is_written_shown_and_checked() {
     let mut expected = validators.clone();
     expected.sort();
     assert_eq!(listed, expected);
+    // Every validator is a member, in the order of the flags.
+    let members = made["members"].as_array().expect("a list");
+    assert_eq!(members.len(), 4);
+    for (n, (member, key)) in (1..).zip(members.iter().zip(&validators)) {
+        let expected = serde_json::json!({ "agent": n, "owner": n, "key": key });
+        assert_eq!(*member, expected);
+    }
     for verb in ["show", "check"] {
         assert_eq!(place.json(&["genesis", verb, "g.json", "-o", "json"]), made);
     }
@@ -124,6 +131,62 @@ fn a_genesis_is_written_shown_and_checked() {
         3,
         &["g.json", "trial_window"],
     );
+}
+
+#[test]
+fn members_are_named_with_their_owners() {
+    let place = Place::new();
+    let keys: Vec<String> = (0..3).map(|n| key(&place, &format!("{n}.key"))).collect();
+    let make = |flags: &[&str]| {
+        let start = [
+            "genesis",
+            "new",
+            "g.json",
+            "--force",
+            "-o",
+            "json",
+            "--operator",
+            &keys[2],
+        ];
+        let args: Vec<&str> = start.into_iter().chain(flags.iter().copied()).collect();
+        place.run(&args)
+    };
+    let second = format!("{}=0", keys[1]);
+    let ended = make(&["--validator", "0.key", "--member", "2.key=7", "--member", &second]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let made: Value = serde_json::from_str(&ended.stdout).expect("json");
+    let expected = serde_json::json!([
+        { "agent": 1, "owner": 7, "key": keys[2] },
+        { "agent": 2, "owner": 0, "key": keys[1] },
+    ]);
+    assert_eq!(made["members"], expected);
+    let warnings = made["warnings"].to_string();
+    assert!(
+        warnings.contains(&format!("{} votes, but is no member", keys[0])),
+        "{warnings}"
+    );
+    let shown = place.run(&["genesis", "show", "g.json"]);
+    assert!(
+        shown.stdout.contains("owner") && shown.stdout.contains(&keys[1]),
+        "{shown:?}"
+    );
+    let file = String::from_utf8(place.read("g.json")).expect("text");
+    place.write("g.json", file.replace("\"owner\": 7", "\"owner\": 8"));
+    let other = place.json(&["genesis", "check", "g.json", "-o", "json"]);
+    assert_ne!(other["chain"], made["chain"]);
+    for (member, words) in [
+        ("0.key", "has no owner"),
+        ("0.key=you", "`you` is no owner"),
+        ("0.key=-1", "`-1` is no owner"),
+    ] {
+        refused(&make(&["--member", member]), 2, &[words]);
+    }
+    refused(
+        &make(&["--member", "0.key=1", "--member", "0.key=2"]),
+        2,
+        &["another member's"],
+    );
+    refused(&make(&["--member", "nobody.key=1"]), 3, &["nobody.key"]);
 }
 
 #[test]

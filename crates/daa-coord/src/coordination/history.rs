@@ -314,7 +314,8 @@ fn subject(event: &LedgerEvent) -> (HistoryKind, Option<AgentId>, Option<&Lease>
         | LedgerEvent::Held { agent, .. }
         | LedgerEvent::Rejected { agent, .. } => (Entry, Some(*agent), None),
         LedgerEvent::AgentRegistered { registered, .. } => (Rule, Some(*registered), None),
-        LedgerEvent::AgentUnregistered { unregistered, .. } => (Rule, Some(*unregistered), None),
+        LedgerEvent::AgentUnregistered { unregistered, .. }
+        | LedgerEvent::FollowerUnregistered { unregistered, .. } => (Rule, Some(*unregistered), None),
         LedgerEvent::DeviceRegistered { .. }
         | LedgerEvent::QuotaSet { .. }
         | LedgerEvent::PolicyAnnounced { .. }

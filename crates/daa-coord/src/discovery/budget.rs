@@ -43,7 +43,7 @@ impl Default for BudgetConfig {
 }
 
 impl BudgetConfig {
-    #[cfg(feature = "net")]
+    #[cfg(any(test, feature = "net"))]
     /// The first field out of its range: its name, its value and the range.
     pub(super) fn fault(&self) -> Option<(&'static str, u64, u64, u64)> {
         [

@@ -184,6 +184,44 @@ fn whoever_is_no_longer_allowed_is_disconnected() {
 }
 
 #[test]
+fn work_is_asked_for_answered_and_charged() {
+    run(async {
+        let mut settings = config(&[]);
+        // Room for two orders at once and a few small requests.
+        settings.budget.byte_burst = 3 * MAX_WORK as u64 - 1;
+        settings.budget.bytes_per_second = 1;
+        let (node, mut incoming) = start(1, settings, members([2]));
+        tokio::spawn(async move {
+            while let Some(served) = incoming.next().await {
+                let Request::Work(mut order) = served.request.clone() else {
+                    panic!("only work is asked for");
+                };
+                order.reverse();
+                served.answer(Response::Work(order));
+            }
+        });
+        let (lead, _in) = start(2, config(&[address(&node).await]), members([1]));
+        sees(&lead, &members([1])).await;
+        let order: Vec<u8> = (0..MAX_WORK).map(|at| at as u8).collect();
+        let done = Response::Work(order.iter().rev().copied().collect());
+        for _ in 0..2 {
+            let asked = lead.request(node.me(), Request::Work(order.clone())).await;
+            assert_eq!(asked, Ok(done.clone()));
+        }
+        let peer = node.me();
+        let asked = lead.request(peer, Request::Work(order.clone())).await;
+        let refusal = Refusal::TooMuch;
+        assert_eq!(asked, Err(RequestError::Refused { peer, refusal }));
+        let too_large = Request::Work(vec![0; MAX_WORK + 1]);
+        assert!(
+            lead.request(peer, too_large).await.is_err(),
+            "it is not even sent"
+        );
+        assert_eq!(node.traffic().malformed, 0);
+    });
+}
+
+#[test]
 fn a_flooding_peer_fills_its_own_place_only() {
     run(async {
         let mut settings = config(&[]);

@@ -15,6 +15,9 @@ pub const MAX_COMMANDS: usize = 64;
 /// Largest negotiation message in bytes.
 pub const MAX_NEGOTIATION: usize = 16 << 10;
 
+/// Largest order of work, and largest answer to one, in bytes.
+pub const MAX_WORK: usize = 32 << 10;
+
 /// Largest encoded [`Request`] in bytes.
 pub const MAX_REQUEST: usize = 64 << 10;
 
@@ -69,6 +72,8 @@ pub enum Request {
         /// Which one.
         index: u32,
     },
+    /// An order of work, at most [`MAX_WORK`] bytes, in the form that agents give it. Answered with [`Response::Work`].
+    Work(Vec<u8>),
 }
 
 /// Why a request was not served.
@@ -114,6 +119,8 @@ pub enum Response {
     Manifest(Vec<u8>),
     /// A chunk, at most [`MAX_CHUNK`] bytes.
     Chunk(Vec<u8>),
+    /// The answer to an order of work, at most [`MAX_WORK`] bytes.
+    Work(Vec<u8>),
 }
 
 impl Request {
@@ -148,6 +155,7 @@ impl Request {
             Self::Negotiation(bytes) => at_most("negotiation", bytes.len(), MAX_NEGOTIATION),
             Self::Insight(signed) => Ok(signed.insight.check_size()?),
             Self::Health(opinions) => at_most("opinions", opinions.len(), MAX_OPINIONS),
+            Self::Work(bytes) => at_most("work", bytes.len(), MAX_WORK),
             Self::Status | Self::Manifest(_) | Self::Chunk { .. } => Ok(()),
         }
     }
@@ -178,6 +186,7 @@ impl Response {
             Self::Negotiation(bytes) => at_most("negotiation", bytes.len(), MAX_NEGOTIATION),
             Self::Manifest(bytes) => at_most("manifest", bytes.len(), MAX_MANIFEST),
             Self::Chunk(bytes) => at_most("chunk", bytes.len(), MAX_CHUNK as usize),
+            Self::Work(bytes) => at_most("work", bytes.len(), MAX_WORK),
             Self::Taken | Self::Refused(_) | Self::Status(_) => Ok(()),
         }
     }
@@ -217,6 +226,7 @@ mod tests {
             Request::Health(vec![Opinion { about, phi_milli: 7 }; 4]),
             Request::Manifest(id),
             Request::Chunk { id, index: 9 },
+            Request::Work(vec![8; MAX_WORK]),
         ]
     }
 
@@ -238,6 +248,7 @@ mod tests {
             Response::Negotiation(vec![1; MAX_NEGOTIATION]),
             Response::Manifest(vec![1; MAX_MANIFEST]),
             Response::Chunk(vec![1; MAX_CHUNK as usize]),
+            Response::Work(vec![1; MAX_WORK]),
         ] {
             let bytes = response.encode().expect("at its limit");
             assert_eq!(Response::decode(&bytes), Ok(response));
@@ -264,6 +275,12 @@ mod tests {
                 .is_err()
         );
         assert!(Response::Chunk(vec![0; MAX_CHUNK as usize + 1]).encode().is_err());
+        assert!(Request::Work(vec![0; MAX_WORK + 1]).encode().is_err());
+        assert!(Response::Work(vec![0; MAX_WORK + 1]).encode().is_err());
+        let over = Request::Work(vec![0; MAX_WORK + 1]);
+        let bytes = codec::encode::<MAX_REQUEST, _>(&over).expect("below the outer limit");
+        let error = Request::decode(&bytes).expect_err("beyond its own limit");
+        assert_eq!(error.to_string(), "work is 32769, allowed are 0 to 32768");
         assert!(Request::decode(&vec![0; MAX_REQUEST + 1]).is_err());
     }
 
@@ -279,7 +296,7 @@ mod tests {
         }
 
         #[test]
-        fn damaged_requests_decode_or_fail_without_harm(which in 0_usize..7, at: usize, byte: u8, cut: usize) {
+        fn damaged_requests_decode_or_fail_without_harm(which in 0_usize..8, at: usize, byte: u8, cut: usize) {
             let mut bytes = requests()[which].encode().expect("small");
             let at = at % bytes.len();
             bytes[at] = byte;

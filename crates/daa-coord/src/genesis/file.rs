@@ -6,18 +6,21 @@
 //!   "name": "lab",
 //!   "operator": "64 hexadecimal digits",
 //!   "validators": [{ "key": "64 hexadecimal digits", "power": 1 }],
+//!   "members": [{ "agent": 1, "owner": 1, "key": "64 hexadecimal digits" }],
 //!   "rules": { "every field of LedgerConfig": 0 }
 //! }
 //! ```
 //!
 //! Every field is there and no other: a misspelt rule is an error and not a default. The file is not what replicas agree
-//! on; the [`ChainId`](super::ChainId) is, and it does not depend on blanks, or on the order of fields or of validators.
+//! on; the [`ChainId`](super::ChainId) is, and it does not depend on blanks, or on the order of fields, validators or
+//! members.
 
-use super::{ConfigError, Genesis, LedgerConfig};
+use super::{ConfigError, Genesis, LedgerConfig, Member};
 use crate::keys::{HexError, PublicKey};
 use crate::keystore::{self, Access, Existing, WriteFault};
 use crate::text::{ShortText, TextError};
 use crate::validators::{MAX_VALIDATORS, Validator, ValidatorError, ValidatorSet};
+use daa_base::{AgentId, OwnerId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fs::{self, File};
@@ -69,7 +72,7 @@ pub enum GenesisTextError {
     /// The validators are refused.
     #[error("validators: {0}")]
     Validators(#[from] ValidatorError),
-    /// The rules or the operator's key are refused.
+    /// The rules, the operator's key or the members are refused.
     #[error("{0}")]
     Config(#[from] ConfigError),
 }
@@ -111,6 +114,7 @@ struct Document {
     name: String,
     operator: String,
     validators: Vec<Named>,
+    members: Vec<Taking>,
     rules: LedgerConfig,
 }
 
@@ -119,6 +123,15 @@ struct Document {
 struct Named {
     key: String,
     power: u64,
+}
+
+/// A member.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Taking {
+    agent: u32,
+    owner: u32,
+    key: String,
 }
 
 /// The genesis as the text of a file, ending in a line break.
@@ -143,6 +156,15 @@ fn document(genesis: &Genesis) -> Document {
             .map(|validator| Named {
                 key: validator.key.to_hex(),
                 power: validator.power,
+            })
+            .collect(),
+        members: genesis
+            .members()
+            .iter()
+            .map(|member| Taking {
+                agent: member.agent.get(),
+                owner: member.owner.get(),
+                key: member.key.to_hex(),
             })
             .collect(),
         rules: genesis.config().clone(),
@@ -216,9 +238,18 @@ fn genesis(document: Document) -> Result<Genesis, GenesisTextError> {
     });
     let validators: Result<Vec<_>, GenesisTextError> = validators.collect();
     let validators = ValidatorSet::new(validators?)?;
+    let members = document.members.iter().enumerate().map(|(at, member)| {
+        Ok(Member {
+            agent: AgentId(member.agent),
+            owner: OwnerId(member.owner),
+            key: key(format!("members[{at}].key"), &member.key)?,
+        })
+    });
+    let members: Result<Vec<_>, GenesisTextError> = members.collect();
     let name = ShortText::new(document.name)?;
     let operator = key("operator".to_owned(), &document.operator)?;
-    Ok(Genesis::new(name, operator, document.rules)?.with_validators(validators))
+    let genesis = Genesis::new(name, operator, document.rules)?.with_validators(validators);
+    Ok(genesis.with_members(members?)?)
 }
 
 /// Writes a genesis to `path`, whole or not at all.

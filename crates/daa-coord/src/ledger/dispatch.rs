@@ -1,13 +1,12 @@
 //! From a block's entries to rules: who signed, whose turn it is, which rule applies.
 
 use super::signatures::Verdicts;
-use super::state::{AgentState, DeviceState, State};
+use super::state::State;
 use crate::command::{Command, RequestId, SignedCommand, decode_payload};
 use crate::genesis::OPERATOR;
-use crate::keys::PublicKey;
 use crate::ledger::event::LedgerEvent;
-use crate::ledger::reason::{DropReason, RefuseReason, Rejection, WithdrawReason};
-use daa_base::{AgentId, Bytes, DeviceId, OwnerId};
+use crate::ledger::reason::{DropReason, Rejection};
+use daa_base::AgentId;
 
 /// What becomes of an entry before its command is looked at.
 pub(super) enum Turn {
@@ -165,109 +164,6 @@ impl State {
             Command::UnregisterAgent { agent: gone } => return self.unregister_agent(who, gone, events),
         };
         events.push(event);
-        Ok(())
-    }
-
-    /// Registering the same device with the same capacity again changes nothing and is answered alike.
-    fn register_device(
-        &mut self,
-        (agent, seq): (AgentId, u64),
-        device: DeviceId,
-        capacity: Bytes,
-        events: &mut Vec<LedgerEvent>,
-    ) -> Result<(), Rejection> {
-        operator_only(agent)?;
-        if capacity == Bytes::ZERO {
-            return Err(Rejection::ZeroCapacity);
-        }
-        let limit = self.config().max_devices;
-        match self.devices.get(&device) {
-            Some(known) if known.capacity != capacity => {
-                return Err(Rejection::DeviceExists {
-                    device,
-                    capacity: known.capacity,
-                });
-            }
-            Some(_) => {}
-            None if self.devices.len() >= limit as usize => return Err(Rejection::DeviceLimit { limit }),
-            None => {
-                self.devices.insert(device, DeviceState::new(capacity));
-            }
-        }
-        events.push(LedgerEvent::DeviceRegistered {
-            agent,
-            seq,
-            device,
-            capacity,
-        });
-        self.allocate(events);
-        Ok(())
-    }
-
-    /// Registering the same agent with the same key and owner again changes nothing and is answered alike.
-    fn register_agent(
-        &mut self,
-        (agent, seq): (AgentId, u64),
-        new: AgentId,
-        owner: OwnerId,
-        key: PublicKey,
-    ) -> Result<LedgerEvent, Rejection> {
-        operator_only(agent)?;
-        key.check().map_err(|_| Rejection::InvalidKey)?;
-        let limit = self.config().max_agents;
-        match self.agents.get(&new) {
-            Some(known) if !known.active => {
-                let state = AgentState {
-                    next_seq: known.next_seq,
-                    ..AgentState::new(owner, key)
-                };
-                self.agents.insert(new, state);
-            }
-            Some(known) if (known.owner, known.key) != (owner, key) => {
-                return Err(Rejection::AgentExists { agent: new });
-            }
-            Some(_) => {}
-            None if self.agents.len() >= limit as usize => return Err(Rejection::AgentLimit { limit }),
-            None => {
-                self.agents.insert(new, AgentState::new(owner, key));
-            }
-        }
-        Ok(LedgerEvent::AgentRegistered {
-            agent,
-            seq,
-            registered: new,
-            owner,
-        })
-    }
-}
-
-impl State {
-    /// The agent's leases return to the pool, its requests and claims end, and none of its commands counts any more.
-    fn unregister_agent(
-        &mut self,
-        (agent, seq): (AgentId, u64),
-        gone: AgentId,
-        events: &mut Vec<LedgerEvent>,
-    ) -> Result<(), Rejection> {
-        operator_only(agent)?;
-        if gone == OPERATOR {
-            return Err(Rejection::OperatorStays);
-        }
-        let state = self.agents.get_mut(&gone).filter(|state| state.active);
-        let Some(state) = state else {
-            return Err(Rejection::NoSuchAgent { agent: gone });
-        };
-        state.active = false;
-        state.held.clear();
-        self.health.forget(gone);
-        self.forget_credits(gone);
-        events.push(LedgerEvent::AgentUnregistered {
-            agent,
-            seq,
-            unregistered: gone,
-        });
-        let why = (&WithdrawReason::HolderUnregistered, &RefuseReason::Unregistered);
-        self.strip(gone, why, events);
         Ok(())
     }
 }

@@ -110,9 +110,9 @@ pub enum LedgerEvent {
         /// Why.
         reason: Rejection,
     },
-    /// A device can be leased.
+    /// A device can be leased, up to this capacity.
     DeviceRegistered {
-        /// The operator.
+        /// Who registered it.
         agent: AgentId,
         /// The command's number.
         seq: u64,
@@ -123,7 +123,7 @@ pub enum LedgerEvent {
     },
     /// An agent takes part.
     AgentRegistered {
-        /// The operator.
+        /// Who registered it: the operator, or its sponsor.
         agent: AgentId,
         /// The command's number.
         seq: u64,
@@ -211,7 +211,7 @@ pub enum LedgerEvent {
     },
     /// An agent takes part no more.
     AgentUnregistered {
-        /// The operator.
+        /// The operator, or its sponsor.
         agent: AgentId,
         /// The command's number.
         seq: u64,
@@ -408,6 +408,13 @@ pub enum LedgerEvent {
         /// Why.
         reason: ReleaseReason,
     },
+    /// An agent takes part no more, because its sponsor does not.
+    FollowerUnregistered {
+        /// Who.
+        unregistered: AgentId,
+        /// Its sponsor.
+        sponsor: AgentId,
+    },
 }
 
 impl LedgerEvent {
@@ -420,6 +427,7 @@ impl LedgerEvent {
             | Self::LeaseExpired { .. }
             | Self::LeaseWithdrawn { .. }
             | Self::AgentGone { .. }
+            | Self::FollowerUnregistered { .. }
             | Self::PolicyInForce { .. }
             | Self::CompensationOwed { .. }
             | Self::LeaseChanged { .. }

@@ -39,6 +39,9 @@ impl State {
         require(self.offences.is_sound(), || {
             "more offences are kept than allowed".to_owned()
         })?;
+        require(self.sponsors_are_sound(), || {
+            "an agent or a device lies outside its sponsor's block or bound".to_owned()
+        })?;
         require(self.members.is_sound(self.genesis.validators()), || {
             "there are validators where there should be none, or none where there should be some".to_owned()
         })?;

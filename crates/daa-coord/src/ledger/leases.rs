@@ -82,7 +82,7 @@ impl State {
         Ok(())
     }
 
-    fn largest_capacity(&self, wanted: &ResourceRequest) -> Result<Bytes, RefuseReason> {
+    pub(super) fn largest_capacity(&self, wanted: &ResourceRequest) -> Result<Bytes, RefuseReason> {
         match wanted.device {
             Some(device) => self
                 .devices

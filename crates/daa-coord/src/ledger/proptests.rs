@@ -1,7 +1,7 @@
 //! Random command sequences, honest and hostile, against an oracle that only sees the events.
 
-use super::tests::{AGENTS, DEVICE, Scene, genesis, members::validator, wish};
-use super::{Lease, Ledger, LedgerEvent};
+use super::tests::{AGENTS, DEVICE, Scene, genesis, key_of, members::validator, wish};
+use super::{Lease, Ledger, LedgerEvent, sponsor_of};
 use crate::command::{
     Command, OperatorVerdict, RequestId, ResourceRequest, Said, SignedCommand, Statement, When,
 };
@@ -74,7 +74,11 @@ fn agent() -> impl Strategy<Value = u32> {
 }
 
 fn request() -> impl Strategy<Value = Command> {
-    let place = (prop::option::of(1_u32..4), 0_u64..1200, 0_u16..=1000);
+    let place = (
+        prop::option::of(prop_oneof![3 => 1_u32..4, 2 => number()]),
+        0_u64..1200,
+        0_u16..=1000,
+    );
     let terms = (0_u8..4, 0_u64..300, prop::option::of(900_u64..4000));
     (place, terms).prop_map(|((device, bytes, share), (priority, hold, deadline))| {
         Command::Request(ResourceRequest {
@@ -115,11 +119,22 @@ fn any_command() -> impl Strategy<Value = Command> {
             lease: LeaseId(lease),
             reason: ShortText::fitted("random"),
         }),
-        1 => (0_u32..4, 0_u64..1200).prop_map(|(device, capacity)| Command::RegisterDevice {
+        1 => (prop_oneof![0_u32..4, number()], 0_u64..1200).prop_map(|(device, capacity)| Command::RegisterDevice {
             device: DeviceId(device),
             capacity: Bytes(capacity),
         }),
+        1 => (number(), agent(), 1_u32..6).prop_map(|(new, owner, key)| Command::RegisterAgent {
+            agent: AgentId(new),
+            owner: OwnerId(owner),
+            key: key_of(AgentId(key)).public(),
+        }),
+        1 => number().prop_map(|agent| Command::UnregisterAgent { agent: AgentId(agent) }),
     ]
+}
+
+/// In the blocks of agents 1 and 2.
+fn number() -> impl Strategy<Value = u32> {
+    prop_oneof![1024_u32..1028, 2046_u32..2050]
 }
 
 fn set_validator() -> impl Strategy<Value = Command> {
@@ -204,7 +219,16 @@ impl Oracle {
             LedgerEvent::RequestQueued { request, .. } => assert!(self.waiting.insert(*request)),
             LedgerEvent::DeviceRegistered { device, capacity, .. } => {
                 self.capacity.insert(*device, *capacity);
+                let on = |live: &&Lease| live.device == *device;
+                let leased: u64 = self.live.values().filter(on).map(|live| live.bytes.get()).sum();
+                assert!(leased <= capacity.get(), "{event}: {leased} leased");
             }
+            LedgerEvent::AgentRegistered {
+                agent, registered, ..
+            } => assert!(
+                *agent == AgentId(0) || sponsor_of(registered.get()) == Some(agent.get()),
+                "{event}"
+            ),
             LedgerEvent::TrialRecorded { trial, record, .. } => {
                 let kept = self.recorded.entry(*trial).or_insert_with(|| record.clone());
                 assert_eq!(kept, record, "a result never changes");
@@ -403,6 +427,12 @@ impl Run {
         }
         let ledger = &self.scene.ledger;
         assert!(!ledger.validators().is_empty(), "somebody always votes");
+        for agent in ledger.agents() {
+            let owner = agent
+                .sponsor
+                .map(|sponsor| ledger.agent(sponsor).map(|its| its.owner));
+            assert!(owner.is_none_or(|owner| owner == Some(agent.owner)), "{agent:?}");
+        }
         assert!(
             ledger.leases().eq(self.oracle.live.values()),
             "events tell every lease"

@@ -53,7 +53,7 @@ pub enum Rejection {
     /// Only the operator may do this.
     #[error("only the operator may do this")]
     NotOperator,
-    /// The device exists with another capacity.
+    /// The device exists with another capacity, which only its sponsor may change.
     #[error("{device} is registered already, with {capacity}")]
     DeviceExists {
         /// The device.
@@ -329,6 +329,54 @@ pub enum Rejection {
     ResultDiffers {
         /// The trial.
         trial: TrialId,
+    },
+    /// A sponsor registers only what lies in its block.
+    #[error("{number} is outside this agent's block, {first} to {last}")]
+    OutsideBlock {
+        /// The number of the agent or the device.
+        number: u32,
+        /// The first of the block.
+        first: u32,
+        /// The last of the block.
+        last: u32,
+    },
+    /// A sponsor registers agents of its own owner only.
+    #[error("this agent registers agents of {owner} and of no other owner")]
+    OtherOwner {
+        /// The sponsor's owner.
+        owner: OwnerId,
+    },
+    /// The key stands for somebody else.
+    #[error("{key} is the key of another agent or of a validator")]
+    KeyTaken {
+        /// The key.
+        key: PublicKey,
+    },
+    /// The sponsor registered as many agents as it may.
+    #[error("this agent has registered {limit} agents, more are not allowed")]
+    SponsorAgents {
+        /// The limit.
+        limit: u32,
+    },
+    /// The sponsor registered as many devices as it may.
+    #[error("this agent has registered {limit} devices, more are not allowed")]
+    SponsorDevices {
+        /// The limit.
+        limit: u32,
+    },
+    /// Somebody else registered it.
+    #[error("{number} was not registered by this agent")]
+    NotSponsor {
+        /// The number.
+        number: u32,
+    },
+    /// More of the device is leased than it would have.
+    #[error("{used} of {device} are leased, its capacity cannot be less")]
+    BelowLeases {
+        /// The device.
+        device: DeviceId,
+        /// What is leased.
+        used: Bytes,
     },
 }
 

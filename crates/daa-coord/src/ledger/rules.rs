@@ -158,7 +158,7 @@ impl State {
     }
 
     /// Requests that the rules now in force can never grant end.
-    fn refuse_inadmissible(&mut self, events: &mut Vec<LedgerEvent>) {
+    pub(super) fn refuse_inadmissible(&mut self, events: &mut Vec<LedgerEvent>) {
         if !self.rules.is_fair() {
             return;
         }

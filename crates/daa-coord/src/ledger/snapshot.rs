@@ -7,7 +7,7 @@ use crate::keys::Digest;
 use daa_base::codec::{self, CodecError};
 
 /// Version of the encoded state; grows with every change of its form or meaning.
-const STATE_VERSION: u8 = 2;
+const STATE_VERSION: u8 = 3;
 
 /// The largest state that a valid configuration allows is near half of this: 4096 agents with 64 held commands of
 /// 0.6 KB, 65 536 open requests of 0.5 KB, a million trials of 0.15 KB.

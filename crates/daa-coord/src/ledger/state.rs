@@ -54,6 +54,8 @@ pub(super) struct AgentState {
     /// False once it was unregistered. Its number stays taken and goes on where it ended when the id is registered again,
     /// so that old commands can never come again.
     pub(super) active: bool,
+    /// The agent that registered it; nobody if it was the operator or the genesis.
+    pub(super) sponsor: Option<AgentId>,
 }
 
 /// A live lease, and what of its request still counts.
@@ -76,6 +78,8 @@ pub(super) struct DeviceState {
     pub(super) used_share: u16,
     /// The token of its next lease.
     pub(super) next_token: u64,
+    /// The agent that registered it; nobody if it was the operator.
+    pub(super) sponsor: Option<AgentId>,
 }
 
 /// One waiting request.
@@ -108,12 +112,13 @@ pub(super) struct Claim {
 }
 
 impl DeviceState {
-    pub(super) const fn new(capacity: Bytes) -> Self {
+    pub(super) const fn new(capacity: Bytes, sponsor: Option<AgentId>) -> Self {
         Self {
             capacity,
             used: Bytes::ZERO,
             used_share: 0,
             next_token: 1,
+            sponsor,
         }
     }
 
@@ -146,21 +151,23 @@ impl DeviceState {
 
 impl State {
     pub(super) fn new(genesis: Genesis) -> Self {
-        let members = Part::new(Members::new(genesis.validators()));
         let rules = Part::new(Rulebook::new(genesis.config()));
-        let operator = AgentState::new(OwnerId(0), genesis.operator());
+        let operator = (OPERATOR, AgentState::new(OwnerId(0), genesis.operator()));
+        let members = genesis.members().iter();
+        let agents = members.map(|member| (member.agent, AgentState::new(member.owner, member.key)));
+        let agents = Chunked::from_iter(agents.chain([operator]));
         Self {
+            members: Part::new(Members::new(genesis.validators())),
             genesis,
             height: 0,
             time: Timestamp(0),
-            agents: Chunked::from_iter([(OPERATOR, operator)]),
+            agents,
             devices: Chunked::new(),
             queue: Chunked::new(),
             next_arrival: 0,
             leases: Chunked::new(),
             next_lease: 1,
             trials: Part::default(),
-            members,
             offences: Part::default(),
             health: Part::default(),
             records: Chunked::new(),
@@ -256,6 +263,7 @@ impl AgentState {
             held: BTreeMap::new(),
             open: 0,
             active: true,
+            sponsor: None,
         }
     }
 }

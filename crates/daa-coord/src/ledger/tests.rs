@@ -2,6 +2,7 @@
 
 mod fair;
 pub(crate) mod members;
+mod sponsors;
 
 use super::reason::{DropReason, RefuseReason, Rejection, ReleaseReason, RenewRefusal, WaitReason};
 use super::{Lease, Ledger, LedgerError, LedgerEvent};
@@ -499,8 +500,12 @@ fn an_authentic_command_that_is_not_canonical_uses_its_number() {
 #[test]
 fn only_the_operator_registers_and_revokes() {
     let mut scene = Scene::new(LedgerConfig::default());
-    for command in registrations() {
-        assert_eq!(rejection(&scene.run(1, &command)), Rejection::NotOperator);
+    for (command, number) in registrations().into_iter().zip([1, 2, 3, DEVICE.get()]) {
+        let (first, last) = (1024, 2047);
+        assert_eq!(
+            rejection(&scene.run(1, &command)),
+            Rejection::OutsideBlock { number, first, last }
+        );
     }
     let lease = scene.grant(2, wish(10));
     let revoke = Command::Revoke {

@@ -8,7 +8,7 @@ use super::rules::{Credit, PolicyChoice};
 use super::state::{AgentState, DeviceState};
 use crate::command::{RequestId, ResourceRequest, SignedCommand};
 use crate::consensus::evidence::{Evidence, Offence};
-use crate::genesis::{ChainId, Genesis};
+use crate::genesis::{ChainId, Genesis, OPERATOR};
 use crate::keys::{Digest, PublicKey};
 use crate::policy::{self, Quota};
 use crate::validators::ValidatorSet;
@@ -25,6 +25,8 @@ pub struct DeviceStatus {
     pub used: Bytes,
     /// Compute share under lease.
     pub used_share: Permille,
+    /// The agent that registered it; `None`: the operator did.
+    pub sponsor: Option<AgentId>,
 }
 
 /// A registered agent.
@@ -40,6 +42,8 @@ pub struct AgentStatus {
     pub next_seq: u64,
     /// Its waiting requests and live leases together.
     pub open: u32,
+    /// The agent that registered it; `None`: the operator did, or the genesis.
+    pub sponsor: Option<AgentId>,
 }
 
 /// A request that waits.
@@ -141,6 +145,28 @@ impl Ledger {
     pub fn agent(&self, agent: AgentId) -> Option<AgentStatus> {
         let state = self.state.active(agent)?;
         Some(agent_status(agent, state))
+    }
+
+    /// The agent that a node with this key is: registered by the genesis or the operator, not by a sponsor, and not the
+    /// operator itself. The lowest number, should there be several.
+    #[must_use]
+    pub fn agent_of(&self, key: &PublicKey) -> Option<AgentId> {
+        let nodes = self.agents().filter(|agent| agent.agent != OPERATOR);
+        nodes
+            .filter(|agent| agent.sponsor.is_none())
+            .find(|agent| agent.key == *key)
+            .map(|agent| agent.agent)
+    }
+
+    /// The agents that `sponsor` registered and that take part, by id.
+    pub fn agents_of(&self, sponsor: AgentId) -> impl Iterator<Item = AgentStatus> + '_ {
+        self.agents().filter(move |agent| agent.sponsor == Some(sponsor))
+    }
+
+    /// The devices that `sponsor` registered, by id.
+    pub fn devices_of(&self, sponsor: AgentId) -> impl Iterator<Item = DeviceStatus> + '_ {
+        self.devices()
+            .filter(move |device| device.sponsor == Some(sponsor))
     }
 
     /// The key that an agent signs with; `None` when it is not registered.
@@ -318,6 +344,7 @@ fn device_status(device: DeviceId, state: &DeviceState) -> DeviceStatus {
         capacity: state.capacity,
         used: state.used,
         used_share: Permille::new(state.used_share).unwrap_or(Permille::WHOLE),
+        sponsor: state.sponsor,
     }
 }
 
@@ -328,5 +355,6 @@ const fn agent_status(agent: AgentId, state: &AgentState) -> AgentStatus {
         key: state.key,
         next_seq: state.next_seq,
         open: state.open,
+        sponsor: state.sponsor,
     }
 }

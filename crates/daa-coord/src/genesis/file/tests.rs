@@ -14,7 +14,13 @@ fn sample(validators: u8) -> Genesis {
     let set = ValidatorSet::new(set).expect("distinct keys");
     let name = ShortText::fitted("the \"lab\" \u{1f9ea}");
     let genesis = Genesis::new(name, public(9), LedgerConfig::default()).expect("valid");
-    genesis.with_validators(set)
+    let members = (1..=validators).take(3).map(|n| Member {
+        agent: AgentId(u32::from(n)),
+        owner: OwnerId(7),
+        key: public(n + 100),
+    });
+    let genesis = genesis.with_validators(set).with_members(members.collect());
+    genesis.expect("distinct keys")
 }
 
 /// The sample with one value set, or taken away.
@@ -48,7 +54,9 @@ fn a_genesis_survives_its_file_and_keeps_its_chain() {
 #[test]
 fn the_order_in_the_file_does_not_matter() {
     let mut json: Value = serde_json::from_str(&to_text(&sample(4))).expect("json");
-    json["validators"].as_array_mut().expect("a list").reverse();
+    for list in ["validators", "members"] {
+        json[list].as_array_mut().expect("a list").reverse();
+    }
     let read = from_text(&json.to_string()).expect("valid");
     assert_eq!(read.chain_id(), sample(4).chain_id());
 }
@@ -88,6 +96,29 @@ fn what_is_wrong_is_named() {
             "/validators/1/key",
             Some(weak.clone().into()),
             "not a usable Ed25519",
+        ),
+        ("/members", None, "missing field `members`"),
+        (
+            "/members/0/agent",
+            Some(0.into()),
+            "members: agent is 0, allowed are 1 to 1023",
+        ),
+        (
+            "/members/0/agent",
+            Some(2.into()),
+            "members: agent 2 is named twice",
+        ),
+        ("/members/0/name", Some("a".into()), "unknown field `name`"),
+        ("/members/1/key", Some("xy".into()), "members[1].key: "),
+        (
+            "/members/1/key",
+            Some(public(101).to_hex().into()),
+            "another member's as well",
+        ),
+        (
+            "/members/1/key",
+            Some(weak.clone().into()),
+            "members: key of agent-2: ",
         ),
         ("/operator", Some(weak.into()), "operator key"),
         ("/operator", Some("x".repeat(64).into()), "operator: byte 0 is no"),

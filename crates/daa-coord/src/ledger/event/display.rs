@@ -22,6 +22,7 @@ impl fmt::Display for LedgerEvent {
                 registered, owner, ..
             } => write!(f, "{registered} of {owner} registered"),
             Self::AgentUnregistered { .. }
+            | Self::FollowerUnregistered { .. }
             | Self::ValidatorsChanged { .. }
             | Self::AgentReported { .. }
             | Self::AgentGone { .. }
@@ -157,6 +158,13 @@ impl LedgerEvent {
             Self::AgentUnregistered { unregistered, .. } => {
                 write!(f, "{unregistered} is not registered any more")
             }
+            Self::FollowerUnregistered {
+                unregistered,
+                sponsor,
+            } => write!(
+                f,
+                "{unregistered} is not registered any more, as {sponsor} is not"
+            ),
             Self::ValidatorsChanged { change, from, .. } => write!(f, "{change} from block {from} on"),
             Self::AgentReported {
                 validator,
