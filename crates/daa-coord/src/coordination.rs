@@ -1,8 +1,13 @@
 //! Coordination as its users see it: how to configure it, what it measured, what happened.
+//!
+//! [`CoordinationWatch::start`] follows a replica: it measures, and keeps what happened in a file. Whoever applies blocks
+//! otherwise tells a [`CoordinationBook`] of each.
 
+mod book;
 mod history;
 mod metrics;
 
+pub use book::{CoordinationBook, CoordinationWatch, WatchError};
 pub use history::{CoordinationHistory, HistoryError, HistoryKind, HistoryQuery, HistoryRecord};
 pub use metrics::{CoordinationMeter, CoordinationMetrics};
 

@@ -10,13 +10,16 @@
 //! Suspicion is a hint. It is in floating point, differs between nodes, is never replicated and decides nothing by
 //! itself: whether a holder is gone is voted on in the ledger. [`Opinions`] collects what others say so that a node knows
 //! when such a vote is worth proposing. There each peer has one voice, weighs what the caller says it weighs, is
-//! forgotten after a while, and cannot speak for others.
+//! forgotten after a while, and cannot speak for others. [`Vigil`] says what this node should put into the ledger: its votes
+//! about agents of nodes that it finds silent, and the signs of life of its own.
 
 mod detector;
 mod opinions;
+mod vigil;
 
 pub use detector::{Detector, DetectorConfig};
 pub use opinions::{MAX_OPINIONS, Opinion, OpinionError, Opinions, OpinionsConfig};
+pub use vigil::{Duty, Sight, Vigil, VigilConfig};
 
 use crate::keys::PublicKey;
 use std::collections::BTreeMap;

@@ -231,6 +231,21 @@ impl LedgerNode {
         Ok(after)
     }
 
+    /// Like [`LedgerNode::attach`], and shows the replica as it is after each update.
+    ///
+    /// # Errors
+    /// Those of [`LedgerNode::attach`].
+    pub fn attach_reading(
+        &self,
+        mut deliver: impl FnMut(&Ledger, &NodeUpdate) -> bool + Send + 'static,
+    ) -> Result<u64, NodeError> {
+        let shared = Arc::downgrade(&self.shared);
+        self.attach(move |update| {
+            let shared = shared.upgrade();
+            shared.is_some_and(|shared| shared.read(|ledger| deliver(ledger, update)))
+        })
+    }
+
     /// Updates after the returned height, buffered up to `capacity`. A subscriber that falls behind is cut off with
     /// [`FeedError::Lagged`]: it subscribes again and reads the ledger ([`Outbox::reconcile`](super::Outbox)).
     ///

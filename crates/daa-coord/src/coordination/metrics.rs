@@ -53,6 +53,18 @@ impl CoordinationMeter {
         self.rounds = self.rounds.saturating_add(u64::from(round) + 1);
     }
 
+    /// `heights` were decided, and took `extra` rounds more than one each.
+    pub const fn voted(&mut self, heights: u64, extra: u64) {
+        self.decided = self.decided.saturating_add(heights);
+        self.rounds = self.rounds.saturating_add(heights).saturating_add(extra);
+    }
+
+    /// Looks at the ledger after blocks that it was not shown: the time until now does not count.
+    pub fn skip(&mut self, ledger: &Ledger) {
+        self.last = None;
+        self.look(ledger);
+    }
+
     /// Looks at the ledger, after each of its blocks: what was leased since the last look counts for the agreed time between.
     pub fn look(&mut self, ledger: &Ledger) {
         let now = ledger.time();

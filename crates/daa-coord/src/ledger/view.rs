@@ -110,6 +110,13 @@ impl Ledger {
         self.state.health.gone.get(&agent).copied()
     }
 
+    /// The agreed time for which `validator` last reported `agent` gone, if that report is still kept.
+    #[must_use]
+    pub fn reported(&self, agent: AgentId, validator: &PublicKey) -> Option<Timestamp> {
+        let reports = self.state.health.reports.get(&agent)?;
+        reports.get(validator).copied()
+    }
+
     /// The genesis.
     #[must_use]
     pub const fn genesis(&self) -> &Genesis {

@@ -97,6 +97,27 @@ fn what_is_wrong_is_named() {
             Some(weak.clone().into()),
             "not a usable Ed25519",
         ),
+        ("/operator", Some(weak.into()), "operator key"),
+        ("/operator", Some("x".repeat(64).into()), "operator: byte 0 is no"),
+        (
+            "/name",
+            Some("a\u{7}".into()),
+            "name: the text holds the control character",
+        ),
+    ] {
+        let text = with(pointer, value);
+        let error = from_text(&text).expect_err(words).to_string();
+        assert!(error.contains(words), "{pointer}: {error}");
+    }
+    let text = with("/validators/0/key", Some(public(2).to_hex().into()));
+    let both = from_text(&text.replace(&public(1).to_hex(), &public(2).to_hex()));
+    assert!(both.expect_err("twice").to_string().contains("named twice"));
+}
+
+#[test]
+fn what_is_wrong_with_members_is_named() {
+    let weak = PublicKey([0; 32]).to_hex();
+    for (pointer, value, words) in [
         ("/members", None, "missing field `members`"),
         (
             "/members/0/agent",
@@ -115,26 +136,12 @@ fn what_is_wrong_is_named() {
             Some(public(101).to_hex().into()),
             "another member's as well",
         ),
-        (
-            "/members/1/key",
-            Some(weak.clone().into()),
-            "members: key of agent-2: ",
-        ),
-        ("/operator", Some(weak.into()), "operator key"),
-        ("/operator", Some("x".repeat(64).into()), "operator: byte 0 is no"),
-        (
-            "/name",
-            Some("a\u{7}".into()),
-            "name: the text holds the control character",
-        ),
+        ("/members/1/key", Some(weak.into()), "members: key of agent-2: "),
     ] {
         let text = with(pointer, value);
         let error = from_text(&text).expect_err(words).to_string();
         assert!(error.contains(words), "{pointer}: {error}");
     }
-    let text = with("/validators/0/key", Some(public(2).to_hex().into()));
-    let both = from_text(&text.replace(&public(1).to_hex(), &public(2).to_hex()));
-    assert!(both.expect_err("twice").to_string().contains("named twice"));
 }
 
 #[test]
