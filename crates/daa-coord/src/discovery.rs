@@ -45,9 +45,9 @@ pub use wire::{
 };
 
 #[cfg(feature = "net")]
-pub(crate) use address::keypair;
-#[cfg(feature = "net")]
 pub use address::{AddressError, peer_name, peer_of, socket_address};
+#[cfg(feature = "net")]
+pub(crate) use address::{keypair, peer_id};
 #[cfg(feature = "net")]
 pub use bulk::{fetch, provide};
 #[cfg(feature = "net")]

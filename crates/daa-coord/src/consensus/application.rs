@@ -309,6 +309,17 @@ impl Application {
             }
         }
     }
+
+    /// Keeps a proof that somebody else found, for the next blocks, if the ledger wants it.
+    #[cfg(feature = "net")]
+    pub(crate) fn accuse(&mut self, proof: Evidence) {
+        if self.evidence.len() < MAX_PENDING_EVIDENCE
+            && self.ledger.wants_evidence(&proof)
+            && self.evidence.insert(proof.digest(), proof).is_none()
+        {
+            self.evidence_found += 1;
+        }
+    }
 }
 
 /// The weight that a decision needs. Integers only: no rounding can make two disjoint quorums.

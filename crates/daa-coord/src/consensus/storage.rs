@@ -1,21 +1,26 @@
 //! What a validator keeps on disk: its write-ahead log and the decided blocks.
 //!
 //! A folder holds
-//! - `wal`: records of the height in work, written over from the start at each new height, so that its size seldom changes
-//!   and a flush need not write the file's metadata;
+//! - `wal`: records of the height in work;
 //! - `blocks-<first height>`: decided blocks, appended; a new file every [`FileStorage::SEGMENT`] blocks;
-//! - `ledger-<height>`: the ledger after the last block of a full file. Older files than the last two are removed.
+//! - `ledger-<height>`: the ledger after the last block of a full file; the last two are kept;
+//! - `lock`: held while the folder is in use.
+//!
+//! The oldest files of blocks are removed, so that [`FileStorage::KEPT`] full ones remain: others can catch up from them.
 //!
 //! Frames carry checksums. A torn end is what a crash leaves, and is cut off; damage elsewhere is an error.
 
+mod records;
+
+pub(crate) use self::records::WalFile;
 use super::block::Decided;
 use super::host::Recovered;
-use super::wal::{WalRecord, frame_bytes, read_frame, read_frame_bytes};
+use super::wal::{WalRecord, frame_bytes, frame_length, read_frame_bytes};
 use crate::genesis::Genesis;
 use crate::ledger::{Ledger, LedgerError};
 use daa_base::codec::{self, CodecError};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -132,59 +137,51 @@ impl Storage for NoStorage {
     }
 }
 
+/// Decided blocks and ledgers in the files of one folder.
+#[derive(Debug)]
+pub(crate) struct BlockFiles {
+    folder: PathBuf,
+    segment: Option<(u64, File)>,
+    /// Held as long as the storage lives, so that no second process signs with the same memory.
+    _lock: Arc<File>,
+}
+
 /// Files in one folder, for one validator.
 #[derive(Debug)]
 pub struct FileStorage {
-    folder: PathBuf,
-    wal: File,
-    /// Where the next record goes.
-    wal_end: u64,
-    /// Records that were appended and not written yet.
-    waiting: Vec<u8>,
-    segment: Option<(u64, File)>,
-    /// Held as long as the storage lives, so that no second process signs with the same memory.
-    _lock: File,
+    blocks: BlockFiles,
+    wal: WalFile,
 }
 
 impl FileStorage {
     /// Blocks per file.
     pub const SEGMENT: u64 = 4096;
 
+    /// Full files of blocks that are kept.
+    pub const KEPT: usize = 64;
+
     /// Opens or makes the folder of a validator of `genesis` and reads what is there.
     ///
     /// # Errors
     /// [`StorageError`].
     pub fn open(folder: &Path, genesis: &Genesis) -> Result<(Self, Recovered), StorageError> {
-        std::fs::create_dir_all(folder).map_err(|source| io_error(folder, source))?;
-        let lock_path = folder.join("lock");
-        let lock = open_file(&lock_path)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => {
-                return Err(StorageError::InUse {
-                    path: folder.to_owned(),
-                });
-            }
-            Err(std::fs::TryLockError::Error(source)) => return Err(io_error(&lock_path, source)),
-        }
+        make_folder(folder)?;
+        let lock = lock_folder(folder)?;
         let (base, blocks, segment) = read_blocks(folder, genesis)?;
-        let wal_path = folder.join("wal");
-        let mut wal = open_file(&wal_path)?;
-        let mut bytes = Vec::new();
-        wal.read_to_end(&mut bytes)
-            .map_err(|source| io_error(&wal_path, source))?;
         let stored = blocks
             .last()
             .or(base.as_ref().map(|(_, block)| block))
             .map_or(0, |decided: &Arc<Decided>| decided.height());
-        let (records, wal_end) = current_records(&bytes, stored + 1);
+        let (wal, records) = WalFile::open(folder, &lock, stored + 1)?;
+        // The names of new files; what is written into them is made durable on its own.
+        sync_folder(folder)?;
         let storage = Self {
-            folder: folder.to_owned(),
+            blocks: BlockFiles {
+                folder: folder.to_owned(),
+                segment,
+                _lock: lock,
+            },
             wal,
-            wal_end,
-            waiting: Vec::new(),
-            segment,
-            _lock: lock,
         };
         let recovered = Recovered {
             base,
@@ -194,30 +191,58 @@ impl FileStorage {
         Ok((storage, recovered))
     }
 
+    /// The two halves, for a driver that writes them in different places.
+    #[cfg(feature = "net")]
+    pub(crate) fn split(self) -> (BlockFiles, WalFile) {
+        (self.blocks, self.wal)
+    }
+}
+
+fn make_folder(folder: &Path) -> Result<(), StorageError> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(folder).map_err(|source| io_error(folder, source))?;
+    for above in folder.ancestors().skip(1) {
+        let above = if above.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            above
+        };
+        // Whatever was there before is the system's; not every folder above may be opened.
+        if sync_folder(above).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn lock_folder(folder: &Path) -> Result<Arc<File>, StorageError> {
+    let path = folder.join("lock");
+    let lock = open_file(&path)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Arc::new(lock)),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StorageError::InUse {
+            path: folder.to_owned(),
+        }),
+        Err(std::fs::TryLockError::Error(source)) => Err(io_error(&path, source)),
+    }
+}
+
+#[cfg(feature = "net")]
+impl BlockFiles {
     /// The first block that is stored, if one is.
     ///
     /// # Errors
     /// [`StorageError`].
-    pub fn oldest(&self) -> Result<Option<u64>, StorageError> {
+    pub(crate) fn oldest(&self) -> Result<Option<u64>, StorageError> {
         Ok(numbered(&self.folder, "blocks-")?.first().copied())
     }
+}
 
+impl BlockFiles {
     fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
-    }
-
-    fn write_out(&mut self) -> Result<(), StorageError> {
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
-        let path = self.path("wal");
-        self.wal
-            .seek(SeekFrom::Start(self.wal_end))
-            .and_then(|_| self.wal.write_all(&self.waiting))
-            .map_err(|source| io_error(&path, source))?;
-        self.wal_end += self.waiting.len() as u64;
-        self.waiting.clear();
-        Ok(())
     }
 
     /// Closes a full file: keeps the ledger after it, begins the next, removes what is no longer needed.
@@ -233,35 +258,25 @@ impl FileStorage {
         write().map_err(|source| io_error(&path, source))?;
         self.segment = None;
         sync_folder(&self.folder)?;
-        let segments = numbered(&self.folder, "blocks-")?;
-        for &first in segments.iter().rev().skip(2) {
+        for &first in numbered(&self.folder, "blocks-")?
+            .iter()
+            .rev()
+            .skip(FileStorage::KEPT)
+        {
             remove(&self.path(&format!("blocks-{first}")))?;
         }
-        let oldest = segments.iter().rev().nth(1).copied().unwrap_or(1);
-        for height in numbered(&self.folder, "ledger-")? {
-            if height + 1 < oldest {
-                remove(&self.path(&format!("ledger-{height}")))?;
-            }
+        for height in numbered(&self.folder, "ledger-")?.iter().rev().skip(2) {
+            remove(&self.path(&format!("ledger-{height}")))?;
         }
         Ok(())
     }
 }
 
-impl Storage for FileStorage {
-    fn append(&mut self, record: &WalRecord) -> Result<(), StorageError> {
-        self.waiting.extend_from_slice(&record.frame()?);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), StorageError> {
-        self.write_out()?;
-        let path = self.path("wal");
-        self.wal.sync_data().map_err(|source| io_error(&path, source))
-    }
-
-    fn store(&mut self, decided: &Decided) -> Result<(), StorageError> {
+impl BlockFiles {
+    /// See [`Storage::store`].
+    pub(crate) fn store(&mut self, decided: &Decided) -> Result<(), StorageError> {
         let height = decided.height();
-        let first = (height - 1) / Self::SEGMENT * Self::SEGMENT + 1;
+        let first = segment_of(height);
         let path = self.path(&format!("blocks-{first}"));
         let bytes = frame_bytes(&codec::encode::<MAX_DECIDED, _>(decided)?);
         let file = match &mut self.segment {
@@ -278,58 +293,85 @@ impl Storage for FileStorage {
             .map_err(|source| io_error(&path, source))
     }
 
-    fn keep(&mut self, ledger: &Ledger) -> Result<(), StorageError> {
+    /// See [`Storage::keep`].
+    pub(crate) fn keep(&mut self, ledger: &Ledger) -> Result<(), StorageError> {
         let height = ledger.height();
-        if height.is_multiple_of(Self::SEGMENT) {
+        if height.is_multiple_of(FileStorage::SEGMENT) {
             self.rotate(height, ledger)?;
         }
         Ok(())
     }
 
-    fn reset(&mut self, _height: u64) -> Result<(), StorageError> {
-        self.waiting.clear();
-        self.wal_end = 0;
-        Ok(())
-    }
-
-    fn blocks(&mut self, first: u64, count: u32) -> Result<Vec<Decided>, StorageError> {
-        let segment = first.saturating_sub(1) / Self::SEGMENT * Self::SEGMENT + 1;
+    /// See [`Storage::blocks`]. Reads one file and decodes what is asked for.
+    pub(crate) fn blocks(&self, first: u64, count: u32) -> Result<Vec<Decided>, StorageError> {
+        let segment = segment_of(first.max(1));
         let path = self.path(&format!("blocks-{segment}"));
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(source) => return Err(io_error(&path, source)),
         };
-        let (all, _) = decode_blocks(&bytes);
-        let wanted = all.into_iter().filter(|decided| decided.height() >= first);
-        Ok(wanted.take(count as usize).collect())
-    }
-}
-
-/// Records of `height` at the start of the log; what was written for earlier heights lies behind them.
-fn current_records(bytes: &[u8], height: u64) -> (Vec<WalRecord>, u64) {
-    let mut records = Vec::new();
-    let mut end = 0;
-    let mut rest = bytes;
-    while let Some((record, used)) = read_frame(rest) {
-        // A log of a later height than stored blocks allow is the host's to refuse.
-        if record.height() < height {
-            break;
+        let mut rest = bytes.as_slice();
+        for _ in segment..first {
+            let Some(length) = frame_length(rest) else {
+                return Ok(Vec::new());
+            };
+            rest = &rest[length..];
         }
-        records.push(record);
-        end += used as u64;
-        rest = &rest[used..];
+        let mut blocks = Vec::new();
+        while blocks.len() < count as usize
+            && let Some((decided, used)) = decode_block(rest)
+        {
+            blocks.push(decided);
+            rest = &rest[used..];
+        }
+        Ok(blocks)
     }
-    (records, end)
 }
 
-fn decode_blocks(bytes: &[u8]) -> (Vec<Decided>, usize) {
+impl Storage for FileStorage {
+    fn append(&mut self, record: &WalRecord) -> Result<(), StorageError> {
+        self.wal.append(record)
+    }
+
+    fn flush(&mut self) -> Result<(), StorageError> {
+        self.wal.flush()
+    }
+
+    fn store(&mut self, decided: &Decided) -> Result<(), StorageError> {
+        self.blocks.store(decided)
+    }
+
+    fn keep(&mut self, ledger: &Ledger) -> Result<(), StorageError> {
+        self.blocks.keep(ledger)
+    }
+
+    fn reset(&mut self, _height: u64) -> Result<(), StorageError> {
+        self.wal.restart();
+        Ok(())
+    }
+
+    fn blocks(&mut self, first: u64, count: u32) -> Result<Vec<Decided>, StorageError> {
+        self.blocks.blocks(first, count)
+    }
+}
+
+/// The first height of the file in which `height`, 1 or more, is.
+const fn segment_of(height: u64) -> u64 {
+    (height - 1) / FileStorage::SEGMENT * FileStorage::SEGMENT + 1
+}
+
+fn decode_block(bytes: &[u8]) -> Option<(Decided, usize)> {
+    let (body, used) = read_frame_bytes(bytes)?;
+    let decided = codec::decode_canonical::<MAX_DECIDED, Decided>(body).ok()?;
+    Some((decided, used))
+}
+
+/// The blocks of one file, and how many bytes they take.
+fn decode_blocks(bytes: &[u8]) -> (Vec<Arc<Decided>>, usize) {
     let (mut blocks, mut whole) = (Vec::new(), 0);
-    while let Some((body, used)) = read_frame_bytes(&bytes[whole..]) {
-        let Ok(decided) = codec::decode_canonical::<MAX_DECIDED, Decided>(body) else {
-            break;
-        };
-        blocks.push(decided);
+    while let Some((decided, used)) = decode_block(&bytes[whole..]) {
+        blocks.push(Arc::new(decided));
         whole += used;
     }
     (blocks, whole)
@@ -338,33 +380,26 @@ fn decode_blocks(bytes: &[u8]) -> (Vec<Decided>, usize) {
 type Base = Option<(Ledger, Arc<Decided>)>;
 type Stored = (Base, Vec<Arc<Decided>>, Option<(u64, File)>);
 
+/// The last kept ledger with its block, and the blocks after it. Earlier files are not looked at.
 fn read_blocks(folder: &Path, genesis: &Genesis) -> Result<Stored, StorageError> {
-    let segments = numbered(folder, "blocks-")?;
+    let kept = numbered(folder, "ledger-")?.last().copied();
+    let mut segments = numbered(folder, "blocks-")?;
+    segments.retain(|&first| first.saturating_add(FileStorage::SEGMENT) > kept.unwrap_or(0));
     let (mut blocks, mut open) = (Vec::new(), None);
     for (at, &first) in segments.iter().enumerate() {
         let path = folder.join(format!("blocks-{first}"));
         let bytes = std::fs::read(&path).map_err(|source| io_error(&path, source))?;
         let (read, whole) = decode_blocks(&bytes);
-        if whole < bytes.len() && at + 1 < segments.len() {
-            return Err(StorageError::Damaged {
-                path,
-                at: whole as u64,
-                reason: "a block does not decode, and later files exist".to_owned(),
-            });
-        }
         let file = open_file(&path)?;
         if whole < bytes.len() {
-            tracing::warn!(path = %path.display(), torn = bytes.len() - whole, "a torn block is cut off");
-            file.set_len(whole as u64)
-                .and_then(|()| file.sync_all())
-                .map_err(|source| io_error(&path, source))?;
+            let last = at + 1 == segments.len();
+            cut_torn((&path, &file), &bytes, whole, last)?;
         }
-        blocks.extend(read.into_iter().map(Arc::new));
+        blocks.extend(read);
         open = Some((first, file));
     }
-    let kept = numbered(folder, "ledger-")?;
-    let base = match (blocks.first().map(|decided| decided.height()), kept.last()) {
-        (_, Some(&height)) => Some(read_base(folder, genesis, &mut blocks, height)?),
+    let base = match (blocks.first().map(|decided| decided.height()), kept) {
+        (_, Some(height)) => Some(read_base(folder, genesis, &mut blocks, height)?),
         (None | Some(1), None) => None,
         (Some(first), None) => {
             return Err(StorageError::Damaged {
@@ -375,6 +410,28 @@ fn read_blocks(folder: &Path, genesis: &Genesis) -> Result<Stored, StorageError>
         }
     };
     Ok((base, blocks, open))
+}
+
+/// Cuts off what a crash left of the last write. Each block is durable before the next is written, so a whole block behind a
+/// broken one is no crash's work: blocks that were acknowledged are damaged, and nobody must go on as if they never were.
+fn cut_torn(
+    (path, file): (&Path, &File),
+    bytes: &[u8],
+    whole: usize,
+    last: bool,
+) -> Result<(), StorageError> {
+    let rest = &bytes[whole..];
+    if !last || (1..rest.len()).any(|at| decode_block(&rest[at..]).is_some()) {
+        return Err(StorageError::Damaged {
+            path: path.to_owned(),
+            at: whole as u64,
+            reason: "a block does not decode, and later ones exist".to_owned(),
+        });
+    }
+    tracing::warn!(path = %path.display(), torn = rest.len(), "a torn block is cut off");
+    file.set_len(whole as u64)
+        .and_then(|()| file.sync_all())
+        .map_err(|source| io_error(path, source))
 }
 
 /// The ledger to go on from and the block that made it; `blocks` keeps what follows.

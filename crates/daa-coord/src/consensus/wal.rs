@@ -110,6 +110,13 @@ pub(super) fn frame_bytes(body: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// The length of the first frame by its header, if there are as many bytes; the frame may be damaged.
+pub(super) fn frame_length(bytes: &[u8]) -> Option<usize> {
+    let length = u32::from_le_bytes(*bytes.first_chunk()?) as usize;
+    let whole = FRAME_HEADER + length;
+    (length <= MAX_FRAME && whole <= bytes.len()).then_some(whole)
+}
+
 /// The body of the first frame and the frame's length, if it is whole.
 pub(super) fn read_frame_bytes(bytes: &[u8]) -> Option<(&[u8], usize)> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
@@ -135,7 +142,7 @@ impl JudgedBlock {
         core::Validity::from_bool(self.valid)
     }
 
-    pub(super) const fn origin(&self) -> core::ValueOrigin {
+    pub(crate) const fn origin(&self) -> core::ValueOrigin {
         if self.synced {
             core::ValueOrigin::Sync
         } else {

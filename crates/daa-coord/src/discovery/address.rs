@@ -35,7 +35,7 @@ pub enum AddressError {
 }
 
 /// The peer whose connections are authenticated with `key`, if there can be one: the key must be an Ed25519 key.
-pub(super) fn peer_id(key: &PublicKey) -> Option<PeerId> {
+pub(crate) fn peer_id(key: &PublicKey) -> Option<PeerId> {
     PeerId::from_bytes(&[&PREFIX[..], &key.0].concat()).ok()
 }
 

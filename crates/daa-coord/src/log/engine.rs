@@ -1,53 +1,62 @@
 //! The commit log of validators on several machines: Malachite's own engine, with libp2p, write-ahead log and value sync.
 //!
-//! A node is a validator of its genesis, or follows the chain until the ledger makes it one. It judges and applies blocks by
-//! the same code as the validators in one process ([`bft`](super::bft)).
+//! A node is a validator of its genesis, or an agent of the ledger that follows the chain until the ledger makes it a validator.
+//! It judges and applies blocks by the same code as the validators in one process ([`bft`](super::bft)).
 //!
-//! # What is set otherwise than by the engine
-//! - Validators send to each other directly up to 16; beyond that messages are gossiped and signed once more.
-//! - Waits for a proposal follow the measured pace, anew at each height, so that a validator that is down costs little.
+//! # What is otherwise than by the engine's defaults
+//! - The network is ours: authenticated connections on which messages follow each other, in place of a stream per message.
+//! - The write-ahead log is ours: written over in place, holding undecided blocks whole, flushed once per own message.
+//! - Blocks are durable before the engine is told that they are.
+//! - Waits for a proposal follow the measured pace, anew at each height, and are short for a proposer that is not connected, so
+//!   that a validator that is down costs little.
 //! - No blocks without need: the next height begins when there is something to decide.
-//! - Blocks are durable before the engine is told that they are; the engine's log holds undecided blocks whole.
+//! - Contradictions are found also when they come some heights late.
 //! - Everything on the wire and in the log is in this crate's bounded canonical form.
 //!
 //! # Limits
 //! The engine decides by two thirds of the weight and cannot be told otherwise, so a genesis that asks for more is refused.
-//! A node that was away for longer than its peers keep blocks cannot catch up by itself.
+//! Validators must be able to reach each other: nothing is relayed. A node that was away for longer than its peers keep blocks
+//! ([`FileStorage::KEPT`] files of [`FileStorage::SEGMENT`] blocks) cannot catch up by itself.
 
 mod app;
 mod codec;
 mod config;
+mod links;
 mod parts;
 mod signer;
 #[cfg(test)]
 mod tests;
+mod wal;
+mod witness;
 
 pub use codec::EngineCodecError;
 pub use config::EngineConfig;
 
 use self::app::{App, Rest, Tamper};
 use self::codec::{EngineCodec, Undecided};
+use self::links::{Links, LinksConfig};
 use self::signer::EngineSigner;
+use self::witness::Witness;
 use crate::command::{MAX_PAYLOAD, SignedCommand};
 use crate::consensus::storage::{FileStorage, StorageError};
-use crate::consensus::{Application, ChainContext, Decided, HostCounters, HostError, thresholds};
+use crate::consensus::{
+    Application, ChainContext, Decided, Evidence, Height, HostCounters, HostError, WalRecord, thresholds,
+};
 use crate::genesis::Genesis;
 use crate::keys::{AgentKey, Ed25519, PublicKey};
 use crate::ledger::Ledger;
 use crate::log::published::Publisher;
 use crate::log::{BlockStream, CommitLog, LogSnapshot, SubmitError, SubscribeError};
-use arc_malachitebft_app_channel::app::engine::network::NetworkIdentity;
+use arc_malachitebft_app_channel::app::types::SignedConsensusMsg;
 use arc_malachitebft_app_channel::{
-    Channels, ConsensusContext, EngineHandle, NetworkContext, NetworkRequest, RequestContext, SyncContext,
-    WalContext, start_engine,
+    Channels, ConsensusContext, EngineBuilder, EngineHandle, NetworkRequest, RequestContext, SyncContext,
 };
-use arc_malachitebft_codec::Codec as _;
 use arc_malachitebft_core_types::ThresholdParams;
-use arc_malachitebft_signing::{Signer as _, Verifier};
+use arc_malachitebft_signing::Verifier;
 use daa_base::Clock;
 use libp2p::Multiaddr;
+use ractor::Actor;
 use std::fmt;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -56,9 +65,6 @@ use tokio::task::JoinHandle;
 
 /// How long a node that stops waits for its parts to stop.
 const STOP_WAIT: Duration = Duration::from_secs(5);
-
-/// The engine's own file in a node's folder.
-const WAL: &str = "engine-wal";
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +111,8 @@ pub enum EngineError {
 enum Request {
     Submit(SignedCommand),
     Ask,
+    /// A proof against a validator that was found outside the engine.
+    Accuse(Box<Evidence>),
     Stop,
 }
 
@@ -199,7 +207,7 @@ pub struct EngineNode {
     key: PublicKey,
     log: EngineLog,
     network: mpsc::Sender<NetworkRequest>,
-    wal: std::path::PathBuf,
+    folder: std::path::PathBuf,
     running: Option<Running>,
 }
 
@@ -237,7 +245,8 @@ impl EngineNode {
         tamper: Tamper,
     ) -> Result<Self, EngineError> {
         config.validate()?;
-        let (storage, recovered) = FileStorage::open(&config.folder, genesis).map_err(Box::new)?;
+        let (storage, mut recovered) = FileStorage::open(&config.folder, genesis).map_err(Box::new)?;
+        let found = std::mem::take(&mut recovered.wal);
         let history = recovered.ledger_blocks();
         let chain = Application::recover(
             genesis.clone(),
@@ -247,21 +256,30 @@ impl EngineNode {
             (recovered.base, recovered.blocks),
         )?;
         check_quorum(&chain.ledger)?;
+        check_log(&chain.ledger, &found)?;
         let runtime = runtime(config.workers)?;
         let shared = Arc::new(Shared {
             published: Publisher::new(Arc::clone(&chain.ledger), history, config.publish_limits()),
             counters: Mutex::default(),
         });
         let undecided = Undecided::default();
-        let wal = config.folder.join(WAL);
+        let (storage, file) = storage.split();
         let public = key.public();
-        let starting = start(&chain, key, &config, (&wal, undecided.clone()));
-        let (channels, engine) = runtime.block_on(starting)?;
+        let log = wal::Log {
+            file,
+            found,
+            undecided: undecided.clone(),
+            me: public,
+            height: Height(0),
+            own_waits: false,
+        };
+        let folder = config.folder.clone();
         let (sender, receiver) = mpsc::channel(config.queue);
         let queue = config.queue;
+        let starting = start(&chain, key, &config, log, (&shared, &sender));
+        let (channels, engine, links) = runtime.block_on(starting)?;
         let Channels {
             consensus,
-            network,
             events,
             net_requests,
             ..
@@ -273,9 +291,9 @@ impl EngineNode {
             undecided,
             clock,
             me: public,
-            network,
+            links,
             events,
-            rest: Rest::new(config.command_rate),
+            rest: Rest::new(),
             tamper,
             config,
         };
@@ -293,7 +311,7 @@ impl EngineNode {
                 queue,
             },
             network: net_requests,
-            wal,
+            folder,
             running: Some(Running { runtime, engine, app }),
         })
     }
@@ -331,7 +349,7 @@ impl EngineNode {
             return;
         };
         let requests = self.log.requests.clone();
-        let wal = self.wal.clone();
+        let lock = self.folder.join("lock");
         runtime.block_on(async move {
             let stop = async {
                 let _ended = requests.send(Request::Stop).await;
@@ -340,9 +358,9 @@ impl EngineNode {
                 cell.stop_children_and_wait(None, Some(STOP_WAIT)).await;
                 engine.actor.stop(None);
                 let _joined = engine.handle.await;
-                // The engine's log is written by a thread of its own, which nobody joins; its lock tells when it has ended.
+                // Whoever may still write holds the lock.
                 let free = tokio::task::spawn_blocking(move || {
-                    std::fs::File::open(wal).and_then(|file| file.lock()).is_ok()
+                    std::fs::File::open(lock).and_then(|file| file.lock()).is_ok()
                 });
                 free.await.unwrap_or(false)
             };
@@ -389,39 +407,74 @@ fn check_quorum(ledger: &Ledger) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// A log of a height that the stored blocks do not reach: blocks that were acknowledged are gone.
+fn check_log(ledger: &Ledger, found: &[WalRecord]) -> Result<(), HostError> {
+    let stored = ledger.height();
+    match found.iter().map(WalRecord::height).max() {
+        Some(wal) if wal > stored + 1 => Err(HostError::WalAhead { wal, stored }),
+        _ => Ok(()),
+    }
+}
+
 async fn start(
     chain: &Application,
     key: AgentKey,
     config: &EngineConfig,
-    (wal, undecided): (&Path, Undecided),
-) -> Result<(Channels<ChainContext>, EngineHandle), EngineError> {
+    log: wal::Log,
+    (shared, requests): (&Arc<Shared>, &mpsc::Sender<Request>),
+) -> Result<(Channels<ChainContext>, EngineHandle, Links), EngineError> {
     let public = key.public();
-    let identity_error = |reason: &dyn fmt::Display| start_error("the node's identity", reason);
-    let keypair = crate::discovery::keypair(key.secret()).map_err(|error| identity_error(&error))?;
-    let peer = keypair.public().to_peer_id();
+    let keypair = crate::discovery::keypair(key.secret())
+        .map_err(|error| start_error("the node's identity", &error))?;
+    let links = LinksConfig {
+        me: public,
+        keypair,
+        chain: chain.ledger.chain_id(),
+        listen: config.listen.clone(),
+        peers: config.peers.clone(),
+        max_per_ip: config.max_connections_per_ip,
+        max_guests: config.max_guests,
+    };
     let signer = EngineSigner {
         key,
         chain: chain.ledger.chain_id(),
         signatures: Arc::clone(&chain.signatures),
     };
-    let codec = EngineCodec { undecided };
-    let proof = signer
-        .sign_validator_proof(public.0.to_vec(), peer.to_bytes())
+    let witness = Witness::new(Arc::clone(&chain.signatures));
+    let (ledger, seen, requests) = (Arc::clone(shared), Arc::clone(shared), requests.clone());
+    let observer = move |message: &SignedConsensusMsg<ChainContext>| {
+        let current = seen.published.height() + 1;
+        if let Some(proof) = witness.hear(message, current) {
+            // Where there is no room, others have heard it too.
+            let _full = requests.try_send(Request::Accuse(Box::new(proof)));
+        }
+    };
+    let started = links::start(links, move || ledger.published.ledger(), observer).await;
+    let (links, network) = started.map_err(|error| start_error("the network", &error))?;
+    let (wal, _) = Actor::spawn(None, wal::Wal, log)
         .await
-        .map_err(|error| identity_error(&error))?;
-    let proof = codec.encode(&proof).map_err(|error| identity_error(&error))?;
-    let moniker = public.to_string();
-    let identity = NetworkIdentity::new_validator(moniker.clone(), keypair, moniker.clone(), proof);
+        .map_err(|error| start_error("the write-ahead log", &error))?;
     let verifier: Arc<dyn Verifier<ChainContext>> = Arc::clone(&chain.signatures) as _;
-    start_engine(
-        ChainContext,
-        config.engine(moniker, chain.ledger.validators().len()),
-        WalContext::new(wal.to_owned(), codec.clone()),
-        NetworkContext::new(identity, codec.clone()),
-        ConsensusContext::new_validator(public, Box::new(verifier), Box::new(signer)),
-        SyncContext::new(codec),
-        RequestContext::new(64),
-    )
-    .await
-    .map_err(|error| start_error("the engine", &error))
+    // Parts go to the connections directly.
+    let (unused, _) = mpsc::channel(1);
+    let built = EngineBuilder::new(ChainContext, config.engine(public.to_string()))
+        .with_custom_wal(wal.clone())
+        .with_custom_network(network.clone(), unused)
+        .with_default_sync(SyncContext::new(EngineCodec))
+        .with_default_consensus(ConsensusContext::new_validator(
+            public,
+            Box::new(verifier),
+            Box::new(signer),
+        ))
+        .with_default_request(RequestContext::new(64))
+        .build()
+        .await;
+    match built {
+        Ok((channels, engine)) => Ok((channels, engine, links)),
+        Err(error) => {
+            wal.stop(None);
+            network.stop(None);
+            Err(start_error("the engine", &error))
+        }
+    }
 }

@@ -91,6 +91,12 @@ impl Publisher {
         Arc::clone(&self.lock().ledger)
     }
 
+    /// The height of the last block.
+    #[cfg(feature = "net")]
+    pub(super) fn height(&self) -> u64 {
+        self.lock().ledger.height()
+    }
+
     pub(super) fn subscribe(&self, from_height: u64) -> Result<BlockStream, SubscribeError> {
         let mut state = self.lock();
         if state.end.is_some() {

@@ -198,5 +198,81 @@ fn old_blocks_make_room_and_the_ledger_goes_on_from_a_kept_state() {
     assert_eq!(found.blocks.len(), 5);
     let served = storage.blocks(block.height() - 2, 16).expect("reads");
     assert_eq!(served.first().map(Decided::height), Some(block.height() - 2));
-    assert!(storage.blocks(1, 16).expect("reads").is_empty(), "gone");
+    let first = storage.blocks(1, 16).expect("reads");
+    assert_eq!(first.len(), 16, "kept for others that are behind");
+    assert_eq!(*first[15].block(), *chain[15].0.block());
+    assert!(
+        storage.blocks(count + 1, 16).expect("reads").is_empty(),
+        "not there yet"
+    );
+}
+
+#[test]
+fn damage_before_the_end_is_told_from_a_torn_end() {
+    let chain = chain(3);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut storage, _) = FileStorage::open(folder.path(), &genesis()).expect("opens");
+    for (decided, _) in &chain {
+        storage.store(decided).expect("stores");
+    }
+    drop(storage);
+    let path = folder.path().join("blocks-1");
+    let whole = std::fs::read(&path).expect("is there");
+    let one = whole.len() / 3;
+    for at in (0..2 * one).step_by(11) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        std::fs::write(&path, &damaged).expect("writes");
+        let found = FileStorage::open(folder.path(), &genesis());
+        assert!(matches!(found, Err(StorageError::Damaged { .. })), "at {at}");
+        assert_eq!(
+            std::fs::read(&path).expect("is there"),
+            damaged,
+            "nothing is cut off"
+        );
+    }
+    // A file that grew before its bytes came.
+    let mut torn = whole[..2 * one].to_vec();
+    torn.resize(3 * one, 0);
+    std::fs::write(&path, &torn).expect("writes");
+    let (_, found) = FileStorage::open(folder.path(), &genesis()).expect("a torn end is no error");
+    assert_eq!(found.blocks.len(), 2);
+}
+
+#[test]
+fn a_torn_record_does_not_come_back_behind_a_new_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut storage, _) = FileStorage::open(folder.path(), &genesis()).expect("opens");
+    for round in 0..3 {
+        storage.append(&vote(1, round)).expect("appends");
+    }
+    storage.flush().expect("flushes");
+    drop(storage);
+    let path = folder.path().join("wal");
+    let mut bytes = std::fs::read(&path).expect("is there");
+    let one = bytes.len() / 3;
+    bytes[one + 30] ^= 1;
+    std::fs::write(&path, &bytes).expect("the second did not reach the disk, the third did");
+    let (mut storage, found) = FileStorage::open(folder.path(), &genesis()).expect("opens");
+    assert_eq!(found.wal, [vote(1, 0)]);
+    storage.append(&vote(1, 9)).expect("appends");
+    storage.flush().expect("flushes");
+    drop(storage);
+    let (_, found) = FileStorage::open(folder.path(), &genesis()).expect("opens");
+    assert_eq!(found.wal, [vote(1, 0), vote(1, 9)]);
+}
+
+#[test]
+fn the_oldest_files_go() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut storage, _) = FileStorage::open(folder.path(), &genesis()).expect("opens");
+    let kept = FileStorage::KEPT as u64;
+    for at in 0..kept + 3 {
+        let first = at * FileStorage::SEGMENT + 1;
+        std::fs::write(folder.path().join(format!("blocks-{first}")), b"").expect("writes");
+    }
+    let (_, ledger) = chain(1).swap_remove(0);
+    storage.blocks.rotate(FileStorage::SEGMENT, &ledger).expect("rotates");
+    let left = numbered(folder.path(), "blocks-").expect("reads");
+    assert_eq!((left.len() as u64, left[0]), (kept, 3 * FileStorage::SEGMENT + 1));
 }

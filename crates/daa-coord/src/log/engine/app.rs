@@ -9,16 +9,18 @@
 //!
 //! # Commands
 //! The engine has no channel for the application but that of proposal parts, on which everybody sends to everybody. Commands
-//! and each node's height travel there beside pieces of blocks.
+//! and each node's height travel there beside pieces of blocks. Validators also take commands from agents' nodes that vote on
+//! nothing, at a lower rate, and hand them on, because such a node need not be connected to all.
 
 mod blocks;
 
 use super::codec::Undecided;
 use super::config::{EngineConfig, waits};
+use super::links::{Links, key_of};
 use super::parts::{self, Allowances, Origin, Parts, Place};
 use super::{Request, Shared};
 use crate::command::SignedCommand;
-use crate::consensus::storage::{FileStorage, StorageError};
+use crate::consensus::storage::{BlockFiles, StorageError};
 use crate::consensus::{
     Application, ChainContext, ConsensusBlock, Height, HostCounters, HostError, MAX_COMMANDS, NamedBlock,
     Part,
@@ -31,9 +33,9 @@ use arc_malachitebft_app_channel::app::streaming::{StreamContent, StreamId, Stre
 use arc_malachitebft_app_channel::app::types::{
     LocallyProposedValue, PeerId, ProposedValue, SignedConsensusMsg,
 };
-use arc_malachitebft_app_channel::{AppMsg, NetworkMsg, Reply};
+use arc_malachitebft_app_channel::{AppMsg, Reply};
 use arc_malachitebft_core_consensus::{Role, VoteExtensionError};
-use arc_malachitebft_core_types::{HeightParams, Round, VoteExtensionPolicy};
+use arc_malachitebft_core_types::{Context as _, HeightParams, Round, VoteExtensionPolicy};
 use bytes::Bytes;
 use daa_base::Clock;
 use std::collections::BTreeMap;
@@ -61,13 +63,13 @@ impl From<HostError> for End {
 /// See the [module documentation](self).
 pub(super) struct App {
     pub(super) chain: Application,
-    pub(super) storage: FileStorage,
+    pub(super) storage: BlockFiles,
     pub(super) shared: Arc<Shared>,
     pub(super) undecided: Undecided,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) config: EngineConfig,
     pub(super) me: PublicKey,
-    pub(super) network: mpsc::Sender<NetworkMsg<ChainContext>>,
+    pub(super) links: Links,
     pub(super) events: TxEvent<ChainContext>,
     pub(super) rest: Rest,
     pub(super) tamper: Tamper,
@@ -101,10 +103,10 @@ pub(super) struct Rest {
 }
 
 impl Rest {
-    pub(super) const fn new(command_rate: u32) -> Self {
+    pub(super) const fn new() -> Self {
         Self {
             parts: Parts::new(),
-            allowances: Allowances::new(command_rate),
+            allowances: Allowances::new(),
             early: BTreeMap::new(),
             judged: BTreeMap::new(),
             next: None,
@@ -170,15 +172,18 @@ impl App {
             let tick = self.until_tick();
             let done = tokio::select! {
                 message = engine.recv() => match message {
-                    Some(message) => self.answer(message).await,
+                    Some(message) => self.answer(message),
                     None => Err(End("the engine has ended".to_owned())),
                 },
-                request = requests.recv() => self.serve(request, &mut requests).await,
+                request = requests.recv() => self.serve(request, &mut requests),
                 event = overhear(&mut self.rest.overheard) => {
                     self.on_event(event);
                     Ok(())
                 }
-                _ = status.tick() => self.send_status().await,
+                _ = status.tick() => {
+                    self.send_status();
+                    Ok(())
+                }
                 () = after(tick) => {
                     self.begin();
                     Ok(())
@@ -190,7 +195,7 @@ impl App {
         }
     }
 
-    async fn answer(&mut self, message: AppMsg<ChainContext>) -> Result<(), End> {
+    fn answer(&mut self, message: AppMsg<ChainContext>) -> Result<(), End> {
         match message {
             AppMsg::ConsensusReady { reply } => {
                 let _gone = reply.send((Height(self.chain.height()), self.height_params()));
@@ -207,7 +212,7 @@ impl App {
             }
             AppMsg::GetValue {
                 height, round, reply, ..
-            } => return self.propose(height, round, reply).await,
+            } => return self.propose(height, round, reply),
             AppMsg::ExtendVote { reply, .. } => {
                 let _gone = reply.send(None);
             }
@@ -234,7 +239,7 @@ impl App {
                         pol_round: valid_round,
                         proposer: address,
                     };
-                    return self.send_block(&block, place).await;
+                    return self.send_block(&block, place);
                 }
             }
             AppMsg::ReceivedProposalPart {
@@ -242,7 +247,7 @@ impl App {
                 published_by,
                 part,
                 reply,
-            } => return self.on_part(from, published_by, part, reply),
+            } => self.on_part(from, published_by, part, reply),
             other => return self.answer_rest(other),
         }
         Ok(())
@@ -290,8 +295,11 @@ impl App {
 
     fn height_params(&self) -> HeightParams<ChainContext> {
         let set = self.chain.ledger.validators().clone();
-        HeightParams::new(set, waits(&self.config.host.timeouts, self.rest.typical), None)
-            .with_vote_extension_policy(VoteExtensionPolicy::Disabled)
+        let height = Height(self.chain.height());
+        let proposer = ChainContext.select_proposer(&set, height, Round::ZERO).key;
+        let there = proposer == self.me || self.links.is_connected(&proposer);
+        let waits = waits(&self.config.host.timeouts, self.rest.typical, there);
+        HeightParams::new(set, waits, None).with_vote_extension_policy(VoteExtensionPolicy::Disabled)
     }
 
     /// Blocks of this round that came before it began.
@@ -321,7 +329,7 @@ impl App {
     }
 
     /// Answers the engine's wish for a block to propose.
-    async fn propose(
+    fn propose(
         &mut self,
         height: Height,
         round: Round,
@@ -350,34 +358,32 @@ impl App {
             pol_round: Round::Nil,
             proposer: self.me,
         };
-        self.send_block(named.block(), place).await?;
+        self.send_block(named.block(), place)?;
         let _gone = reply.send(LocallyProposedValue::new(height, round, named.id()));
         Ok(())
     }
 
-    async fn send_block(&mut self, block: &ConsensusBlock, place: Place) -> Result<(), End> {
+    fn send_block(&mut self, block: &ConsensusBlock, place: Place) -> Result<(), End> {
         let bytes = block
             .encode()
             .map_err(|error| End(format!("a judged block does not encode: {error}")))?;
-        self.send(parts::cut(&bytes, place).into_iter().map(Part::Block))
-            .await
+        self.send(parts::cut(&bytes, place).into_iter().map(Part::Block));
+        Ok(())
     }
 
-    /// Sends parts of one stream to all connected validators.
-    async fn send(&mut self, parts: impl Iterator<Item = Part> + Send) -> Result<(), End> {
+    /// Sends parts of one stream to everybody who is connected.
+    fn send(&mut self, parts: impl Iterator<Item = Part>) {
         self.rest.stream += 1;
         let stream = StreamId::new(Bytes::copy_from_slice(&self.rest.stream.to_le_bytes()));
         for (part, sequence) in parts.zip(0..) {
             let message = StreamMessage::new(stream.clone(), sequence, StreamContent::Data(part));
-            let sent = self.network.send(NetworkMsg::PublishProposalPart(message)).await;
-            sent.map_err(|_| End("the engine has ended".to_owned()))?;
+            self.links.publish(&message);
         }
-        Ok(())
     }
 
-    async fn send_status(&mut self) -> Result<(), End> {
+    fn send_status(&mut self) {
         let height = self.chain.ledger.height();
-        self.send(std::iter::once(Part::Status { height })).await
+        self.send(std::iter::once(Part::Status { height }));
     }
 
     fn is_validator(&self, key: &PublicKey) -> bool {
@@ -390,16 +396,24 @@ impl App {
         published_by: Option<PeerId>,
         part: StreamMessage<Part>,
         reply: Reply<Option<ProposedValue<ChainContext>>>,
-    ) -> Result<(), End> {
+    ) {
         let sender = key_of(from);
         let publisher = published_by.map_or(sender, key_of);
         let stream = part.stream_id.to_bytes();
-        let (Some(sender), Some(publisher)) = (sender, publisher.filter(|key| self.is_validator(key))) else {
+        let (Some(sender), Some(publisher)) = (sender, publisher) else {
             self.rest.counters.dropped += 1;
             let _gone = reply.send(None);
-            return Ok(());
+            return;
         };
         let value = match part.content {
+            StreamContent::Data(Part::Commands(commands)) => {
+                self.on_commands(sender, commands);
+                None
+            }
+            _ if !self.is_validator(&publisher) => {
+                self.rest.counters.dropped += 1;
+                None
+            }
             StreamContent::Data(Part::Block(part)) => {
                 let origin = Origin {
                     publisher,
@@ -407,10 +421,6 @@ impl App {
                     stream: &stream,
                 };
                 self.on_block_part(origin, part)
-            }
-            StreamContent::Data(Part::Commands(commands)) => {
-                self.on_commands(sender, commands);
-                None
             }
             StreamContent::Data(Part::Status { height }) => {
                 self.rest.heights.insert(publisher, height);
@@ -420,16 +430,26 @@ impl App {
         };
         let _gone = reply.send(value);
         self.begin_if_needed();
-        Ok(())
     }
 
+    /// Commands of a peer. A validator has sent its own to everybody; those of others may have come to this node only.
     fn on_commands(&mut self, sender: PublicKey, mut commands: Vec<SignedCommand>) {
+        let guest = !self.is_validator(&sender);
+        let rate = if guest {
+            self.config.guest_rate
+        } else {
+            self.config.command_rate
+        };
         let wanted = commands.len();
         let now = self.clock.monotonic();
-        let granted = self.rest.allowances.grant(sender, wanted, now);
+        let granted = self.rest.allowances.grant(sender, wanted, rate, now);
         self.rest.counters.dropped += (wanted - granted) as u64;
         commands.truncate(granted);
-        self.offer(commands);
+        if !guest {
+            self.offer(commands);
+        } else if self.offer(commands.clone()) && self.is_validator(&self.me) {
+            self.send(std::iter::once(Part::Commands(commands)));
+        }
     }
 
     /// Takes commands in; says whether one of them was new.
@@ -444,17 +464,14 @@ impl App {
         offered.taken > 0
     }
 
-    async fn serve(
-        &mut self,
-        request: Option<Request>,
-        requests: &mut mpsc::Receiver<Request>,
-    ) -> Result<(), End> {
+    fn serve(&mut self, request: Option<Request>, requests: &mut mpsc::Receiver<Request>) -> Result<(), End> {
         let mut commands = Vec::new();
         let mut next = request;
         loop {
             match next {
                 Some(Request::Submit(command)) => commands.push(command),
                 Some(Request::Ask) => self.begin(),
+                Some(Request::Accuse(proof)) => self.chain.accuse(*proof),
                 Some(Request::Stop) | None => return Err(End("the node was stopped".to_owned())),
             }
             if commands.len() >= MAX_COMMANDS {
@@ -465,11 +482,8 @@ impl App {
                 Err(_) => break,
             }
         }
-        if commands.is_empty() {
-            return Ok(());
-        }
-        if self.offer(commands.clone()) {
-            self.send(std::iter::once(Part::Commands(commands))).await?;
+        if !commands.is_empty() && self.offer(commands.clone()) {
+            self.send(std::iter::once(Part::Commands(commands)));
         }
         self.begin_if_needed();
         Ok(())
@@ -500,11 +514,19 @@ impl App {
     }
 
     fn begin_if_needed(&mut self) {
-        let own = self.chain.ledger.height();
-        let behind = self.rest.heights.values().any(|&height| height > own);
+        let behind = self.is_behind();
         if self.rest.next.is_some() && (self.rest.begun || behind || self.chain.has_work()) {
             self.begin();
         }
+    }
+
+    /// Whether more than a third of the weight says that it is ahead: at least one of those is honest.
+    fn is_behind(&self) -> bool {
+        let own = self.chain.ledger.height();
+        let set = self.chain.ledger.validators();
+        let ahead = self.rest.heights.iter().filter(|&(_, &height)| height > own);
+        let weight = ahead.filter_map(|(key, _)| set.get(key)).map(|one| one.power);
+        3 * weight.sum::<u64>() > set.total_power()
     }
 
     /// Has the engine begin the next height, if it waits for that.
@@ -523,10 +545,4 @@ impl App {
         let wait = Duration::from_millis(deadline.since(self.clock.wall()).get());
         Some(wait.max(self.config.host.tick_min))
     }
-}
-
-/// The key that authenticates a peer's connections; `None` for other kinds of keys.
-fn key_of(peer: PeerId) -> Option<PublicKey> {
-    let peer = libp2p::PeerId::from_bytes(&peer.to_bytes()).ok()?;
-    crate::discovery::peer_of(&peer)
 }

@@ -1,15 +1,13 @@
 //! Everything the engine sends and stores, in our bounded canonical form.
 
 use crate::consensus::{
-    BlockId, Certificate, ChainContext, Height, JudgedBlock, MAX_BLOCK, MAX_COMMANDS, MAX_RECORD,
-    MAX_SYNC_BLOCKS, Message, NamedBlock, Part, WireError,
+    BlockId, Certificate, ChainContext, Height, MAX_BLOCK, MAX_COMMANDS, MAX_SYNC_BLOCKS, Message,
+    NamedBlock, Part, WireError,
 };
-use crate::keys::Signature;
 use arc_malachitebft_app_channel::app::streaming::{StreamContent, StreamId, StreamMessage};
-use arc_malachitebft_app_channel::app::types::{PeerId, ProposedValue, SignedConsensusMsg};
+use arc_malachitebft_app_channel::app::types::{PeerId, SignedConsensusMsg};
 use arc_malachitebft_codec::{Codec, HasEncodedLen};
 use arc_malachitebft_core_consensus::LivenessMsg;
-use arc_malachitebft_core_types::{PolkaCertificate, ValidatorProof, Validity};
 use arc_malachitebft_sync::{RawDecidedValue, Request, Response, Status, ValueRequest, ValueResponse};
 use bytes::Bytes;
 use daa_base::codec::{self, CodecError};
@@ -18,16 +16,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Largest encoded part, and so largest piece of a block with its circumstances.
-const MAX_PART: usize = 1 << 20;
+pub(super) const MAX_PART: usize = 1 << 20;
 
 /// Largest name of a stream or peer.
 const MAX_NAME: usize = 64;
 
 /// Largest response with decided blocks.
-const MAX_RESPONSE: usize = 8 << 20;
+pub(super) const MAX_RESPONSE: usize = 8 << 20;
 
 /// Largest of the small messages: requests, status, proofs.
-const MAX_SMALL: usize = 1024;
+pub(super) const MAX_SMALL: usize = 1024;
 
 /// Why something does not encode or decode.
 #[derive(Debug, thiserror::Error)]
@@ -55,12 +53,6 @@ pub enum EngineCodecError {
         /// How many it may have.
         limit: usize,
     },
-    /// A block that the write-ahead log needs is not known.
-    #[error("block {block} is to be logged and is not here")]
-    NoBlock {
-        /// Its name.
-        block: BlockId,
-    },
     /// A peer's name is malformed.
     #[error("the peer's name is malformed")]
     Peer,
@@ -68,8 +60,8 @@ pub enum EngineCodecError {
 
 type Outcome<T> = Result<T, EngineCodecError>;
 
-/// Blocks that are not decided yet, by name. The engine's log names them only, so the codec puts them in whole; on a restart
-/// they come back with the log.
+/// Blocks that are not decided yet, by name. The engine names them only; the write-ahead log has them whole, and on a restart
+/// they come back with it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Undecided(Arc<Mutex<BTreeMap<BlockId, NamedBlock>>>);
 
@@ -80,6 +72,10 @@ impl Undecided {
 
     pub(super) fn insert(&self, named: NamedBlock) {
         self.lock().insert(named.id(), named);
+    }
+
+    pub(super) fn get(&self, id: BlockId) -> Option<NamedBlock> {
+        self.lock().get(&id).cloned()
     }
 
     pub(super) fn at(&self, height: u64) -> Vec<NamedBlock> {
@@ -94,11 +90,9 @@ impl Undecided {
     }
 }
 
-/// The one codec of the engine: network, write-ahead log and value sync.
-#[derive(Debug, Clone, Default)]
-pub(super) struct EngineCodec {
-    pub(super) undecided: Undecided,
-}
+/// The codec of the engine's network and value sync.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct EngineCodec;
 
 fn bounded(field: &'static str, found: usize, limit: usize) -> Outcome<()> {
     if found == 0 || found > limit {
@@ -217,74 +211,6 @@ impl Codec<LivenessMsg<ChainContext>> for EngineCodec {
             LivenessMsg::SkipRoundCertificate(proof) => Message::RoundProof(proof.into()),
         };
         Ok(message.encode()?.into())
-    }
-}
-
-impl Codec<PolkaCertificate<ChainContext>> for EngineCodec {
-    type Error = EngineCodecError;
-
-    fn decode(&self, bytes: Bytes) -> Outcome<PolkaCertificate<ChainContext>> {
-        match Message::decode(&bytes)? {
-            Message::Polka(polka) => Ok((&polka).into()),
-            other => Err(EngineCodecError::Unexpected { found: other.kind() }),
-        }
-    }
-
-    fn encode(&self, polka: &PolkaCertificate<ChainContext>) -> Outcome<Bytes> {
-        Ok(Message::Polka(polka.into()).encode()?.into())
-    }
-}
-
-impl Codec<ProposedValue<ChainContext>> for EngineCodec {
-    type Error = EngineCodecError;
-
-    fn decode(&self, bytes: Bytes) -> Outcome<ProposedValue<ChainContext>> {
-        let judged = take::<MAX_RECORD, JudgedBlock>(&bytes)?;
-        self.undecided.insert(judged.named.clone());
-        Ok(judged.proposed())
-    }
-
-    fn encode(&self, value: &ProposedValue<ChainContext>) -> Outcome<Bytes> {
-        let block = value.value;
-        let named = self.undecided.lock().get(&block).cloned();
-        put::<MAX_RECORD>(&JudgedBlock {
-            round: value.round,
-            pol_round: value.valid_round,
-            proposer: value.proposer,
-            valid: value.validity == Validity::Valid,
-            synced: false,
-            named: named.ok_or(EngineCodecError::NoBlock { block })?,
-        })
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct ProofBytes {
-    public_key: Vec<u8>,
-    peer: Vec<u8>,
-    signature: Signature,
-}
-
-impl Codec<ValidatorProof<ChainContext>> for EngineCodec {
-    type Error = EngineCodecError;
-
-    fn decode(&self, bytes: Bytes) -> Outcome<ValidatorProof<ChainContext>> {
-        let ProofBytes {
-            public_key,
-            peer,
-            signature,
-        } = take::<MAX_SMALL, _>(&bytes)?;
-        bounded("public key", public_key.len(), MAX_NAME)?;
-        bounded("peer", peer.len(), MAX_NAME)?;
-        Ok(ValidatorProof::new(public_key, peer, signature))
-    }
-
-    fn encode(&self, proof: &ValidatorProof<ChainContext>) -> Outcome<Bytes> {
-        put::<MAX_SMALL>(&ProofBytes {
-            public_key: proof.public_key.clone(),
-            peer: proof.peer_id.clone(),
-            signature: proof.signature,
-        })
     }
 }
 

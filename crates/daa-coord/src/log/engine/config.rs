@@ -4,16 +4,15 @@ use super::EngineError;
 use crate::consensus::{HostConfig, HostError, Timeouts};
 use crate::log::published::PublishLimits;
 use arc_malachitebft_app_channel::app::config::NodeConfig;
-use arc_malachitebft_config::{
-    ConsensusConfig, DiscoveryConfig, P2pConfig, PubSubProtocol, ValuePayload, ValueSyncConfig,
-};
+use arc_malachitebft_config::{ConsensusConfig, ValuePayload, ValueSyncConfig};
 use arc_malachitebft_core_types::{LinearTimeouts, Round, Timeout};
 use libp2p::Multiaddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Validators up to which everybody sends to everybody; beyond, messages are gossiped.
-const MAX_BROADCAST: usize = 16;
+/// How long a proposal is waited for at first from a proposer that is not connected: the others do not have it either, as a rule,
+/// and who has it can do without this node's vote.
+const ABSENT: Duration = Duration::from_millis(1);
 
 /// Sizes and times of an [`EngineNode`](super::EngineNode).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +31,10 @@ pub struct EngineConfig {
     pub queue: usize,
     /// Commands looked at per second and peer; 1 to 1 048 576.
     pub command_rate: u32,
+    /// The same for peers that are no validators; 1 to 1 048 576.
+    pub guest_rate: u32,
+    /// Peers that are no validators, but agents, and may connect; 0 to 65 536.
+    pub max_guests: usize,
     /// Connections from one address; 1 to 65 536.
     pub max_connections_per_ip: usize,
     /// Blocks kept for subscribers that come late; 1 to 1 048 576.
@@ -62,6 +65,8 @@ impl EngineConfig {
             workers: 2,
             queue: 16_384,
             command_rate: 65_536,
+            guest_rate: 1024,
+            max_guests: 64,
             max_connections_per_ip: 128,
             history: 4096,
             subscriber_buffer: 1024,
@@ -79,6 +84,8 @@ impl EngineConfig {
             ("workers", self.workers as u64, 1, 64),
             ("queue", self.queue as u64, 64, 1 << 20),
             ("command_rate", u64::from(self.command_rate), 1, 1 << 20),
+            ("guest_rate", u64::from(self.guest_rate), 1, 1 << 20),
+            ("max_guests", self.max_guests as u64, 0, 1 << 16),
             ("max_connections_per_ip", per_ip, 1, 1 << 16),
             ("history", self.history as u64, 1, 1 << 20),
             ("subscriber_buffer", self.subscriber_buffer as u64, 1, 1 << 16),
@@ -104,25 +111,8 @@ impl EngineConfig {
         }
     }
 
-    pub(super) fn engine(&self, moniker: String, validators: usize) -> Settings {
-        let protocol = if validators <= MAX_BROADCAST {
-            PubSubProtocol::Broadcast
-        } else {
-            PubSubProtocol::default()
-        };
-        let discovery = DiscoveryConfig {
-            max_connections_per_ip: self.max_connections_per_ip,
-            ip_throttle_duration: Duration::ZERO,
-            ..DiscoveryConfig::default()
-        };
+    pub(super) fn engine(&self, moniker: String) -> Settings {
         let consensus = ConsensusConfig {
-            p2p: P2pConfig {
-                listen_addr: self.listen.clone(),
-                persistent_peers: self.peers.clone(),
-                discovery,
-                protocol,
-                ..P2pConfig::default()
-            },
             value_payload: ValuePayload::ProposalAndParts,
             ..ConsensusConfig::default()
         };
@@ -140,14 +130,14 @@ impl EngineConfig {
     }
 }
 
-/// The waits of one height, where a proposal typically takes `typical`.
-pub(super) fn waits(timeouts: &Timeouts, typical: Option<Duration>) -> LinearTimeouts {
+/// The waits of one height, where a proposal typically takes `typical`, and the first proposer is there or not.
+pub(super) fn waits(timeouts: &Timeouts, typical: Option<Duration>, there: bool) -> LinearTimeouts {
     let of = |timeout| timeouts.duration(timeout, typical);
     let propose = of(Timeout::propose(Round::ZERO));
     let prevote = of(Timeout::prevote(Round::ZERO));
     let precommit = of(Timeout::precommit(Round::ZERO));
     LinearTimeouts {
-        propose,
+        propose: if there { propose } else { ABSENT.min(propose) },
         propose_delta: propose,
         prevote,
         prevote_delta: prevote,

@@ -153,23 +153,18 @@ fn finish(place: Place, bytes: &[u8]) -> Option<(Place, NamedBlock)> {
 }
 
 /// How many commands each peer may still have checked: a bucket that fills with time.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Allowances {
-    per_second: u32,
     of: BTreeMap<PublicKey, (u32, Duration)>,
 }
 
 impl Allowances {
-    pub(super) const fn new(per_second: u32) -> Self {
-        Self {
-            per_second,
-            of: BTreeMap::new(),
-        }
+    pub(super) const fn new() -> Self {
+        Self { of: BTreeMap::new() }
     }
 
-    /// How many of `wanted` commands of `peer` are looked at.
-    pub(super) fn grant(&mut self, peer: PublicKey, wanted: usize, now: Duration) -> usize {
-        let full = self.per_second;
+    /// How many of `wanted` commands of `peer`, who may have `full` a second, are looked at.
+    pub(super) fn grant(&mut self, peer: PublicKey, wanted: usize, full: u32, now: Duration) -> usize {
         let (left, since) = self.of.entry(peer).or_insert((full, now));
         let gained = now.saturating_sub(*since).as_secs_f64() * f64::from(full);
         if gained >= 1.0 {
@@ -279,12 +274,12 @@ mod tests {
 
     #[test]
     fn a_flooding_peer_has_its_share_and_no_more() {
-        let mut allowances = Allowances::new(100);
+        let mut allowances = Allowances::new();
         let at = Duration::from_millis;
-        assert_eq!(allowances.grant(ME, 1000, at(0)), 100);
-        assert_eq!(allowances.grant(ME, 1000, at(1)), 0);
-        assert_eq!(allowances.grant(PublicKey([8; 32]), 60, at(1)), 60);
-        assert_eq!(allowances.grant(ME, 1000, at(501)), 50);
+        assert_eq!(allowances.grant(ME, 1000, 100, at(0)), 100);
+        assert_eq!(allowances.grant(ME, 1000, 100, at(1)), 0);
+        assert_eq!(allowances.grant(PublicKey([8; 32]), 60, 100, at(1)), 60);
+        assert_eq!(allowances.grant(ME, 1000, 100, at(501)), 50);
         allowances.retain(|_| false);
         assert!(allowances.of.is_empty());
     }

@@ -50,6 +50,7 @@ impl Signer<ChainContext> for EngineSigner {
         Ok(SignedMessage::new(extension, Signature([0; 64])))
     }
 
+    /// Not asked for: connections prove their keys.
     async fn sign_validator_proof(
         &self,
         public_key: Vec<u8>,

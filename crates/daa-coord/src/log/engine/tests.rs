@@ -2,13 +2,17 @@
 
 use super::*;
 use crate::command::Command;
+use crate::consensus::{BlockId, Vote};
 use crate::genesis::{LedgerConfig, OPERATOR};
 use crate::keys::Digest;
 use crate::log::Block;
 use crate::log::bft::{BftCluster, BftConfig, public_keys, validator_keys};
 use crate::text::ShortText;
 use crate::validators::ValidatorSet;
-use daa_base::{Bytes, DeviceId, ManualClock, Seed, SystemClock, Timestamp};
+use arc_malachitebft_app_channel::app::engine::network::{Msg, NetworkEvent, Subscriber};
+use arc_malachitebft_app_channel::app::engine::util::output_port::{OutputPort, OutputPortSubscriberTrait};
+use arc_malachitebft_core_types::{NilOrVal, Round, SignedMessage, VoteType};
+use daa_base::{AgentId, Bytes, DeviceId, ManualClock, OwnerId, Seed, SystemClock, Timestamp};
 use std::net::TcpListener;
 use tempfile::TempDir;
 
@@ -175,6 +179,104 @@ fn invalid_blocks_are_refused_and_others_propose() {
         counters.invalid_blocks > 0 && counters.extra_rounds > 0,
         "{counters:?}"
     );
+}
+
+#[test]
+fn a_node_without_a_vote_hands_commands_in_and_follows() {
+    let world = World::new(system_clock());
+    let nodes: Vec<_> = (0..4).map(|at| world.start(at)).collect();
+    let guest = AgentKey::from_secret(&[77; 32]);
+    let mut config = world.config(0);
+    config.listen = "/ip4/127.0.0.1/tcp/0".parse().expect("an address");
+    // One of the four is enough; it hands on what it gets.
+    config.peers = vec![world.addresses[0].clone()];
+    config.folder = world.folder.path().join("guest");
+    let follower = EngineNode::start(&world.genesis, guest.clone(), config, system_clock()).expect("starts");
+    let command = Command::RegisterAgent {
+        agent: AgentId(1),
+        owner: OwnerId(1),
+        key: guest.public(),
+    };
+    let known = SignedCommand::sign(&world.operator, world.genesis.chain_id(), OPERATOR, 0, &command);
+    nodes[1].log().submit(known.expect("small")).expect("room");
+    // It is let in as soon as the ledger knows it.
+    until(&follower.log(), 0);
+    follower.log().submit(world.register(1)).expect("room");
+    let all: Vec<_> = nodes.iter().map(|node| until(&node.log(), 1)).collect();
+    assert!(all.windows(2).all(|pair| pair[0] == pair[1]));
+    assert_eq!(until(&follower.log(), 1), all[0]);
+}
+
+/// Tells when somebody is connected.
+#[derive(Debug)]
+struct Doorbell(std::sync::mpsc::Sender<()>);
+
+impl OutputPortSubscriberTrait<NetworkEvent<ChainContext>> for Doorbell {
+    fn subscribe_to_port(&self, _port: &OutputPort<NetworkEvent<ChainContext>>) {}
+}
+
+impl Subscriber<NetworkEvent<ChainContext>> for Doorbell {
+    fn send(&self, event: NetworkEvent<ChainContext>) {
+        if matches!(event, NetworkEvent::PeerConnected(_)) {
+            let _gone = self.0.send(());
+        }
+    }
+}
+
+fn vote(key: &AgentKey, chain: crate::genesis::ChainId, block: u8) -> SignedConsensusMsg<ChainContext> {
+    let vote = Vote {
+        kind: VoteType::Precommit,
+        height: Height(1),
+        round: Round::ZERO,
+        value: NilOrVal::Val(BlockId(Digest([block; 32]))),
+        validator: key.public(),
+    };
+    let signature = key.sign(&vote.signing_bytes(chain));
+    SignedConsensusMsg::Vote(SignedMessage::new(vote, signature))
+}
+
+#[test]
+fn votes_that_contradict_each_other_are_recorded_though_they_come_late() {
+    let world = World::new(system_clock());
+    let nodes: Vec<_> = (0..3).map(|at| world.start(at)).collect();
+    for seq in 0..3 {
+        nodes[0].log().submit(world.register(seq)).expect("room");
+        until(&nodes[0].log(), seq);
+    }
+    let liar = &world.keys[3];
+    let chain = world.genesis.chain_id();
+    let runtime = runtime(1).expect("starts");
+    let config = LinksConfig {
+        me: liar.public(),
+        keypair: crate::discovery::keypair(liar.secret()).expect("a key"),
+        chain,
+        listen: world.addresses[3].clone(),
+        peers: vec![world.addresses[0].clone()],
+        max_per_ip: 8,
+        max_guests: 0,
+    };
+    let ledger = nodes[0].log().ledger();
+    let started = links::start(config, move || Arc::clone(&ledger), |_| ());
+    let (_links, network) = runtime.block_on(started).expect("listens");
+    let (bell, rings) = std::sync::mpsc::channel();
+    network
+        .cast(Msg::Subscribe(Box::new(Doorbell(bell))))
+        .expect("lives");
+    rings.recv_timeout(DEADLINE).expect("connected");
+    for block in [1, 2] {
+        let message = vote(liar, chain, block);
+        network.cast(Msg::PublishConsensusMsg(message)).expect("lives");
+    }
+    let mut stream = nodes[2].log().subscribe(1).expect("serves from the first block");
+    let accused = loop {
+        let block = stream.recv_timeout(DEADLINE).expect("a block in time");
+        if let Some(proof) = block.evidence.first() {
+            break proof.offence().expect("a contradiction");
+        }
+    };
+    assert_eq!((accused.validator, accused.height), (liar.public(), 1));
+    network.stop(None);
+    runtime.shutdown_background();
 }
 
 #[test]

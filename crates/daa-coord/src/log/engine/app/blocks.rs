@@ -1,7 +1,6 @@
 //! Blocks under the engine: judging what others propose, deciding, serving and taking decided ones.
 
 use super::{App, End};
-use crate::consensus::storage::Storage as _;
 use crate::consensus::{
     BlockPart, ChainContext, ConsensusBlock, Height, JudgedBlock, MAX_SYNC_BLOCKS, NamedBlock,
 };
@@ -103,7 +102,8 @@ impl App {
         let ledger = &self.chain.ledger;
         let member = |key: &PublicKey| ledger.validators().get(key).is_some();
         rest.heights.retain(|key, _| member(key));
-        rest.allowances.retain(member);
+        rest.allowances
+            .retain(|key| member(key) || self.links.is_connected(key));
         rest.counters.decided += 1;
         rest.counters.checks = self.chain.signatures.counts();
         rest.counters.invalid_blocks = self.chain.invalid_blocks;
