@@ -272,7 +272,10 @@ fn the_oldest_files_go() {
         std::fs::write(folder.path().join(format!("blocks-{first}")), b"").expect("writes");
     }
     let (_, ledger) = chain(1).swap_remove(0);
-    storage.blocks.rotate(FileStorage::SEGMENT, &ledger).expect("rotates");
+    storage
+        .blocks
+        .rotate(FileStorage::SEGMENT, &ledger)
+        .expect("rotates");
     let left = numbered(folder.path(), "blocks-").expect("reads");
     assert_eq!((left.len() as u64, left[0]), (kept, 3 * FileStorage::SEGMENT + 1));
 }

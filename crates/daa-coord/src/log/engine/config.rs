@@ -136,12 +136,14 @@ pub(super) fn waits(timeouts: &Timeouts, typical: Option<Duration>, there: bool)
     let propose = of(Timeout::propose(Round::ZERO));
     let prevote = of(Timeout::prevote(Round::ZERO));
     let precommit = of(Timeout::precommit(Round::ZERO));
+    // A first round without its proposer decides nothing: nor are late votes worth waiting for.
+    let first = |usual: Duration| if there { usual } else { ABSENT.min(usual) };
     LinearTimeouts {
-        propose: if there { propose } else { ABSENT.min(propose) },
+        propose: first(propose),
         propose_delta: propose,
-        prevote,
+        prevote: first(prevote),
         prevote_delta: prevote,
-        precommit,
+        precommit: first(precommit),
         precommit_delta: precommit,
         rebroadcast: timeouts.rebroadcast,
         max_timeout: timeouts.max,
