@@ -174,6 +174,24 @@ impl Ledger {
         block: &Block,
         scheme: &dyn SignatureScheme,
     ) -> Result<Vec<LedgerEvent>, LedgerError> {
+        let verdicts = Verdicts::new(&self.state, scheme, self.chain, &block.entries);
+        self.carry_out(block, &verdicts)
+    }
+
+    /// Applies a block again that a quorum decided: the own signatures of its entries were checked by then.
+    ///
+    /// # Errors
+    /// Those of [`Ledger::apply`].
+    pub(crate) fn apply_decided(
+        &mut self,
+        block: &Block,
+        scheme: &dyn SignatureScheme,
+    ) -> Result<Vec<LedgerEvent>, LedgerError> {
+        let verdicts = Verdicts::vouched(scheme, self.chain);
+        self.carry_out(block, &verdicts)
+    }
+
+    fn carry_out(&mut self, block: &Block, verdicts: &Verdicts<'_>) -> Result<Vec<LedgerEvent>, LedgerError> {
         let expected = self.state.height + 1;
         if block.height != expected {
             return Err(LedgerError::Height {
@@ -192,7 +210,6 @@ impl Ledger {
         if found > MAX_BLOCK_EVIDENCE {
             return Err(LedgerError::TooMuchEvidence { found });
         }
-        let verdicts = Verdicts::new(&self.state, scheme, self.chain, &block.entries);
         let mut events = Vec::new();
         self.state.height = block.height;
         self.state.time = self.state.time.max(block.time);
@@ -206,10 +223,10 @@ impl Ledger {
         self.state.retry_removals(&mut events);
         for evidence in &block.evidence {
             self.state
-                .hear_evidence((scheme, self.chain), evidence, &mut events);
+                .hear_evidence((verdicts.scheme(), self.chain), evidence, &mut events);
         }
         for entry in block.entries.iter().enumerate() {
-            self.state.admit(&verdicts, entry, &mut events);
+            self.state.admit(verdicts, entry, &mut events);
         }
         self.state.settle(&mut events);
         self.state.finish_block();

@@ -4,14 +4,18 @@
 //! [`run`] plays one seed, [`sweep`] many, [`replay`] tells the story of one. Nothing but the seed decides what happens:
 //! there is one queue of events in the order of virtual time, and every draw comes from a named stream of the seed.
 
+mod audit;
 mod books;
 mod check;
 mod clients;
 mod cluster;
 mod disk;
 mod draw;
+mod gossip;
+mod haggle;
 mod keys;
 mod liar;
+mod movers;
 mod network;
 mod plan;
 mod queue;
@@ -21,6 +25,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod votes;
+mod witness;
 
 pub use keys::{MAX_NODES, ModelScheme, ModelSigner, Signatures};
 pub use plan::{Mode, Options, OptionsError};
@@ -75,7 +80,7 @@ pub fn replay(options: Options, seed: Seed) -> Result<Tale, OptionsError> {
 }
 
 fn play(plan: Plan, story: Story) -> (Outcome, Vec<String>) {
-    let seed = plan.seed.0;
+    let seed = plan.named.0;
     match Cluster::new(plan, story) {
         Ok(cluster) => {
             let (stats, finding, lines) = cluster.run();

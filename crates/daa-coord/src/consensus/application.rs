@@ -12,7 +12,7 @@ use super::planted::{Bug, is_planted};
 use super::verify::CheckedSignatures;
 use crate::command::SignedCommand;
 use crate::genesis::Genesis;
-use crate::keys::{Digest, PublicKey, SignatureScheme, Signed};
+use crate::keys::{Digest, PublicKey, SignatureScheme};
 use crate::ledger::{Ledger, LedgerEvent};
 use arc_malachitebft_core_consensus::MisbehaviorEvidence;
 use arc_malachitebft_core_types::{CommitCertificate, ThresholdParam, ThresholdParams};
@@ -96,17 +96,6 @@ pub(crate) struct Application {
 
 /// A ledger to go on from with the block that made it, where earlier blocks are gone, and all blocks after it.
 pub(crate) type Stored = (Option<(Ledger, Arc<Decided>)>, Vec<Arc<Decided>>);
-
-/// Signatures in stored blocks were checked before they were stored; the chain of digests and the last certificate tell
-/// whether they are still the same blocks.
-#[derive(Debug)]
-struct CheckedBefore;
-
-impl SignatureScheme for CheckedBefore {
-    fn verify(&self, _signed: &Signed<'_>) -> bool {
-        true
-    }
-}
 
 impl Application {
     /// The chain of `genesis` up to its last stored block.
@@ -291,6 +280,11 @@ impl Application {
         self.evidence.retain(|_, proof| ledger.wants_evidence(proof));
     }
 
+    /// Proofs that wait for a block.
+    pub(crate) fn pending_evidence(&self) -> impl Iterator<Item = &Evidence> {
+        self.evidence.values()
+    }
+
     /// Keeps what the core found against validators, for the next blocks.
     pub(crate) fn collect(&mut self, found: &MisbehaviorEvidence<ChainContext>) {
         let mut proofs = Vec::new();
@@ -365,7 +359,7 @@ fn replay_blocks(
                 .map_err(|error| wrong(error.to_string()))?;
         }
         ledger
-            .apply_checked(&decided.block().ledger_block(), &CheckedBefore)
+            .apply_decided(&decided.block().ledger_block(), signatures)
             .map_err(|error| wrong(error.to_string()))?;
         parent = decided.id();
         recent.push_back(decided);

@@ -22,6 +22,7 @@ pub use recover::Recovered;
 
 use super::block::Decided;
 use super::context::{BlockId, ChainContext, Height};
+use super::evidence::Evidence;
 use super::wal::WalRecord;
 use super::wire::{BlockMessage, Message};
 use crate::command::SignedCommand;
@@ -316,6 +317,11 @@ impl Host {
     #[must_use]
     pub const fn waiting(&self) -> usize {
         self.shell.app.pool.len()
+    }
+
+    /// Proofs of misbehaviour that wait for a block of this validator.
+    pub fn evidence(&self) -> impl Iterator<Item = &Evidence> {
+        self.shell.app.pending_evidence()
     }
 
     /// What it has counted.

@@ -32,7 +32,7 @@ pub(super) struct Offences {
 }
 
 impl Offences {
-    pub(super) fn all(&self) -> impl Iterator<Item = &Offence> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Offence> + Clone {
         self.proven.values().flatten()
     }
 

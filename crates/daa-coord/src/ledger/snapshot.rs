@@ -67,7 +67,8 @@ impl Ledger {
         if found != expected {
             return Err(LedgerError::WrongChain { expected, found });
         }
-        if hash(expected, &state).0 != named {
+        // Fuzzing must get behind the hash: whoever makes a snapshot up makes the hash up as well.
+        if !cfg!(fuzzing) && hash(expected, &state).0 != named {
             return Err(LedgerError::SnapshotHash);
         }
         state.check_invariants()?;

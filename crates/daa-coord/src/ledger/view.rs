@@ -92,7 +92,7 @@ impl Ledger {
     }
 
     /// What validators were proven to have done, by their keys at that time.
-    pub fn offences(&self) -> impl Iterator<Item = &Offence> {
+    pub fn offences(&self) -> impl Iterator<Item = &Offence> + Clone {
         self.state.offences.all()
     }
 

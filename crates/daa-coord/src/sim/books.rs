@@ -36,9 +36,15 @@ fn require(holds: bool, what: impl FnOnce() -> String) -> Wrong {
 }
 
 impl Books {
-    /// Enters the events of one block that happened at `time`.
-    pub(super) fn enter(&mut self, time: Timestamp, events: &[LedgerEvent]) -> Wrong {
+    /// Enters the events of one block that happened at `time`; `audit` sees each before it is entered.
+    pub(super) fn enter(
+        &mut self,
+        time: Timestamp,
+        events: &[LedgerEvent],
+        audit: &mut dyn FnMut(&Self, &LedgerEvent) -> Wrong,
+    ) -> Wrong {
         for event in events {
+            audit(self, event)?;
             self.enter_one(time, event)?;
         }
         for lease in self.live.values() {
@@ -97,6 +103,7 @@ impl Books {
                 require(*until >= known.expires, || format!("{lease} became shorter"))?;
                 known.expires = *until;
             }
+            LedgerEvent::LeaseChanged { lease, before } => self.change(lease, before)?,
             _ => {}
         }
         Ok(())
@@ -138,6 +145,38 @@ impl Books {
         device.share += u64::from(lease.share.get());
         let new = self.live.insert(id, lease.clone()).is_none() && !self.ended_leases.contains(&id);
         require(new, || format!("{id} was granted twice"))
+    }
+
+    /// A lease becomes another by contract: the same place, new amounts, a new token.
+    fn change(&mut self, lease: &Lease, before: &Lease) -> Wrong {
+        let id = lease.id;
+        let known = self.live.insert(id, lease.clone());
+        require(known.as_ref() == Some(before), || {
+            format!("{id} was changed and had not been what it is said to have been")
+        })?;
+        let same =
+            (lease.agent, lease.device, lease.request) == (before.agent, before.device, before.request);
+        require(same, || format!("{id} became the lease of another"))?;
+        let device = self.devices.get_mut(&lease.device);
+        let device = device.ok_or_else(|| format!("{id} is of an unknown device"))?;
+        require(lease.token.get() > device.token, || {
+            format!("{id} keeps its token {}", lease.token.get())
+        })?;
+        device.token = lease.token.get();
+        device.used = (device.used + lease.bytes.get()).saturating_sub(before.bytes.get());
+        let share = device.share + u64::from(lease.share.get());
+        device.share = share.saturating_sub(u64::from(before.share.get()));
+        Ok(())
+    }
+
+    /// What `agent` holds on `device`, if that is one lease at most.
+    pub(super) fn held(&self, agent: AgentId, device: DeviceId) -> Option<Option<&Lease>> {
+        let mut own = self
+            .live
+            .values()
+            .filter(|lease| (lease.agent, lease.device) == (agent, device));
+        let first = own.next();
+        own.next().is_none().then_some(first)
     }
 
     fn end(&mut self, lease: &Lease) -> Wrong {
@@ -214,7 +253,9 @@ mod tests {
     fn wrong(events: &[LedgerEvent]) -> Option<String> {
         let mut all = vec![device()];
         all.extend_from_slice(events);
-        Books::default().enter(Timestamp(5), &all).err()
+        Books::default()
+            .enter(Timestamp(5), &all, &mut |_, _| Ok(()))
+            .err()
     }
 
     #[test]
@@ -227,12 +268,12 @@ mod tests {
             owner: OwnerId(1),
         };
         let first = [device(), registered, LedgerEvent::LeaseGranted(lease(1, 10, 1))];
-        assert_eq!(books.enter(Timestamp(5), &first), Ok(()));
+        assert_eq!(books.enter(Timestamp(5), &first, &mut |_, _| Ok(())), Ok(()));
         assert!(books.settle(1).is_err(), "a lease is live");
         let end = LedgerEvent::LeaseExpired {
             lease: lease(1, 10, 1),
         };
-        assert_eq!(books.enter(Timestamp(9), &[end]), Ok(()));
+        assert_eq!(books.enter(Timestamp(9), &[end], &mut |_, _| Ok(())), Ok(()));
         assert_eq!(books.settle(1), Ok(()));
         assert!(books.settle(2).is_err(), "a request is missing");
     }
@@ -257,8 +298,12 @@ mod tests {
         }
         let mut books = Books::default();
         let events = [device(), granted(1, 1, 1)];
-        books.enter(Timestamp(5), &events).expect("sound");
-        let late = books.enter(Timestamp(9), &[]).expect_err("the lease ran out");
+        books
+            .enter(Timestamp(5), &events, &mut |_, _| Ok(()))
+            .expect("sound");
+        let late = books
+            .enter(Timestamp(9), &[], &mut |_, _| Ok(()))
+            .expect_err("the lease ran out");
         assert!(late.contains("honoured"), "{late}");
     }
 }

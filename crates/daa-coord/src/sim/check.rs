@@ -1,15 +1,18 @@
 //! The judge: one chain, decided by nobody's leave but a quorum's, that obeys every rule and that nobody ever unsays.
 
+use super::audit::Audit;
 use super::books::Books;
+use super::keys::{key_number, validator_key};
 use super::plan::DRIFT_MS;
 use super::votes::{Electorate, Votes};
+use super::witness::Witness;
 use crate::consensus::{BlockId, ConsensusBlock, Decided, Message};
 use crate::genesis::{ChainId, Genesis};
 use crate::keys::{Digest, PublicKey, SignatureScheme, Signed};
-use crate::ledger::{Ledger, LedgerError, LedgerEvent};
+use crate::ledger::{Ledger, LedgerError, LedgerEvent, MembershipChange};
 use crate::validators::ValidatorSet;
 use daa_base::{Millis, Timestamp};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What every correct node has to agree on at one height.
@@ -25,13 +28,16 @@ struct Agreed {
 pub(super) struct Checker {
     scheme: Arc<dyn SignatureScheme>,
     chain: ChainId,
-    /// Keys of correct validators, in the order of their numbers; `None` for liars and twins.
-    correct: Vec<Option<PublicKey>>,
+    /// Both keys of every correct validator, with its number and whether it is the second.
+    correct: BTreeMap<PublicKey, (usize, bool)>,
+    /// From which height on a correct validator votes under its second key, or its first again.
+    reigns: BTreeMap<usize, Vec<(u64, bool)>>,
     oracle: Ledger,
     agreed: Vec<Agreed>,
     /// Who votes at heights 1, 2, 3, ...
-    sets: Vec<ValidatorSet>,
+    sets: Vec<(ValidatorSet, Electorate)>,
     pub(super) books: Books,
+    pub(super) audit: Audit,
     votes: Votes,
     max_drift: Millis,
     /// Proofs of misbehaviour in decided blocks.
@@ -45,26 +51,102 @@ fn require(holds: bool, what: impl FnOnce() -> String) -> Wrong {
 }
 
 impl Checker {
-    /// `correct` has one entry for each validator.
+    /// `correct` are the numbers of the correct ones of `nodes` validators.
     pub(super) fn new(
         genesis: &Genesis,
         scheme: Arc<dyn SignatureScheme>,
-        correct: Vec<Option<PublicKey>>,
+        (nodes, correct): (usize, &[usize]),
         max_drift: Millis,
     ) -> Result<Self, LedgerError> {
         let oracle = Ledger::new(genesis.clone())?;
-        Ok(Self {
+        let keys = correct.iter().flat_map(|&validator| {
+            [false, true].map(|second| {
+                let key = validator_key(key_number(nodes, validator, second));
+                (key, (validator, second))
+            })
+        });
+        let mut checker = Self {
             scheme,
             chain: genesis.chain_id(),
             votes: Votes::default(),
-            sets: vec![oracle.validators().clone()],
-            correct,
+            sets: Vec::new(),
+            correct: keys.collect(),
+            reigns: BTreeMap::new(),
             oracle,
             agreed: Vec::new(),
             books: Books::default(),
+            audit: Audit::default(),
             max_drift,
             evidence: 0,
-        })
+        };
+        checker.note_voters();
+        Ok(checker)
+    }
+
+    /// Who votes on the next block.
+    fn note_voters(&mut self) {
+        let set = self.oracle.validators();
+        let mut among = Electorate {
+            total: set.total_power(),
+            ..Electorate::default()
+        };
+        for one in set.as_slice() {
+            match self.correct.get(&one.key) {
+                Some(&(who, _)) => {
+                    let needed = among.powers.len().max(who + 1);
+                    among.powers.resize(needed, 0);
+                    among.powers[who] += one.power;
+                }
+                None => among.liars += one.power,
+            }
+        }
+        self.sets.push((set.clone(), among));
+    }
+
+    /// Whether a correct validator works on `height` under its second key.
+    pub(super) fn is_second(&self, validator: usize, height: u64) -> bool {
+        let reigns = self.reigns.get(&validator).into_iter().flatten();
+        let last = reigns.filter(|(from, _)| *from <= height).last();
+        last.is_some_and(|&(_, second)| second)
+    }
+
+    /// Takes notice of keys that will count.
+    fn note_keys(&mut self, event: &LedgerEvent) {
+        let LedgerEvent::ValidatorsChanged { change, from, .. } = event else {
+            return;
+        };
+        if let MembershipChange::Joined { key, .. } | MembershipChange::Rotated { to: key, .. } = change
+            && let Some(&(validator, second)) = self.correct.get(key)
+        {
+            self.reigns.entry(validator).or_default().push((*from, second));
+        }
+    }
+
+    /// The ledger as this second account has it.
+    pub(super) const fn ledger(&self) -> &Ledger {
+        &self.oracle
+    }
+
+    /// Notes what a liar who votes says to a correct node that works on `height`.
+    pub(super) fn witness(&self, witness: &mut Witness, height: u64, message: &Message) {
+        let Message::Vote(vote) = message else { return };
+        let who = vote.message.validator;
+        let (set, _) = &self.sets[self.at(height)];
+        if self.correct.contains_key(&who) || set.get(&who).is_none() {
+            return;
+        }
+        witness.hear(height, message, |vote| {
+            let message = vote.message.signing_bytes(self.chain);
+            self.scheme.verify(&Signed {
+                key: who,
+                message: &message,
+                signature: vote.signature,
+            })
+        });
+    }
+
+    fn is_of(&self, validator: usize, key: &PublicKey) -> bool {
+        self.correct.get(key).is_some_and(|&(who, _)| who == validator)
     }
 
     /// The height up to which something was decided.
@@ -73,21 +155,9 @@ impl Checker {
     }
 
     /// Who votes at `height`. A correct node that works on a height has decided the one before.
-    fn voters(&self, height: u64) -> &ValidatorSet {
+    fn at(&self, height: u64) -> usize {
         let at = usize::try_from(height.saturating_sub(1)).unwrap_or(usize::MAX);
-        &self.sets[at.min(self.sets.len() - 1)]
-    }
-
-    fn electorate(&self, height: u64) -> Electorate {
-        let set = self.voters(height).as_slice();
-        let correct = set
-            .iter()
-            .filter(|one| self.correct.contains(&Some(one.key)))
-            .count();
-        Electorate {
-            validators: set.len(),
-            liars: set.len() - correct,
-        }
+        at.min(self.sets.len() - 1)
     }
 
     /// The events of a height that was decided.
@@ -101,10 +171,9 @@ impl Checker {
         let Message::Vote(vote) = message else {
             return Ok(());
         };
-        let own = self.correct.get(validator).copied().flatten() == Some(vote.message.validator);
-        if own {
-            let among = self.electorate(vote.message.height.0);
-            self.votes.sent(validator, &vote.message, among)
+        if self.is_of(validator, &vote.message.validator) {
+            let at = self.at(vote.message.height.0);
+            self.votes.sent(validator, &vote.message, &self.sets[at].1)
         } else {
             Ok(())
         }
@@ -113,11 +182,10 @@ impl Checker {
     /// A correct node stores a decided block. It decides before it sends its own precommit, and may crash in between: the
     /// certificate is then the first to show that vote.
     pub(super) fn on_stored(&mut self, validator: usize, decided: &Decided) -> Wrong {
-        let own = self.correct.get(validator).copied().flatten();
-        let among = self.electorate(decided.height());
+        let at = self.at(decided.height());
         let mut votes = decided.certificate.votes(decided.height(), decided.id());
-        match votes.find(|(vote, _)| Some(vote.validator) == own) {
-            Some((vote, _)) => self.votes.sent(validator, &vote, among),
+        match votes.find(|(vote, _)| self.is_of(validator, &vote.validator)) {
+            Some((vote, _)) => self.votes.sent(validator, &vote, &self.sets[at].1),
             None => Ok(()),
         }
     }
@@ -132,8 +200,8 @@ impl Checker {
         state: Digest,
     ) -> Wrong {
         let height = decided.height();
-        let among = self.electorate(decided.height());
-        self.votes.decided(validator, decided, among)?;
+        let at = self.at(decided.height());
+        self.votes.decided(validator, decided, &self.sets[at].1)?;
         self.certificate(decided)?;
         if height == self.height() + 1 {
             self.extend(wall, decided)?;
@@ -164,8 +232,8 @@ impl Checker {
 
     /// A correct node had stored a block and crashed before it could say so.
     pub(super) fn adopt(&mut self, validator: usize, wall: Timestamp, decided: &Decided) -> Wrong {
-        let among = self.electorate(decided.height());
-        self.votes.decided(validator, decided, among)?;
+        let at = self.at(decided.height());
+        self.votes.decided(validator, decided, &self.sets[at].1)?;
         self.certificate(decided)?;
         self.extend(wall, decided)
     }
@@ -186,8 +254,8 @@ impl Checker {
     /// Who signed, each once, and that a quorum did: counted here, not by the code under test.
     fn certificate(&self, decided: &Decided) -> Wrong {
         let (height, id) = (decided.height(), decided.id());
-        let set = self.voters(height);
-        let mut signers = BTreeSet::new();
+        let (set, _) = &self.sets[self.at(height)];
+        let mut signers = BTreeMap::new();
         for (vote, signature) in decided.certificate.votes(height, id) {
             let message = vote.signing_bytes(self.chain);
             let signed = Signed {
@@ -195,17 +263,15 @@ impl Checker {
                 message: &message,
                 signature,
             };
-            let member = set.get(&vote.validator).is_some();
-            if member && self.scheme.verify(&signed) {
-                signers.insert(vote.validator);
+            if let Some(member) = set.get(&vote.validator)
+                && self.scheme.verify(&signed)
+            {
+                signers.insert(vote.validator, member.power);
             }
         }
-        let total = set.len();
-        require(3 * signers.len() > 2 * total, || {
-            format!(
-                "the certificate of height {height} has {} good signatures of {total}",
-                signers.len()
-            )
+        let (weight, total) = (signers.values().sum::<u64>(), set.total_power());
+        require(3 * weight > 2 * total, || {
+            format!("the certificate of height {height} has good signatures of weight {weight} of {total}")
         })
     }
 
@@ -223,13 +289,14 @@ impl Checker {
         })?;
         let latest = wall.after(self.max_drift).after(Millis(DRIFT_MS));
         require(header.time <= latest, || {
-            format!("block {height} is stamped {:?} at {wall:?}", header.time)
+            let (stamped, now) = (header.time.get(), wall.get());
+            format!("block {height} is stamped {stamped} at {now} ms")
         })?;
         for proof in &block.evidence {
             let offence = proof
                 .verify(self.scheme.as_ref(), self.chain)
                 .map_err(|error| format!("block {height} has evidence that proves nothing: {error}"))?;
-            let accused = self.correct.contains(&Some(offence.validator));
+            let accused = self.correct.contains_key(&offence.validator);
             require(!accused, || {
                 format!("block {height} accuses a correct validator: {offence}")
             })?;
@@ -248,10 +315,17 @@ impl Checker {
         self.oracle
             .check_invariants()
             .map_err(|error| format!("after block {height}: {error}"))?;
+        let (audit, scheme) = (&mut self.audit, self.scheme.as_ref());
+        audit.enter(block);
         self.books
-            .enter(self.oracle.time(), &events)
+            .enter(self.oracle.time(), &events, &mut |books, event| {
+                audit.look(scheme, books, event)
+            })
             .map_err(|error| format!("after block {height}: {error}"))?;
-        self.sets.push(self.oracle.validators().clone());
+        self.note_voters();
+        for event in &events {
+            self.note_keys(event);
+        }
         self.agreed.push(Agreed {
             id: decided.id(),
             state: self.oracle.state_hash(),

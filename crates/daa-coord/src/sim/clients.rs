@@ -3,11 +3,11 @@
 
 use super::draw::Draw;
 use super::keys::Signatures;
+use super::movers::Movers;
 use super::queue::Micros;
 use crate::client::{Outbox, OutboxConfig};
 use crate::command::{Command, RequestId, ResourceRequest, SignedCommand};
 use crate::genesis::{ChainId, OPERATOR};
-use crate::keys::PublicKey;
 use crate::ledger::{Lease, LedgerEvent};
 use crate::text::ShortText;
 use daa_base::{AgentId, Bytes, DeviceId, LeaseId, Millis, OwnerId, Permille, Rng, Seed, Timestamp};
@@ -35,9 +35,10 @@ pub(super) struct Client {
     leaving: BTreeSet<LeaseId>,
     rng: Rng,
     pub(super) requests: u64,
-    /// For the operator: validators that may leave, and the one that has.
-    movable: Vec<PublicKey>,
-    away: Option<PublicKey>,
+    /// For the operator: validators that come and go.
+    movers: Option<Movers>,
+    /// Its requests are for so long, in milliseconds.
+    holds: (u64, u64),
     /// Commands that the outbox gave up on.
     pub(super) unknown: u64,
 }
@@ -49,6 +50,9 @@ pub(super) struct Moment {
     pub(super) wall: Timestamp,
     /// No new wishes: give back and withdraw everything.
     pub(super) draining: bool,
+    /// Decided heights, and changes of who votes so far.
+    pub(super) height: u64,
+    pub(super) epoch: u64,
 }
 
 impl Moment {
@@ -92,8 +96,8 @@ impl Client {
             leaving: BTreeSet::new(),
             rng: seed.stream("simulation agents").child(u64::from(number)).rng(),
             requests: 0,
-            movable: Vec::new(),
-            away: None,
+            movers: None,
+            holds: (20, 600),
             unknown: 0,
         })
     }
@@ -115,25 +119,38 @@ impl Client {
         )
     }
 
-    /// The validators that the operator may let leave.
-    pub(super) fn may_move(&mut self, validators: Vec<PublicKey>) {
-        self.movable = validators;
+    /// Hands the operator what becomes of validators.
+    pub(super) fn may_move(&mut self, movers: Movers) {
+        self.movers = Some(movers);
     }
 
-    /// One validator leaves, or the one that left comes back. Commands of one agent are carried out in their order, so
-    /// never are two away.
+    /// Its requests are for long: there is time to negotiate about what they bring.
+    pub(super) const fn takes_its_time(&mut self) {
+        self.holds = (300, 950);
+    }
+
     fn move_one(&mut self, at: Moment, send: &mut Vec<SignedCommand>) {
-        let (key, power) = match self.away.take() {
-            Some(key) => (key, 1),
-            None => match self.rng.pick(&self.movable) {
-                Some(&key) => {
-                    self.away = Some(key);
-                    (key, 0)
-                }
-                None => return,
-            },
+        let Some(movers) = &mut self.movers else { return };
+        let Some(command) = movers.next(&mut self.rng, at) else {
+            return;
         };
-        self.submit(&Command::SetValidator { key, power }, at, send);
+        if let Some(seq) = self.submit(&command, at, send)
+            && let Some(movers) = &mut self.movers
+        {
+            movers.sent(seq);
+        }
+    }
+
+    /// Puts a command on its way that came about outside of its own wishes.
+    pub(super) fn order(&mut self, command: &Command, at: Moment) -> Vec<SignedCommand> {
+        let mut send = Vec::new();
+        self.submit(command, at, &mut send);
+        send
+    }
+
+    /// A request that waits.
+    pub(super) fn some_waiting(&self) -> Option<RequestId> {
+        self.waiting.first().copied()
     }
 
     /// The operator's first commands: devices, and the other clients.
@@ -157,16 +174,16 @@ impl Client {
         send
     }
 
-    fn submit(&mut self, command: &Command, at: Moment, send: &mut Vec<SignedCommand>) {
-        // A full outbox refuses: the wish is dropped, as an overloaded agent would.
-        if let Ok((seq, effects)) = self.outbox.submit(command, at.monotonic()) {
-            if let Command::Request(_) = command {
-                self.requests += 1;
-                let agent = self.agent;
-                self.waiting.insert(RequestId { agent, seq });
-            }
-            self.take(effects, send);
+    /// A full outbox refuses: the wish is dropped, as an overloaded agent would.
+    fn submit(&mut self, command: &Command, at: Moment, send: &mut Vec<SignedCommand>) -> Option<u64> {
+        let (seq, effects) = self.outbox.submit(command, at.monotonic()).ok()?;
+        if let Command::Request(_) = command {
+            self.requests += 1;
+            let agent = self.agent;
+            self.waiting.insert(RequestId { agent, seq });
         }
+        self.take(effects, send);
+        Some(seq)
     }
 
     fn take(&mut self, effects: crate::client::Effects, send: &mut Vec<SignedCommand>) {
@@ -190,6 +207,9 @@ impl Client {
         let mut send = Vec::new();
         self.seen += 1;
         for event in events {
+            if let Some(movers) = &mut self.movers {
+                movers.read(event);
+            }
             if let Some(request) = event.ends_request() {
                 self.waiting.remove(&request);
             }
@@ -200,6 +220,11 @@ impl Client {
             match event {
                 LedgerEvent::LeaseGranted(lease) if lease.agent == self.agent || self.agent == OPERATOR => {
                     self.leases.insert(lease.id, lease.clone());
+                }
+                // What was asked about it under its old token is refused.
+                LedgerEvent::LeaseChanged { lease, .. } if self.leases.contains_key(&lease.id) => {
+                    self.leases.insert(lease.id, lease.clone());
+                    self.leaving.remove(&lease.id);
                 }
                 LedgerEvent::LeaseRenewed { lease, until, .. } => {
                     if let Some(lease) = self.leases.get_mut(lease) {
@@ -240,13 +265,14 @@ impl Client {
         if self.requests >= MAX_REQUESTS || self.waiting.len() >= 6 {
             return;
         }
+        let (shortest, longest) = self.holds;
         let rng = &mut self.rng;
         let wanted = ResourceRequest {
             device: rng.chance(400).then(|| DeviceId(rng.below(3) as u32)),
             bytes: Bytes(rng.within(0..=110)),
             share: Permille::new(rng.within(1..=700) as u16).unwrap_or(Permille::WHOLE),
             priority: rng.below(3) as u8,
-            hold: Millis(rng.within(20..=600)),
+            hold: Millis(rng.within(shortest..=longest)),
             deadline: rng
                 .chance(300)
                 .then(|| at.wall.after(Millis(rng.within(0..=500)))),

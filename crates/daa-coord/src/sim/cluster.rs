@@ -1,12 +1,17 @@
 //! A whole cluster in virtual time: nodes, network, disks, clocks, clients, and the judge who watches.
 
+mod agents;
 mod node;
 mod people;
 mod traffic;
+mod words;
 
 use super::check::Checker;
 use super::clients::Client;
+use super::gossip::Gossip;
+use super::haggle::Dispute;
 use super::keys::{Signatures, validator_key};
+use super::movers::Movers;
 use super::network::Network;
 use super::plan::{Mode, Plan};
 use super::queue::{Micros, Queue};
@@ -16,9 +21,10 @@ use crate::command::SignedCommand;
 use crate::consensus::{HostConfig, Message, Timeouts, TimerId};
 use crate::genesis::{Genesis, LedgerConfig, OnEvidence};
 use crate::keys::{PublicKey, SignatureScheme};
+use crate::negotiate::Side;
 use crate::text::ShortText;
-use crate::validators::ValidatorSet;
-use daa_base::{Millis, Rng, Timestamp};
+use crate::validators::{Validator, ValidatorSet};
+use daa_base::{AgentId, Millis, Rng, Timestamp};
 use node::Node;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -69,6 +75,14 @@ enum Event {
         node: usize,
         commands: Vec<SignedCommand>,
     },
+    /// A message of the negotiation with this number reaches one side.
+    Aside { dispute: u64, to: Side, bytes: Vec<u8> },
+    /// A side of it wants to be asked again.
+    Wake { dispute: u64, side: Side },
+    /// A node tells the others what it knows.
+    Muse(usize),
+    /// That reaches one of them.
+    Insight { to: usize, bytes: Arc<[u8]> },
     /// The network is whole again.
     Healed,
 }
@@ -81,6 +95,16 @@ enum Phase {
     /// Clients give back.
     Draining,
     Done,
+}
+
+impl Phase {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Running => "agents wish",
+            Self::Draining => "agents give back",
+            Self::Done => "all is done",
+        }
+    }
 }
 
 /// The whole world of one run.
@@ -105,6 +129,10 @@ pub(super) struct Cluster {
     trace: u64,
     /// Rounds in which liars have split the others: their hosts' votes for these are not said.
     splits: Vec<(u64, i64)>,
+    /// The dispute that is open, and how many there were.
+    dispute: Option<Dispute>,
+    disputes: u64,
+    gossip: Option<Gossip>,
     pub(super) story: Story,
 }
 
@@ -115,14 +143,14 @@ impl Cluster {
         let signatures = plan.signatures;
         let scheme = signatures.scheme();
         let genesis = genesis(&plan, signatures)?;
-        let mut correct = vec![None; plan.options.nodes];
-        for at in plan.correct() {
-            let validator = plan.nodes[at].validator;
-            correct[validator] = Some(validator_key(validator));
-        }
+        let correct: Vec<usize> = plan.correct().map(|at| plan.nodes[at].validator).collect();
         let drift = Millis(MAX_DRIFT.as_millis() as u64);
-        let checker =
-            Checker::new(&genesis, Arc::clone(&scheme), correct, drift).map_err(|error| error.to_string())?;
+        let among = (plan.options.nodes, &correct[..]);
+        let mut checker =
+            Checker::new(&genesis, Arc::clone(&scheme), among, drift).map_err(|error| error.to_string())?;
+        checker.audit.keys = (1..=plan.agents)
+            .map(|agent| (AgentId(agent as u32), signatures.agent(agent).public()))
+            .collect();
         let network = Network::new(
             plan.nodes.len(),
             plan.links.clone(),
@@ -133,15 +161,11 @@ impl Cluster {
         let nodes = (0..plan.nodes.len())
             .map(|at| Node::new(&plan, at, genesis.chain_id()))
             .collect();
-        let homes: Vec<usize> = plan.correct().collect();
-        let mut clients = Vec::new();
-        for number in 0..=plan.agents as u32 {
-            let home = homes[number as usize % homes.len().max(1)];
-            let client = Client::new(number, signatures, genesis.chain_id(), home, plan.seed);
-            clients.push(client.map_err(|error| error.to_string())?);
-        }
-        let movable = plan.movable.iter().map(|&validator| validator_key(validator));
-        clients[0].may_move(movable.collect());
+        let clients = clients(&plan, &genesis)?;
+        let gossip = plan.gossips.then(|| {
+            let rng = stream.child(2).rng();
+            Gossip::new(signatures, genesis.chain_id(), &Self::poisoners(&plan), rng)
+        });
         Ok(Self {
             config: config(&plan),
             target: plan.options.heights,
@@ -157,8 +181,11 @@ impl Cluster {
             phase: Phase::Running,
             wrong: None,
             faults: BTreeMap::new(),
-            trace: plan.seed.0,
+            trace: plan.named.0,
             splits: Vec::new(),
+            dispute: None,
+            disputes: 0,
+            gossip: gossip.transpose()?,
             story,
             plan,
         })
@@ -201,6 +228,7 @@ impl Cluster {
             let at = 25 * MS + client as Micros * 5 * MS;
             self.queue.at(at, Event::Act(client));
         }
+        self.begin_gossip();
     }
 
     fn happen(&mut self, event: Event) {
@@ -215,6 +243,10 @@ impl Cluster {
             Event::Start { node } => self.start(node),
             Event::Act(client) => self.act(client),
             Event::Submit { node, commands } => self.submit(node, commands),
+            Event::Aside { dispute, to, bytes } => self.aside(dispute, to, &bytes),
+            Event::Wake { dispute, side } => self.wake(dispute, side),
+            Event::Muse(node) => self.muse(node),
+            Event::Insight { to, bytes } => self.insight(to, &bytes),
             Event::Healed => self.healed(),
         }
     }
@@ -243,7 +275,9 @@ impl Cluster {
                 });
             }
             Phase::Draining
-                if self.clients.iter().all(Client::is_done) && self.all_at(self.checker.height()) =>
+                if self.clients.iter().all(Client::is_done)
+                    && self.all_at(self.checker.height())
+                    && !self.has_evidence() =>
             {
                 self.phase = Phase::Done;
             }
@@ -272,8 +306,8 @@ impl Cluster {
             .map(Client::open)
             .collect();
         let what = format!(
-            "{why} in phase {:?} at {} ms, heights decided {}, wanted {}; {}; {}",
-            self.phase,
+            "{why} while {} at {} ms, heights decided {}, wanted {}; {}; {}",
+            self.phase.name(),
             self.queue.now() / MS,
             self.checker.height(),
             self.target,
@@ -312,11 +346,31 @@ impl Cluster {
             ("message cut off", counts.cut),
             ("network cut", self.plan.cuts.len() as u64),
             ("evidence on chain", self.checker.evidence),
+            ("contract carried out", self.checker.audit.carried_out),
+            ("mediation carried out", self.checker.audit.mediated),
+            (
+                "run with twins",
+                u64::from(self.plan.nodes.iter().any(|node| node.twin)),
+            ),
+            (
+                "run with Ed25519",
+                u64::from(self.plan.signatures == Signatures::Real),
+            ),
         ] {
             *faults.entry(kind).or_default() += count;
         }
         for node in &self.nodes {
             node.count_faults(&mut faults);
+        }
+        let gossip = self.gossip.iter().flat_map(|gossip| &gossip.counts);
+        let dispute = self.dispute.iter().flat_map(Dispute::lies);
+        for (kind, count) in gossip.map(|(&kind, &count)| (kind, count)).chain(dispute) {
+            *faults.entry(kind).or_default() += count;
+        }
+        if let Some(point) = self.plan.wal_point
+            && !faults.contains_key(point.place.name())
+        {
+            faults.insert("log point not reached", 1);
         }
         faults.retain(|_, count| *count > 0);
         let stats = RunStats {
@@ -328,7 +382,7 @@ impl Cluster {
             trace: self.trace,
             faults,
         };
-        let seed = self.plan.seed.0;
+        let seed = self.plan.named.0;
         let finding = self.wrong.map(|(kind, what)| Finding { seed, kind, what });
         (stats, finding, self.story.into_lines())
     }
@@ -370,12 +424,39 @@ impl Event {
             Self::Act(client) => (7, *client as u64),
             Self::Submit { node, commands } => (8, (commands.len() as u64) << 8 ^ *node as u64),
             Self::Healed => (9, 0),
+            Self::Aside { dispute, to, bytes } => {
+                (10, (bytes.len() as u64) << 16 ^ dispute << 1 ^ *to as u64)
+            }
+            Self::Wake { dispute, side } => (11, dispute << 1 ^ *side as u64),
+            Self::Muse(node) => (12, *node as u64),
+            Self::Insight { to, bytes } => (13, (bytes.len() as u64) << 8 ^ *to as u64),
         }
     }
 }
 
+fn clients(plan: &Plan, genesis: &Genesis) -> Result<Vec<Client>, String> {
+    let (signatures, chain) = (plan.signatures, genesis.chain_id());
+    let homes: Vec<usize> = plan.correct().collect();
+    let mut clients = Vec::new();
+    for number in 0..=plan.agents as u32 {
+        let home = homes[number as usize % homes.len().max(1)];
+        let client = Client::new(number, signatures, chain, home, plan.seed);
+        let mut client = client.map_err(|error| error.to_string())?;
+        if plan.negotiates {
+            client.takes_its_time();
+        }
+        clients.push(client);
+    }
+    let movers = Movers::new(signatures, chain, plan.options.nodes, plan.movable.clone());
+    clients[0].may_move(movers);
+    Ok(clients)
+}
+
 fn genesis(plan: &Plan, signatures: Signatures) -> Result<Genesis, String> {
-    let validators = ValidatorSet::equal((0..plan.options.nodes).map(validator_key));
+    let validators = ValidatorSet::new(plan.nodes[..plan.options.nodes].iter().map(|node| Validator {
+        key: validator_key(node.validator),
+        power: node.power,
+    }));
     let config = LedgerConfig {
         max_open: 64,
         max_open_per_agent: 16,

@@ -2,6 +2,7 @@
 //! bit of that part may have turned.
 
 use super::draw::Draw;
+use super::plan::Place;
 use crate::consensus::{Decided, Recovered, WalRecord, read_frames};
 use daa_base::Rng;
 use std::sync::Arc;
@@ -63,40 +64,77 @@ impl Disk {
     /// # Errors
     /// When a durable record does not read back: the log's own form is broken then.
     pub(super) fn crash(&mut self, rng: &mut Rng) -> Result<Damage, String> {
-        let pending = std::mem::take(&mut self.pending);
         let came_back = self.given_up.take().filter(|_| rng.chance(500));
         let undone = came_back.is_some();
-        let durable = came_back.unwrap_or_else(|| std::mem::take(&mut self.durable));
-        let frames = |records: &[WalRecord]| -> Result<Vec<u8>, String> {
-            let mut bytes = Vec::new();
-            for record in records {
-                bytes.extend(record.frame().map_err(|error| error.to_string())?);
-            }
-            Ok(bytes)
+        if let Some(records) = came_back {
+            self.durable = records;
+        }
+        let tail = if undone {
+            Vec::new()
+        } else {
+            frames(&self.pending)?
         };
-        let mut bytes = frames(&durable)?;
-        let whole = bytes.len();
-        let tail = if undone { Vec::new() } else { frames(&pending)? };
         let keep = match rng.below(4) {
             0 => 0,
             1 => tail.len(),
             _ => rng.below(tail.len() + 1),
         };
-        bytes.extend_from_slice(&tail[..keep]);
+        let mut tail = tail[..keep].to_vec();
         if keep > 0 && rng.chance(300) {
-            let at = whole + rng.below(keep);
-            bytes[at] ^= 1 << rng.below(8);
+            let at = rng.below(keep);
+            tail[at] ^= 1 << rng.below(8);
         }
+        self.come_back(&tail)
+    }
+
+    /// The node stops at its last record, in this place.
+    ///
+    /// # Errors
+    /// As [`Disk::crash`]; and when more or fewer whole records survive than were written.
+    pub(super) fn crash_at(&mut self, place: Place) -> Result<Damage, String> {
+        self.given_up = None;
+        let before = self.pending.len() - usize::from(place != Place::Before).min(self.pending.len());
+        let mut tail = frames(&self.pending[..before])?;
+        let last = frames(&self.pending[before..])?;
+        let keep = match place {
+            Place::Before => 0,
+            Place::InLength => 2,
+            Place::InChecksum => 11,
+            Place::InBody => usize::midpoint(HEADER, last.len()),
+            Place::AlmostWhole => last.len() - 1,
+            Place::Damaged | Place::Whole => last.len(),
+        };
+        tail.extend_from_slice(&last[..keep]);
+        if place == Place::Damaged {
+            let at = tail.len() - 1;
+            tail[at] ^= 0x10;
+        }
+        let damage = self.come_back(&tail)?;
+        let expected = before + usize::from(place == Place::Whole);
+        if damage.kept != expected {
+            return Err(format!(
+                "{} of {expected} whole records of the log read back",
+                damage.kept
+            ));
+        }
+        Ok(damage)
+    }
+
+    /// What is there after a crash: what was durable, and `tail`.
+    fn come_back(&mut self, tail: &[u8]) -> Result<Damage, String> {
+        let pending = std::mem::take(&mut self.pending).len();
+        let durable = std::mem::take(&mut self.durable);
+        let mut bytes = frames(&durable)?;
+        bytes.extend_from_slice(tail);
         let contents = read_frames(&bytes);
         let kept = contents.records.len().checked_sub(durable.len());
         let kept = kept.ok_or("a durable record of the write-ahead log does not read back")?;
-        let damage = Damage {
-            pending: pending.len(),
+        self.durable = contents.records;
+        Ok(Damage {
+            pending,
             kept,
             torn: contents.whole < bytes.len(),
-        };
-        self.durable = contents.records;
-        Ok(damage)
+        })
     }
 
     /// What a node that starts finds.
@@ -112,6 +150,17 @@ impl Disk {
     pub(super) const fn height(&self) -> u64 {
         self.blocks.len() as u64
     }
+}
+
+/// A frame's length and checksum.
+const HEADER: usize = 20;
+
+fn frames(records: &[WalRecord]) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    for record in records {
+        bytes.extend(record.frame().map_err(|error| error.to_string())?);
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -146,6 +195,27 @@ mod tests {
         }
         assert_eq!(seen.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
         assert!(torn > 100, "{torn} of 400 crashes tore a record");
+    }
+
+    #[test]
+    fn a_crash_at_a_record_leaves_what_its_place_says() {
+        for place in Place::ALL {
+            let mut disk = Disk::default();
+            disk.append(record(5));
+            disk.flush();
+            (0..3).for_each(|_| disk.append(record(5)));
+            let damage = disk.crash_at(place).expect("reads");
+            let kept = match place {
+                Place::Before | Place::Whole => 3,
+                _ => 2,
+            };
+            assert_eq!(
+                (damage.kept, disk.recover().wal.len()),
+                (kept, 1 + kept),
+                "{place:?}"
+            );
+            assert_eq!(damage.torn, kept == 2, "{place:?}");
+        }
     }
 
     #[test]

@@ -133,7 +133,12 @@ impl Signatures {
     }
 }
 
-/// The public key of a validator.
+/// The number of a validator's first or second key in a cluster of `nodes`.
+pub(super) const fn key_number(nodes: usize, validator: usize, second: bool) -> usize {
+    if second { validator + nodes } else { validator }
+}
+
+/// The public key with this number.
 pub(super) fn validator_key(number: usize) -> PublicKey {
     ring().keys[number.min(MAX_NODES - 1)].public()
 }

@@ -1,11 +1,13 @@
 //! What goes wrong in a run: drawn whole from the seed before anything happens, so that it can be printed.
 
-use super::draw::Draw;
+mod drawing;
+mod words;
+
 use super::keys::{MAX_NODES, Signatures};
-use super::network::{Cut, CutKind, Link};
+use super::movers::Movable;
+use super::network::{Cut, Link};
 use super::queue::Micros;
-use daa_base::{Rng, Seed};
-use std::fmt;
+use daa_base::Seed;
 
 const MS: Micros = 1_000;
 
@@ -26,9 +28,25 @@ pub enum Mode {
     /// Nothing but one crash, before the effect that the seed names: seed s crashes validator s mod n before its effect
     /// s / n, so that consecutive seeds visit every place between two effects of every validator.
     CrashPoints,
+    /// One crash at one record of one validator's write-ahead log, before it, inside it or after it, as the seed says:
+    /// consecutive seeds go through all places of all records of all validators. Every [`POINTS`] seeds the rest of the run
+    /// is another: calm first, then with the faults of a mixed one, but no other crash.
+    WalPoints,
 }
 
+/// Seeds of [`Mode::WalPoints`] for one scenario.
+pub(super) const POINTS: u64 = 20_000;
+
 impl Mode {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Mixed,
+        Self::Twins,
+        Self::Calm,
+        Self::CrashPoints,
+        Self::WalPoints,
+    ];
+
     /// Its name on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -37,6 +55,7 @@ impl Mode {
             Self::Twins => "twins",
             Self::Calm => "calm",
             Self::CrashPoints => "crash-points",
+            Self::WalPoints => "wal-points",
         }
     }
 
@@ -47,9 +66,7 @@ impl Mode {
     /// The mode of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Mixed, Self::Twins, Self::Calm, Self::CrashPoints]
-            .into_iter()
-            .find(|mode| mode.name() == name)
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
     }
 }
 
@@ -167,10 +184,15 @@ pub(super) enum Lie {
     FakeSync,
     /// Says nothing at all.
     Silent,
+    /// Its agent lies in negotiation.
+    Haggle,
+    /// Poisons what the others know.
+    Poison,
 }
 
 impl Lie {
-    pub(super) const ALL: [Self; 10] = [
+    /// Those of validators as validators.
+    pub(super) const VOTING: [Self; 10] = [
         Self::Split,
         Self::DoubleVote,
         Self::Withhold,
@@ -195,6 +217,8 @@ impl Lie {
             Self::ProposeInvalid => "propose-invalid",
             Self::FakeSync => "fake-sync",
             Self::Silent => "silent",
+            Self::Haggle => "lie in negotiation",
+            Self::Poison => "poison knowledge",
         }
     }
 }
@@ -209,6 +233,60 @@ pub(super) struct Crash {
     pub(super) effects: u64,
     /// It is away for so long.
     pub(super) away: Micros,
+}
+
+/// A crash at a record of a node's write-ahead log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct WalPoint {
+    pub(super) node: usize,
+    /// Which record it writes, counted from 0 over the whole run.
+    pub(super) record: u64,
+    pub(super) place: Place,
+    /// It is away for so long.
+    pub(super) away: Micros,
+}
+
+/// Where at a record. What was written before it and was not durable survives; the record itself is not durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Before anything of it is written.
+    Before,
+    /// With a part of its length.
+    InLength,
+    /// With a part of its checksum.
+    InChecksum,
+    /// With a part of its body.
+    InBody,
+    /// With all but its last byte.
+    AlmostWhole,
+    /// With all of it, and one bit turned.
+    Damaged,
+    /// With all of it.
+    Whole,
+}
+
+impl Place {
+    pub(super) const ALL: [Self; 7] = [
+        Self::Before,
+        Self::InLength,
+        Self::InChecksum,
+        Self::InBody,
+        Self::AlmostWhole,
+        Self::Damaged,
+        Self::Whole,
+    ];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Before => "crash before a log record",
+            Self::InLength => "crash in a log record's length",
+            Self::InChecksum => "crash in a log record's checksum",
+            Self::InBody => "crash in a log record's body",
+            Self::AlmostWhole => "crash before a log record's last byte",
+            Self::Damaged => "crash with a log record's bit turned",
+            Self::Whole => "crash after a log record",
+        }
+    }
 }
 
 /// A node's clocks.
@@ -234,6 +312,8 @@ pub(super) struct NodePlan {
     pub(super) validator: usize,
     /// How it lies; empty for a correct node.
     pub(super) lies: Vec<Lie>,
+    /// Its weight.
+    pub(super) power: u64,
     /// Whether it shares its key with another node.
     pub(super) twin: bool,
     pub(super) clock: ClockModel,
@@ -250,6 +330,9 @@ impl NodePlan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Plan {
     pub(super) options: Options,
+    /// What the run is called.
+    pub(super) named: Seed,
+    /// What it draws from: the same, but for log points, which share scenarios.
     pub(super) seed: Seed,
     pub(super) signatures: Signatures,
     pub(super) nodes: Vec<NodePlan>,
@@ -260,8 +343,13 @@ pub(super) struct Plan {
     pub(super) crashes: Vec<Crash>,
     /// Agents that ask for leases, 2 to 4.
     pub(super) agents: usize,
-    /// Validators that the operator lets leave and come back, one at a time: only where those that are left bear the liars.
-    pub(super) movable: Vec<usize>,
+    /// Validators that come, go and change their keys, one at a time: only where those that are left bear the liars.
+    pub(super) movable: Vec<Movable>,
+    /// Whether agents negotiate about what they hold.
+    pub(super) negotiates: bool,
+    /// Whether nodes share knowledge.
+    pub(super) gossips: bool,
+    pub(super) wal_point: Option<WalPoint>,
     /// Mean time between two wishes of an agent.
     pub(super) pace: Micros,
 }
@@ -269,40 +357,23 @@ pub(super) struct Plan {
 impl Plan {
     /// The plan of `seed` under these options, which must be valid.
     pub(super) fn draw(options: Options, seed: Seed) -> Self {
-        let stream = seed.stream("simulation plan");
-        let rng = &mut stream.child(0).rng();
-        let nodes = draw_nodes(options, &mut stream.child(1).rng());
-        let calm = options.mode.is_calm();
-        let heals = if calm { 0 } else { rng.within(600..=2_500) * MS };
-        let real = options.real_every > 0 && seed.0.is_multiple_of(options.real_every);
-        let agents = rng.within(2..=4) as usize;
-        let pace = rng.within(40..=160) * MS;
-        let links = draw_links(nodes.len(), calm, &mut stream.child(2).rng());
-        let faulty = !calm;
-        let movable = draw_movable(&nodes, options, rng);
-        Self {
-            options,
-            seed,
-            signatures: if real { Signatures::Real } else { Signatures::Model },
-            heals,
-            links,
-            cuts: if faulty {
-                draw_cuts(options, nodes.len(), heals, &mut stream.child(3).rng())
-            } else {
-                Vec::new()
-            },
-            crashes: if faulty {
-                draw_crashes(&nodes, heals, &mut stream.child(4).rng())
-            } else if options.mode == Mode::CrashPoints {
-                vec![crash_point(options, seed)]
-            } else {
-                Vec::new()
-            },
-            nodes,
-            agents,
-            movable,
-            pace,
+        if options.mode != Mode::WalPoints {
+            return drawing::plan(options, seed);
         }
+        let scenario = Seed(seed.0 / POINTS);
+        let mode = if scenario.0 == 0 { Mode::Calm } else { Mode::Mixed };
+        let mut plan = drawing::plan(Options { mode, ..options }, scenario);
+        plan.crashes.clear();
+        plan.wal_point = Some(drawing::wal_point(&plan, seed.0 % POINTS));
+        plan.signatures = drawing::signatures(options, seed);
+        (plan.options, plan.named) = (options, seed);
+        plan
+    }
+
+    /// The agent that lies in negotiation, if any.
+    pub(super) fn haggler(&self) -> Option<u32> {
+        let lies = self.nodes.iter().any(|node| node.lies.contains(&Lie::Haggle));
+        lies.then_some(self.agents as u32)
     }
 
     /// Whether crashes wait for their effect, however long that takes.
@@ -316,226 +387,6 @@ impl Plan {
             .enumerate()
             .filter(|(_, node)| node.is_correct())
             .map(|(at, _)| at)
-    }
-}
-
-fn draw_nodes(options: Options, rng: &mut Rng) -> Vec<NodePlan> {
-    let bearable = options.bearable();
-    let twins = options.mode == Mode::Twins;
-    let calm = options.mode.is_calm();
-    let liars = match options.liars {
-        Some(liars) => liars,
-        None if calm => 0,
-        // Mostly as many as can be borne: that is where agreement is tight.
-        None if rng.chance(800) => bearable,
-        None => rng.within(0..=bearable as u64) as usize,
-    };
-    let mut order: Vec<usize> = (0..options.nodes).collect();
-    rng.shuffle(&mut order);
-    let chosen = &order[..liars.min(options.nodes)];
-    let fellows = rng.chance(350).then(|| draw_lies(rng));
-    let mut nodes = Vec::with_capacity(options.nodes + liars);
-    for validator in 0..options.nodes {
-        let lying = chosen.contains(&validator);
-        let lies = match &fellows {
-            _ if !lying || twins => Vec::new(),
-            Some(lies) => lies.clone(),
-            None => draw_lies(rng),
-        };
-        nodes.push(NodePlan {
-            validator,
-            lies,
-            twin: twins && lying,
-            clock: draw_clock(calm, rng),
-            disk: draw_disk(calm, rng),
-        });
-    }
-    if twins {
-        let second: Vec<_> = nodes.iter().filter(|node| node.twin).cloned().collect();
-        nodes.extend(second);
-    }
-    strand_clocks(&mut nodes, calm, rng);
-    nodes
-}
-
-fn draw_lies(rng: &mut Rng) -> Vec<Lie> {
-    if rng.chance(60) {
-        return vec![Lie::Silent];
-    }
-    if rng.chance(250) {
-        return vec![Lie::Split];
-    }
-    let mut lies: Vec<Lie> = Lie::ALL[..9].to_vec();
-    rng.shuffle(&mut lies);
-    lies.truncate(rng.within(1..=4) as usize);
-    lies.sort_unstable();
-    lies
-}
-
-fn draw_clock(calm: bool, rng: &mut Rng) -> ClockModel {
-    if calm {
-        return ClockModel {
-            skew_ms: 0,
-            rate_ppm: 0,
-        };
-    }
-    ClockModel {
-        skew_ms: rng.within(0..=DRIFT_MS) as i64 - DRIFT_MS as i64 / 2,
-        rate_ppm: rng.within(0..=40_000) as i64 - 20_000,
-    }
-}
-
-/// A correct validator's clock may be wildly off as long as, with the liars, it is one of at most f.
-fn strand_clocks(nodes: &mut [NodePlan], calm: bool, rng: &mut Rng) {
-    let bearable = nodes.len().saturating_sub(1) / 3;
-    let liars = nodes.iter().filter(|node| !node.is_correct()).count();
-    if calm || liars >= bearable || !rng.chance(300) {
-        return;
-    }
-    if let Some(node) = nodes.iter_mut().find(|node| node.is_correct()) {
-        let far = rng.within(2..=3_600) as i64 * 1_000;
-        node.clock.skew_ms = if rng.chance(500) { far } else { -far };
-    }
-}
-
-fn draw_disk(calm: bool, rng: &mut Rng) -> DiskModel {
-    let flush = match rng.below(10) {
-        _ if calm => 0,
-        0..5 => 0,
-        5..9 => rng.within(100..=4_000),
-        _ => rng.within(5_000..=40_000),
-    };
-    DiskModel { flush }
-}
-
-fn draw_movable(nodes: &[NodePlan], options: Options, rng: &mut Rng) -> Vec<usize> {
-    let useless = |node: &&NodePlan| !node.is_correct() || node.clock.skew_ms.unsigned_abs() > DRIFT_MS;
-    let left = options.nodes.saturating_sub(1);
-    let bears = nodes.iter().filter(useless).count() <= left.saturating_sub(1) / 3;
-    if options.mode != Mode::Mixed || left < 3 || !bears || !rng.chance(500) {
-        return Vec::new();
-    }
-    let correct = nodes.iter().filter(|node| !useless(node));
-    correct.map(|node| node.validator).collect()
-}
-
-fn draw_links(nodes: usize, calm: bool, rng: &mut Rng) -> Vec<Link> {
-    let wild = if calm { 0 } else { rng.below(4) as u32 };
-    let base = rng.within(500..=8_000);
-    let mut links = Vec::with_capacity(nodes * nodes);
-    for _ in 0..nodes * nodes {
-        let upto = |rng: &mut Rng, most: u32| rng.below(1 + (most * wild) as usize) as u32;
-        links.push(Link {
-            base: base + rng.within(0..=base),
-            spread: rng.within(0..=2 * base),
-            late: upto(rng, 15),
-            lost: upto(rng, 50),
-            twice: upto(rng, 40),
-        });
-    }
-    links
-}
-
-fn draw_cuts(options: Options, nodes: usize, heals: Micros, rng: &mut Rng) -> Vec<Cut> {
-    let often = options.mode == Mode::Twins;
-    let count = if often {
-        rng.within(2..=8)
-    } else {
-        rng.within(0..=4)
-    };
-    let mut cuts = Vec::new();
-    for _ in 0..count {
-        let from = rng.within(0..=heals);
-        let lasts = rng.within(50..=900) * MS;
-        cuts.push(Cut {
-            from,
-            until: from + lasts,
-            side: rng.within(1..=(1_u64 << nodes) - 1),
-            kind: if rng.chance(650) {
-                CutKind::Both
-            } else {
-                CutKind::OneWay
-            },
-        });
-    }
-    cuts
-}
-
-fn draw_crashes(nodes: &[NodePlan], heals: Micros, rng: &mut Rng) -> Vec<Crash> {
-    let mut crashes = Vec::new();
-    for (node, plan) in nodes.iter().enumerate() {
-        if !plan.lies.is_empty() {
-            continue;
-        }
-        let count = if rng.chance(500) { rng.within(1..=3) } else { 0 };
-        for _ in 0..count {
-            crashes.push(Crash {
-                node,
-                at: rng.within(0..=heals),
-                effects: rng.within(0..=24),
-                away: rng.within(1..=500) * MS,
-            });
-        }
-    }
-    crashes.sort_by_key(|crash| crash.at);
-    crashes
-}
-
-fn crash_point(options: Options, seed: Seed) -> Crash {
-    let nodes = options.nodes as u64;
-    Crash {
-        node: (seed.0 % nodes) as usize,
-        at: 20 * MS,
-        effects: seed.0 / nodes,
-        away: (seed.0 % 7) * 60 * MS,
-    }
-}
-
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let options = &self.options;
-        let (seed, nodes, mode) = (self.seed.0, options.nodes, options.mode.name());
-        let signatures = match self.signatures {
-            Signatures::Model => "model signatures",
-            Signatures::Real => "Ed25519 signatures",
-        };
-        writeln!(f, "seed {seed}: {nodes} validators, {mode}, {signatures}")?;
-        writeln!(f, "the network heals at {} ms", self.heals / MS)?;
-        for (at, node) in self.nodes.iter().enumerate() {
-            let lies: Vec<_> = node.lies.iter().map(|lie| lie.name()).collect();
-            let role = if node.twin {
-                format!("twin with the key of validator {}", node.validator)
-            } else if lies.is_empty() {
-                "correct".to_owned()
-            } else {
-                format!("liar: {}", lies.join(", "))
-            };
-            let ClockModel { skew_ms, rate_ppm } = node.clock;
-            writeln!(
-                f,
-                "node {at}: {role}; clock {skew_ms:+} ms {rate_ppm:+} ppm; flush up to {} us",
-                node.disk.flush
-            )?;
-        }
-        for cut in &self.cuts {
-            let (from, until) = (cut.from / MS, cut.until / MS);
-            writeln!(
-                f,
-                "cut {:?} of {:#b} from {from} to {until} ms",
-                cut.kind, cut.side
-            )?;
-        }
-        for crash in &self.crashes {
-            let Crash {
-                node, at, effects, ..
-            } = crash;
-            let (at, away) = (at / MS, crash.away / MS);
-            writeln!(
-                f,
-                "node {node} crashes {effects} effects after {at} ms, for {away} ms"
-            )?;
-        }
-        Ok(())
     }
 }
 
@@ -554,11 +405,15 @@ mod tests {
             for seed in 0..300 {
                 let plan = Plan::draw(options, Seed(seed));
                 assert_eq!(plan, Plan::draw(options, Seed(seed)));
-                assert!(nodes - plan.correct().count() <= options.bearable());
+                let weight = |correct: bool| {
+                    let all = plan.nodes.iter().filter(|node| node.is_correct() == correct);
+                    all.map(|node| node.power).sum::<u64>()
+                };
+                assert!(3 * weight(false) < weight(false) + weight(true));
                 assert_eq!(plan.signatures == Signatures::Real, seed % 64 == 0);
                 lies.extend(plan.nodes.iter().flat_map(|node| node.lies.clone()));
             }
-            assert_eq!(lies.len(), Lie::ALL.len(), "every lie is told");
+            assert_eq!(lies.len(), Lie::VOTING.len() + 2, "every lie is told");
         }
     }
 

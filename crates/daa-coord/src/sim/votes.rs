@@ -21,24 +21,35 @@ struct HeightVotes {
 }
 
 impl HeightVotes {
-    fn count(&self, precommit: bool, round: u32, value: BlockId, except: Option<usize>) -> usize {
+    /// The weight of those that voted so.
+    fn weight(&self, step: (bool, u32), value: BlockId, except: Option<usize>, among: &Electorate) -> u64 {
+        let (precommit, round) = step;
         self.cast
             .range((precommit, round, 0)..=(precommit, round, usize::MAX))
             .filter(|&(&(_, _, who), &cast)| cast == Some(value) && Some(who) != except)
-            .count()
+            .map(|(&(_, _, who), _)| among.power(who))
+            .sum()
     }
 }
 
-/// Who votes at a height: how many, and how many of them lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Who votes at a height, by weight.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Electorate {
-    pub(super) validators: usize,
-    pub(super) liars: usize,
+    /// Of each correct validator; 0 for whoever does not vote.
+    pub(super) powers: Vec<u64>,
+    /// Of all liars together.
+    pub(super) liars: u64,
+    /// Of all together.
+    pub(super) total: u64,
 }
 
 impl Electorate {
-    const fn is_quorum(self, correct: usize) -> bool {
-        3 * (correct + self.liars) > 2 * self.validators
+    fn power(&self, who: usize) -> u64 {
+        self.powers.get(who).copied().unwrap_or(0)
+    }
+
+    const fn is_quorum(&self, correct: u64) -> bool {
+        3 * (correct + self.liars) > 2 * self.total
     }
 }
 
@@ -53,7 +64,7 @@ impl Votes {
     ///
     /// # Errors
     /// The rule it breaks.
-    pub(super) fn sent(&mut self, who: usize, vote: &Vote, among: Electorate) -> Result<(), String> {
+    pub(super) fn sent(&mut self, who: usize, vote: &Vote, among: &Electorate) -> Result<(), String> {
         let Some(round) = vote.round.as_u32() else {
             return Err(format!("validator {who} votes in no round"));
         };
@@ -77,15 +88,15 @@ impl Votes {
         if let Some(id) = value {
             if precommit {
                 // Its own prevote counts for itself even before it is sent.
-                let prevotes = height.count(false, round, id, Some(who)) + 1;
+                let prevotes = height.weight((false, round), id, Some(who), among) + among.power(who);
                 if !among.is_quorum(prevotes) {
                     return Err(format!(
-                        "correct validator {who} precommits {id} at {place} on {prevotes} prevotes"
+                        "correct validator {who} precommits {id} at {place} on prevotes of weight {prevotes}"
                     ));
                 }
             } else if let Some(locked) = height.lock(who, round)
                 && locked.1 != id
-                && !(locked.0..round).any(|at| among.is_quorum(height.count(false, at, id, None)))
+                && !(locked.0..round).any(|at| among.is_quorum(height.weight((false, at), id, None, among)))
             {
                 return Err(format!(
                     "correct validator {who} forgets its lock on {} at {place} and prevotes {id}",
@@ -104,7 +115,7 @@ impl Votes {
     ///
     /// # Errors
     /// When fewer than a quorum can have voted so.
-    pub(super) fn decided(&self, who: usize, decided: &Decided, among: Electorate) -> Result<(), String> {
+    pub(super) fn decided(&self, who: usize, decided: &Decided, among: &Electorate) -> Result<(), String> {
         let (height, id, round) = (decided.height(), decided.id(), decided.certificate.round);
         let forgotten = self
             .heights
@@ -114,13 +125,13 @@ impl Votes {
             return Ok(());
         }
         let seen = self.heights.get(&height);
-        let seen = seen.map_or(0, |votes| votes.count(true, round, id, Some(who)));
-        let precommits = seen + 1;
+        let seen = seen.map_or(0, |votes| votes.weight((true, round), id, Some(who), among));
+        let precommits = seen + among.power(who);
         if among.is_quorum(precommits) {
             return Ok(());
         }
         Err(format!(
-            "validator {who} decides {id} at height {height}, round {round} on {precommits} precommits of correct ones"
+            "validator {who} decides {id} at height {height}, round {round} on precommits of weight {precommits} of correct ones"
         ))
     }
 }
@@ -162,11 +173,12 @@ mod tests {
     fn play(steps: &[(VoteType, u32, usize, Option<u8>)]) -> Option<String> {
         let mut votes = Votes::default();
         let among = Electorate {
-            validators: 4,
+            powers: vec![1, 1, 1, 0],
             liars: 1,
+            total: 4,
         };
         steps.iter().find_map(|&(kind, round, who, block)| {
-            votes.sent(who, &vote(kind, round, who, block), among).err()
+            votes.sent(who, &vote(kind, round, who, block), &among).err()
         })
     }
 
@@ -190,7 +202,7 @@ mod tests {
         let two_faced = [(PRE, 0, 0, Some(1)), (PRE, 0, 0, None)];
         assert!(play(&two_faced).is_some_and(|what| what.contains("twice, differently")));
         let hasty = [(PRE, 0, 0, Some(1)), (COM, 0, 0, Some(1))];
-        assert!(play(&hasty).is_some_and(|what| what.contains("on 1 prevotes")));
+        assert!(play(&hasty).is_some_and(|what| what.contains("on prevotes of weight 1")));
         let forgetful = [
             (PRE, 0, 0, Some(1)),
             (PRE, 0, 1, Some(1)),

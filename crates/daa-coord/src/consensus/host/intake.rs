@@ -167,7 +167,7 @@ impl Host {
             message.kind == core::VoteType::Precommit,
             message.round.as_i64(),
         );
-        if self.started && self.is_settled(message) {
+        if self.started && self.is_settled(message) && !self.is_contradicted(message) {
             self.shell.counters.spared += 1;
             self.spared.entry(key).or_insert(vote);
             return;
@@ -196,6 +196,14 @@ impl Host {
             NilOrVal::Val(id) => core::Threshold::Value(*id),
         };
         votes.per_round(vote.round).is_some() && votes.is_threshold_met(&vote.round, vote.kind, threshold)
+    }
+
+    /// Whether its validator has voted otherwise before: then the vote changes no decision, but it is a proof.
+    fn is_contradicted(&self, vote: &Vote) -> bool {
+        let round = self.core.driver.votes().per_round(vote.round);
+        round
+            .and_then(|votes| votes.get_vote(vote.kind, &vote.validator))
+            .is_some_and(|before| before.message.value != vote.value)
     }
 
     /// Only rounds near the core's are kept: a peer cannot make this validator keep many.

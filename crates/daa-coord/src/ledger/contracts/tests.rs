@@ -120,6 +120,24 @@ fn what_both_signed_is_carried_out_once_and_old_tokens_end() {
 }
 
 #[test]
+fn what_is_signed_inside_an_entry_is_checked_again_when_decided_blocks_are_replayed() {
+    let mut scene = two();
+    let charter = charter(&scene, 7, 180);
+    let Command::Contract(mut forged) = contract(&charter, bundle(300, 150, 80)) else {
+        unreachable!("a contract is a contract");
+    };
+    forged.signatures[1] = forged.signatures[0];
+    let before = scene.ledger.clone();
+    let events = scene.run(1, &Command::Contract(forged));
+    assert!(matches!(reason(&events), Rejection::BadContract { .. }));
+    let mut again = before;
+    let block = scene.blocks.last().expect("the last one");
+    let told = again.apply_decided(block, &crate::keys::Ed25519);
+    assert_eq!(told, Ok(events));
+    assert_eq!(again.state_hash(), scene.ledger.state_hash());
+}
+
+#[test]
 fn a_party_without_a_lease_is_granted_what_was_agreed() {
     let mut scene = Scene::new(LedgerConfig::default());
     scene.run(1, &Command::Request(wish(1000)));

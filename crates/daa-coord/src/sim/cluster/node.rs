@@ -1,6 +1,6 @@
 //! One node: a host, the disk under it, and what becomes of its effects, one by one, so that it can stop between any two.
 
-use super::traffic::{short, short_record};
+use super::words::{short_record, tale};
 use super::{Cluster, DAWN, Event, MS};
 use crate::consensus::{
     BlockMessage, Decided, Effect, Host, HostError, HostInput, Message, Now, TimerId, WalRecord,
@@ -10,10 +10,12 @@ use crate::keys::PublicKey;
 use crate::ledger::{Ledger, LedgerEvent};
 use crate::sim::disk::Disk;
 use crate::sim::draw::Draw;
-use crate::sim::keys::validator_key;
+use crate::sim::keys::{key_number, validator_key};
 use crate::sim::liar::Liar;
-use crate::sim::plan::{NodePlan, Plan};
+use crate::sim::plan::{NodePlan, Place, Plan};
 use crate::sim::queue::Micros;
+use crate::sim::witness::Witness;
+use arc_malachitebft_core_types::{NilOrVal, VoteType};
 use daa_base::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -57,6 +59,12 @@ impl DiskWork {
 pub(super) struct Node {
     pub(super) plan: NodePlan,
     pub(super) key: PublicKey,
+    /// Whether that is its second key.
+    second: bool,
+    /// Records that it has written to its log.
+    records: u64,
+    /// What it heard from liars at the height in work.
+    pub(super) witness: Witness,
     pub(super) host: Option<Host>,
     pub(super) disk: Disk,
     effects: VecDeque<Effect>,
@@ -88,6 +96,9 @@ impl Node {
         });
         Self {
             key: validator_key(node.validator),
+            second: false,
+            records: 0,
+            witness: Witness::default(),
             plan: node,
             host: None,
             disk: Disk::default(),
@@ -148,6 +159,7 @@ impl Node {
         let mut add = |kind, count| *faults.entry(kind).or_default() += count;
         add("liar", u64::from(self.liar.is_some()));
         add("twin", u64::from(self.plan.twin));
+        add("uneven weight", u64::from(self.plan.power != 1));
         add("slow disk", u64::from(self.plan.disk.flush > 0));
         add("clock skew", u64::from(self.plan.clock.skew_ms != 0));
         let far = self.plan.clock.skew_ms.unsigned_abs() > crate::sim::plan::DRIFT_MS;
@@ -181,11 +193,17 @@ impl Cluster {
                 let (Some(host), Some(input)) = (&mut node.host, node.inbox.pop_front()) else {
                     return;
                 };
+                if let HostInput::Message { message, .. } = &input
+                    && node.plan.is_correct()
+                {
+                    self.checker
+                        .witness(&mut node.witness, host.height() + 1, message);
+                }
                 node.effects.extend(host.step(clock, input));
                 continue;
             }
             match &mut node.armed {
-                Some(Armed { effects: 0, .. }) => return self.crash(at),
+                Some(Armed { effects: 0, .. }) => return self.crash(at, None),
                 Some(armed) => armed.effects -= 1,
                 None => {}
             }
@@ -195,20 +213,45 @@ impl Cluster {
         }
     }
 
+    /// The node writes to its log, and may crash there.
+    fn log(&mut self, at: usize, record: WalRecord) {
+        let node = &mut self.nodes[at];
+        if let WalRecord::Timeout(height, timeout) = &record
+            && !node.fired.contains(&TimerId::Round(*height, *timeout))
+        {
+            let what = short_record(&record);
+            return self.violate(format!("node {at} acts on a timer that did not run out: {what}"));
+        }
+        if let WalRecord::Vote(vote) = &record
+            && (vote.message.validator, vote.message.kind) == (node.key, VoteType::Precommit)
+            && let (NilOrVal::Val(_), Some(round)) = (&vote.message.value, vote.message.round.as_u32())
+        {
+            node.witness.locks(round);
+        }
+        let point = self
+            .plan
+            .wal_point
+            .filter(|point| (point.node, point.record) == (at, node.records));
+        node.records += 1;
+        let before = point.is_some_and(|point| point.place == Place::Before);
+        if !before {
+            node.disk.append(record);
+        }
+        if let Some(point) = point {
+            node.armed = Some(Armed {
+                effects: 0,
+                away: point.away,
+            });
+            self.crash(at, Some(point.place));
+        }
+    }
+
     fn carry_out(&mut self, at: usize, effect: Effect) {
         let now = self.queue.now();
         self.story.tell(now, || tale(at, &effect));
         let node = &mut self.nodes[at];
         match effect {
-            Effect::Wal(record) => {
-                if let WalRecord::Timeout(height, timeout) = &record
-                    && !node.fired.contains(&TimerId::Round(*height, *timeout))
-                {
-                    let what = short_record(&record);
-                    return self.violate(format!("node {at} acts on a timer that did not run out: {what}"));
-                }
-                node.disk.append(record);
-            }
+            Effect::Wal(record) => self.log(at, record),
             Effect::Flush => self.use_disk(at, DiskWork::Flush),
             Effect::Store(decided) => {
                 if node.plan.is_correct() {
@@ -317,6 +360,61 @@ impl Cluster {
         let wall = self.wall();
         let outcome = self.checker.on_committed(validator, wall, decided, events, state);
         self.require(outcome);
+        self.settle_witness(at, height);
+        self.change_key(at, height + 1);
+    }
+
+    /// Whoever the ledger knows by another key at the next height soon stops, and starts again with that.
+    fn change_key(&mut self, at: usize, next: u64) {
+        let node = &mut self.nodes[at];
+        if self.checker.is_second(node.plan.validator, next) != node.second && node.armed.is_none() {
+            node.armed = Some(Armed {
+                effects: self.rng.within(0..=24),
+                away: self.rng.within(1..=50) * MS,
+            });
+            let life = node.life;
+            self.queue.after(OVERDUE, Event::Fell { node: at, life });
+        }
+    }
+
+    /// Who contradicted itself in this node's hearing at a height that is over: the node has proof, or the ledger.
+    fn settle_witness(&mut self, at: usize, height: u64) {
+        let node = &mut self.nodes[at];
+        let witness = std::mem::take(&mut node.witness);
+        let Some(host) = &node.host else { return };
+        let mut unproven = None;
+        let mut proven = 0;
+        for offender in witness.offenders(height) {
+            let same = |of: PublicKey, at: u64| (of, at) == (offender, height);
+            let mut offences = host.ledger().offences().filter(|one| one.validator == offender);
+            let recorded = offences.clone().any(|one| same(one.validator, one.height));
+            // The ledger keeps so many of one validator.
+            let full = offences.nth(15).is_some();
+            let mut proofs = host.evidence().filter_map(|proof| proof.offence().ok());
+            if recorded || full || proofs.any(|one| same(one.validator, one.height)) {
+                proven += 1;
+            } else {
+                unproven = Some(offender);
+            }
+        }
+        if proven > 0 {
+            self.count("contradiction proven", proven);
+        }
+        if let Some(offender) = unproven {
+            self.violate(format!(
+                "node {at} heard {offender} contradict itself at height {height} and has no proof"
+            ));
+        }
+    }
+
+    /// Whether a correct validator still has a proof that the ledger wants.
+    pub(super) fn has_evidence(&self) -> bool {
+        self.plan.correct().any(|at| {
+            self.nodes[at].host.as_ref().is_some_and(|host| {
+                host.ledger().validators().get(&host.validator()).is_some()
+                    && host.evidence().next().is_some()
+            })
+        })
     }
 
     /// The crash `number` of the plan comes near.
@@ -343,11 +441,12 @@ impl Cluster {
     pub(super) fn fall(&mut self, at: usize, life: u32) {
         let node = &self.nodes[at];
         if node.life == life && node.armed.is_some() && node.host.is_some() {
-            self.crash(at);
+            self.crash(at, None);
         }
     }
 
-    fn crash(&mut self, at: usize) {
+    /// The node stops, somewhere or at a place of its log, and starts again later.
+    fn crash(&mut self, at: usize, place: Option<Place>) {
         let now = self.queue.now();
         let node = &mut self.nodes[at];
         let away = node.armed.take().map_or(MS, |armed| armed.away);
@@ -358,7 +457,16 @@ impl Cluster {
         node.inbox.clear();
         node.timers.clear();
         node.fired.clear();
-        match node.disk.crash(&mut self.rng) {
+        node.witness = Witness::default();
+        let damage = match place {
+            None => node.disk.crash(&mut self.rng),
+            Some(place) => node.disk.crash_at(place),
+        };
+        if let Some(place) = place {
+            self.count(place.name(), 1);
+        }
+        self.forget(at);
+        match damage {
             Ok(damage) => {
                 self.count("crash", 1);
                 self.count(
@@ -387,17 +495,27 @@ impl Cluster {
         }
         node.born = now;
         let lost = (node.committed > node.disk.height()).then_some(node.committed);
+        let validator = node.plan.validator;
+        let second = node.plan.is_correct() && self.checker.is_second(validator, node.disk.height() + 1);
+        let number = key_number(self.plan.options.nodes, validator, second);
+        let changed = second != node.second;
+        (node.second, node.key) = (second, validator_key(number));
         let made = Host::new(
             self.genesis.clone(),
-            self.plan.signatures.validator(node.plan.validator),
+            self.plan.signatures.validator(number),
             Arc::clone(&self.scheme),
             self.config.clone(),
             node.disk.recover(),
             node.clock(now),
         );
         self.story.tell(now, || {
-            format!("node {at} starts from height {}", self.nodes[at].disk.height())
+            let with = if changed { " with a new key" } else { "" };
+            format!(
+                "node {at} starts from height {}{with}",
+                self.nodes[at].disk.height()
+            )
         });
+        self.count("key changed", u64::from(changed));
         let node = &mut self.nodes[at];
         match made {
             Ok((host, effects)) => {
@@ -445,31 +563,4 @@ impl Cluster {
         }
         Ok(())
     }
-}
-
-/// One effect as a line.
-fn tale(at: usize, effect: &Effect) -> String {
-    let what = match effect {
-        Effect::Wal(record) => format!("logs {}", short_record(record)),
-        Effect::Flush => "flushes".to_owned(),
-        Effect::Store(decided) => format!("stores block {} of height {}", decided.id(), decided.height()),
-        Effect::WalReset { height } => format!("begins height {height}"),
-        Effect::Broadcast(message) => format!("says {}", short(message)),
-        Effect::Send { to, message } => format!("tells {to} {}", short(message)),
-        Effect::ServeOld { to, first, .. } => format!("serves {to} from disk, from height {first}"),
-        Effect::SetTimer { id, after } => format!("sets {id:?} for {after:?}"),
-        Effect::CancelTimer(id) => format!("cancels {id:?}"),
-        Effect::Committed { decided, events, .. } => {
-            let events: Vec<_> = events.iter().map(ToString::to_string).collect();
-            format!(
-                "COMMITS height {} {} in round {}: {}",
-                decided.height(),
-                decided.id(),
-                decided.certificate.round,
-                events.join("; ")
-            )
-        }
-        Effect::Halt(error) => format!("HALTS: {error}"),
-    };
-    format!("node {at} {what}")
 }

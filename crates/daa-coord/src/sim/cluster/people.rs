@@ -7,11 +7,13 @@ use crate::sim::clients::Moment;
 use crate::sim::draw::Draw;
 
 impl Cluster {
-    fn moment(&self) -> Moment {
+    pub(super) fn moment(&self) -> Moment {
         Moment {
             now: self.queue.now(),
             wall: self.wall(),
             draining: self.phase != Phase::Running,
+            height: self.checker.height(),
+            epoch: self.checker.ledger().membership_epoch(),
         }
     }
 
@@ -26,12 +28,13 @@ impl Cluster {
         }
         self.find_home(number);
         let home = self.clients[number].home;
-        while self.clients[number].seen < self.nodes[home].committed {
+        while self.nodes[home].host.is_some() && self.clients[number].seen < self.nodes[home].committed {
             let next = self.clients[number].seen + 1;
             let Some(events) = self.checker.events(next) else {
                 break;
             };
             send.extend(self.clients[number].read(&events, at));
+            self.tell_dispute(number as u32, &events);
         }
         self.offer(home, send);
         let again = self.clients[number].repeat(at);
@@ -40,7 +43,9 @@ impl Cluster {
             let other = self.rng.below(self.nodes.len());
             self.offer(other, again);
         }
-        let wishes = if number == 0 || self.checker.height() > 0 {
+        self.negotiate(number as u32);
+        let talks = self.is_in_dispute(number as u32);
+        let wishes = if number == 0 || (self.checker.height() > 0 && !talks) {
             self.clients[number].act(at)
         } else {
             Vec::new()
@@ -67,7 +72,7 @@ impl Cluster {
         }
     }
 
-    fn offer(&mut self, node: usize, commands: Vec<SignedCommand>) {
+    pub(super) fn offer(&mut self, node: usize, commands: Vec<SignedCommand>) {
         if commands.is_empty() {
             return;
         }

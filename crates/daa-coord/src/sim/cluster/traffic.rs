@@ -1,7 +1,7 @@
 //! Messages between nodes, and what liars make of theirs.
 
 use super::{Cluster, Event};
-use crate::consensus::{BlockMessage, HostInput, Message, WalRecord};
+use crate::consensus::{HostInput, Message};
 use crate::keys::PublicKey;
 use crate::sim::keys::Signatures;
 use crate::sim::liar::SplitRound;
@@ -185,69 +185,5 @@ impl Cluster {
                 }
             }
         }
-    }
-}
-
-/// A message in a few words.
-pub(super) fn short(message: &Message) -> String {
-    let value = |value: &NilOrVal<crate::consensus::BlockId>| match value {
-        NilOrVal::Nil => "nil".to_owned(),
-        NilOrVal::Val(id) => id.to_string(),
-    };
-    match message {
-        Message::Vote(vote) => {
-            let vote = &vote.message;
-            let step = match vote.kind {
-                VoteType::Prevote => "prevote",
-                VoteType::Precommit => "precommit",
-            };
-            let (height, round, by) = (vote.height, vote.round.as_i64(), vote.validator);
-            format!("{step} {} at {height}/{round} by {by}", value(&vote.value))
-        }
-        Message::Proposal(proposal) => {
-            let proposal = &proposal.message;
-            let (height, round, pol) = (
-                proposal.height,
-                proposal.round.as_i64(),
-                proposal.pol_round.as_i64(),
-            );
-            format!("proposal {} at {height}/{round} (polka {pol})", proposal.value)
-        }
-        Message::Block(BlockMessage { round, named }) => {
-            let (height, id, entries) = (named.height(), named.id(), named.block().entries.len());
-            format!("block {id} at {height}/{round} with {entries} commands")
-        }
-        Message::Polka(polka) => format!(
-            "polka for {} at {}/{}",
-            polka.value,
-            polka.height,
-            polka.round.as_i64()
-        ),
-        Message::RoundProof(proof) => format!("end of round {}/{}", proof.height, proof.round.as_i64()),
-        Message::Commands(commands) => format!("{} commands", commands.len()),
-        Message::Status { height } => format!("status {height}"),
-        Message::SyncRequest { from, count } => format!("question for {count} blocks from {from}"),
-        Message::SyncResponse(blocks) => {
-            let first = blocks.first().map_or(0, crate::consensus::Decided::height);
-            format!("{} blocks from {first}", blocks.len())
-        }
-    }
-}
-
-/// A record in a few words.
-pub(super) fn short_record(record: &WalRecord) -> String {
-    match record {
-        WalRecord::Vote(vote) => short(&Message::Vote(vote.clone())),
-        WalRecord::Proposal(proposal) => short(&Message::Proposal(proposal.clone())),
-        WalRecord::Block(judged) => {
-            let verdict = if judged.valid { "valid" } else { "invalid" };
-            format!(
-                "{verdict} block {} in round {}",
-                judged.named.id(),
-                judged.round.as_i64()
-            )
-        }
-        WalRecord::Timeout(height, timeout) => format!("timeout {timeout:?} at {height}"),
-        WalRecord::Polka(polka) => short(&Message::Polka(polka.clone())),
     }
 }

@@ -1,0 +1,16 @@
+//! Writes the samples of every decoder into `corpus/<target>/`, for the fuzzer to begin with.
+
+use daa_coord_fuzz::DECODERS;
+use std::path::Path;
+use std::{fs, io};
+
+fn main() -> io::Result<()> {
+    for (name, _, samples) in DECODERS {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
+        fs::create_dir_all(&folder)?;
+        for (number, sample) in samples().iter().enumerate() {
+            fs::write(folder.join(format!("sample-{number}")), sample)?;
+        }
+    }
+    Ok(())
+}
