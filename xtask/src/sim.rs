@@ -9,6 +9,7 @@ const IN_CI: &[&[&str]] = &[
     &["--seeds", "60", "--nodes", "7"],
     &["--seeds", "200", "--mode", "twins"],
     &["--seeds", "400", "--mode", "crash-points"],
+    &["--seeds", "400", "--mode", "wal-points"],
 ];
 
 /// Runs the program that holds the simulator; `args` are its own. With `--planted` it is another build, in a folder of its

@@ -89,7 +89,7 @@ pub(crate) struct ReplayArgs {
     /// Validators
     #[arg(long, default_value_t = 4, value_name = "N")]
     pub(crate) nodes: usize,
-    /// mixed, twins, calm or crash-points
+    /// mixed, twins, calm, crash-points or wal-points
     #[arg(long, default_value = "mixed", value_name = "MODE")]
     pub(crate) mode: String,
     /// Validators that lie [default: drawn, up to a third]

@@ -11,7 +11,7 @@ use daa_coord::consensus::planted::{self, Bug};
 use daa_coord::sim::{Mode, Options, Report, Sweep, replay, sweep};
 use std::process::ExitCode;
 
-const USAGE: &str = "sim [--seeds N] [--first-seed S] [--nodes N] [--mode mixed|twins|calm|crash-points] [--liars N] \
+const USAGE: &str = "sim [--seeds N] [--first-seed S] [--nodes N] [--mode mixed|twins|calm|crash-points|wal-points] [--liars N] \
     [--heights N] [--real-every N] [--threads N] [--planted] [--story] [-o json]";
 
 struct Args {

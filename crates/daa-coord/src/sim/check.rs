@@ -105,8 +105,8 @@ impl Checker {
 
     /// Whether a correct validator works on `height` under its second key.
     pub(super) fn is_second(&self, validator: usize, height: u64) -> bool {
-        let reigns = self.reigns.get(&validator).into_iter().flatten();
-        let last = reigns.filter(|(from, _)| *from <= height).last();
+        let mut reigns = self.reigns.get(&validator).into_iter().flatten();
+        let last = reigns.rfind(|(from, _)| *from <= height);
         last.is_some_and(|&(_, second)| second)
     }
 

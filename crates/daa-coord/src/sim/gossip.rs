@@ -280,9 +280,7 @@ impl Gossip {
                 "node {node} takes version {version} of node {from} twice"
             ));
         }
-        let off = value.map_or(2_000, |value| {
-            value.min(RANGE.high).max(RANGE.low).abs_diff(TRUTH)
-        });
+        let off = value.map_or(2_000, |value| value.clamp(RANGE.low, RANGE.high).abs_diff(TRUTH));
         let useful = off <= 200;
         let author = validator_key(from);
         let before = self.members[node].base.trust().weight(&author);

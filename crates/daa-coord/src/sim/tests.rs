@@ -36,18 +36,65 @@ fn clusters_with_every_fault_agree_and_go_on() {
         let report = report(options, 0, seeds, 2);
         assert!(report.is_clean(), "{report}");
         assert!(report.heights >= 20 * seeds, "{report}");
+        // What lies beyond the agreement itself happens as well.
+        for kind in [
+            "contract carried out",
+            "poisoned insight",
+            "uneven weight",
+            "contradiction proven",
+        ] {
+            assert!(
+                seeds < 10 || report.faults.contains_key(kind),
+                "no {kind}: {report}"
+            );
+        }
     }
 }
 
 #[test]
+fn keys_change_in_the_middle_of_runs() {
+    let report = report(Options::default(), 100, 24, 2);
+    assert!(report.is_clean(), "{report}");
+    assert!(report.faults.contains_key("key changed"), "{report}");
+}
+
+#[test]
+fn every_place_of_a_log_record_is_crashed_at() {
+    let options = Options {
+        mode: Mode::WalPoints,
+        ..Options::default()
+    };
+    // The fifth record of each of four validators, at each of seven places.
+    let report = report(options, 5 * 28 + 1, 28, 2);
+    assert!(report.is_clean(), "{report}");
+    let crashes = report
+        .faults
+        .iter()
+        .filter(|(kind, _)| kind.contains("log record"));
+    assert_eq!(
+        crashes.map(|(_, count)| *count).collect::<Vec<_>>(),
+        [4; 7],
+        "{report}"
+    );
+}
+
+#[test]
 fn twins_and_calm_clusters_agree() {
-    for mode in [Mode::Twins, Mode::Calm, Mode::CrashPoints] {
+    for (mode, nodes) in [
+        (Mode::Twins, 4),
+        (Mode::Twins, 7),
+        (Mode::Calm, 4),
+        (Mode::CrashPoints, 4),
+    ] {
         let options = Options {
+            nodes,
             mode,
             ..Options::default()
         };
         let report = report(options, 1, 8, 2);
         assert!(report.is_clean(), "{report}");
+        let twins = report.faults.get("run with twins").copied();
+        assert_eq!(twins, (mode == Mode::Twins).then_some(8), "{report}");
     }
 }
 
