@@ -59,6 +59,11 @@ impl Links {
         self.0.publish(Kind::Part, part);
     }
 
+    /// What was refused of what peers sent.
+    pub(super) fn dropped(&self) -> u64 {
+        self.0.dropped()
+    }
+
     /// Whether `key` is connected.
     pub(super) fn is_connected(&self, key: &PublicKey) -> bool {
         self.0.is_connected(key)

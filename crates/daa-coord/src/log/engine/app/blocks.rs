@@ -2,7 +2,7 @@
 
 use super::{App, End};
 use crate::consensus::{
-    BlockPart, ChainContext, ConsensusBlock, Height, JudgedBlock, MAX_SYNC_BLOCKS, NamedBlock,
+    BlockPart, ChainContext, ConsensusBlock, Height, HostCounters, JudgedBlock, MAX_SYNC_BLOCKS, NamedBlock,
 };
 use crate::keys::PublicKey;
 use crate::log::engine::parts::{Origin, Place};
@@ -108,8 +108,12 @@ impl App {
         rest.counters.checks = self.chain.signatures.counts();
         rest.counters.invalid_blocks = self.chain.invalid_blocks;
         rest.counters.evidence = self.chain.evidence_found;
+        let counters = HostCounters {
+            dropped: rest.counters.dropped + self.links.dropped(),
+            ..rest.counters
+        };
         self.shared
-            .publish(&finished.decided, Arc::clone(ledger), rest.counters);
+            .publish(&finished.decided, Arc::clone(ledger), counters);
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use libp2p::Multiaddr;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -158,6 +158,7 @@ pub(super) struct Hub {
     observer: Observer,
     max_guests: usize,
     max_per_ip: usize,
+    dropped: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -184,6 +185,7 @@ impl Hub {
             observer,
             max_guests,
             max_per_ip,
+            dropped: AtomicU64::new(0),
             state: Mutex::default(),
         }
     }
@@ -212,6 +214,20 @@ impl Hub {
     /// Whether `key` is connected.
     pub(super) fn is_connected(&self, key: &PublicKey) -> bool {
         self.lock().peers.contains_key(key)
+    }
+
+    /// Frames that were refused, or not for whoever sent them to send.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Frames and bytes that are read of `key` per second and connection; `None`: it is no longer a member.
+    pub(super) fn allowance(&self, key: &PublicKey, side: Side) -> Option<(usize, usize)> {
+        match ((self.members)(key), side) {
+            (Standing::Validator, _) => Some((1 << 15, 64 << 20)),
+            (Standing::Agent, _) | (Standing::Stranger, Side::Dialed) => Some((1 << 10, 16 << 20)),
+            (Standing::Stranger, Side::Accepted) => None,
+        }
     }
 
     /// Counts a connection from `address`, unless there are too many.
@@ -402,6 +418,14 @@ impl Hub {
     /// # Errors
     /// [`Fault`]: whoever sends such things is not listened to any longer.
     pub(super) fn deliver(&self, key: &PublicKey, frame: Frame) -> Result<(), Fault> {
+        let done = self.hear(key, frame);
+        if done.is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        done
+    }
+
+    fn hear(&self, key: &PublicKey, frame: Frame) -> Result<(), Fault> {
         let standing = (self.members)(key);
         let Some(from) = peer_id(key) else {
             return Ok(());
@@ -433,7 +457,10 @@ impl Hub {
             }
             (Kind::Response, _) => return self.take_response(key, from, &frame),
             // A node that is behind does not know all who may speak. What it drops comes again when it does.
-            (_, Standing::Stranger | Standing::Agent) => return Ok(()),
+            (_, Standing::Stranger | Standing::Agent) => {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
+            }
         };
         self.lock().emit(event);
         Ok(())

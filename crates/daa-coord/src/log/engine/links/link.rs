@@ -35,10 +35,6 @@ const SILENCE: usize = 5;
 /// How long one write may take.
 const WRITE: Duration = Duration::from_secs(5);
 
-/// Frames and bytes that are read from one connection between two pings; the rest waits in the sender's network.
-const READ_FRAMES: usize = 1 << 15;
-const READ_BYTES: usize = 64 << 20;
-
 /// Frames that go into one write.
 const BATCH: usize = 64;
 
@@ -212,6 +208,7 @@ async fn connect(
 struct Signs {
     /// Something came since the last ping.
     heard: AtomicBool,
+    /// What may still be read until the next ping; the rest waits in the sender's network.
     frames: AtomicUsize,
     bytes: AtomicUsize,
     renewed: Notify,
@@ -230,8 +227,8 @@ async fn run(hub: &Arc<Hub>, key: PublicKey, side: Side, socket: Secured) -> boo
     };
     let signs = Signs {
         heard: AtomicBool::new(true),
-        frames: AtomicUsize::new(READ_FRAMES),
-        bytes: AtomicUsize::new(READ_BYTES),
+        frames: AtomicUsize::new(0),
+        bytes: AtomicUsize::new(0),
         renewed: Notify::new(),
     };
     let (input, output) = socket.split();
@@ -239,7 +236,7 @@ async fn run(hub: &Arc<Hub>, key: PublicKey, side: Side, socket: Secured) -> boo
     let why = tokio::select! {
         why = read(hub, key, input, &signs, &pings) => why,
         why = write(output, outbox, to_send) => why,
-        why = watch(side, &signs, &pings) => why,
+        why = watch(hub, (key, side), &signs, &pings) => why,
     };
     if let Err(error) = why {
         tracing::debug!(peer = %key, ?side, %error, "connection lost");
@@ -301,9 +298,9 @@ impl Signs {
         }
     }
 
-    fn renew(&self) {
-        self.frames.store(READ_FRAMES, Ordering::Relaxed);
-        self.bytes.store(READ_BYTES, Ordering::Relaxed);
+    fn renew(&self, (frames, bytes): (usize, usize)) {
+        self.frames.store(frames, Ordering::Relaxed);
+        self.bytes.store(bytes, Ordering::Relaxed);
         self.renewed.notify_waiters();
     }
 }
@@ -335,13 +332,13 @@ async fn write(
     }
 }
 
-/// Pings, and ends when nothing comes back.
-async fn watch(side: Side, signs: &Signs, pings: &Pings) -> io::Result<()> {
+/// Pings, and ends when nothing comes back or the peer is no longer a member.
+async fn watch(hub: &Hub, (key, side): (PublicKey, Side), signs: &Signs, pings: &Pings) -> io::Result<()> {
     let mut ticks = interval(PING);
     let mut silent = 0;
     loop {
         ticks.tick().await;
-        signs.renew();
+        signs.renew(hub.allowance(&key, side).ok_or(io::ErrorKind::PermissionDenied)?);
         if side == Side::Dialed {
             let _full = pings.try_send(Kind::Ping);
         }

@@ -149,6 +149,7 @@ fn what_is_not_a_peers_to_send_is_not_heard() {
     };
     let block = part(Part::Block(block));
     assert_eq!(hub.deliver(&key(10), block.clone()), Err(Fault::NotAllowed));
+    assert_eq!(hub.dropped(), 4);
     hub.deliver(&key(2), block).expect("a validator's");
     assert_eq!(heard.take().len(), 1);
 }
@@ -230,6 +231,19 @@ fn what_waits_to_be_sent_is_bounded() {
     }
     let waiting = sent(&mut outbox).len();
     assert!((60..64).contains(&waiting), "{waiting}");
+}
+
+#[test]
+fn who_is_no_member_any_longer_is_read_no_further() {
+    let hub = hub();
+    let of = |number, side| hub.allowance(&key(number), side);
+    assert!(
+        of(2, Side::Accepted) > of(10, Side::Accepted),
+        "validators may send more"
+    );
+    assert!(of(10, Side::Accepted).is_some());
+    assert_eq!(of(99, Side::Accepted), None);
+    assert!(of(99, Side::Dialed).is_some());
 }
 
 #[test]
