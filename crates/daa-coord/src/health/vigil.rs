@@ -1,8 +1,8 @@
 //! What a node owes the ledger about the health of others: which agents it reports gone, and which of its own it brings
 //! back.
 //!
-//! An agent is watched through its node: the [member](crate::genesis::Member) that it is or that registered it, whose key
-//! discovery follows. A report is a vote ([`Said::Gone`]); the ledger acts when a quorum of validators votes alike, so a
+//! An agent is watched by its key where discovery follows that, and else through its node, the
+//! [member](crate::genesis::Member) that registered it. A report is a vote ([`Said::Gone`]); the ledger acts when a quorum of validators votes alike, so a
 //! node votes for what it sees itself, and takes care not to do so lightly:
 //! - the suspicion has to last for [`VigilConfig::patience`], and is over only below a lower threshold than that at which
 //!   it began, so that a peer at the edge is not reported in turns;
@@ -133,6 +133,8 @@ impl Duty {
 pub struct Vigil {
     config: VigilConfig,
     node: AgentId,
+    /// Agents of the node's block that others run.
+    apart: BTreeSet<AgentId>,
     /// Since when a peer is suspected.
     suspects: BTreeMap<PublicKey, Duration>,
     /// When a duty about an agent was last named.
@@ -152,10 +154,18 @@ impl Vigil {
         Ok(Self {
             config,
             node,
+            apart: BTreeSet::new(),
             suspects: BTreeMap::new(),
             named: BTreeMap::new(),
             last: None,
         })
+    }
+
+    /// The same, for a node that registered `agents` for other processes, which bring them back themselves.
+    #[must_use]
+    pub fn without(mut self, agents: impl IntoIterator<Item = AgentId>) -> Self {
+        self.apart = agents.into_iter().collect();
+        self
     }
 
     /// What is to be submitted now; to be asked about once in each [`VigilConfig::pause`], and after events that say that
@@ -227,10 +237,11 @@ impl Vigil {
         }
     }
 
-    fn own_agents<'a>(&self, ledger: &'a Ledger) -> impl Iterator<Item = AgentId> + 'a {
+    fn own_agents<'a>(&'a self, ledger: &'a Ledger) -> impl Iterator<Item = AgentId> + 'a {
         let node = self.node;
         let own = ledger.agents_of(node).map(|agent| agent.agent);
-        ledger.agent(node).map(|_| node).into_iter().chain(own)
+        let all = ledger.agent(node).map(|_| node).into_iter().chain(own);
+        all.filter(|agent| !self.apart.contains(agent))
     }
 
     /// The agents to be reported now.
@@ -243,6 +254,7 @@ impl Vigil {
             return Vec::new();
         }
         let holders: BTreeSet<AgentId> = ledger.claims().map(|claim| claim.agent).collect();
+        let followed: BTreeSet<PublicKey> = sight.own.iter().map(|opinion| opinion.about).collect();
         let mut missing = Vec::new();
         for peer in self.suspects(now) {
             let votes = validators.get(&peer).is_some();
@@ -257,6 +269,7 @@ impl Vigil {
             }
             let theirs = ledger.agent(node).into_iter().chain(ledger.agents_of(node));
             let busy = theirs.filter(|agent| agent.open > 0 || holders.contains(&agent.agent));
+            let busy = busy.filter(|agent| agent.key == peer || !followed.contains(&agent.key));
             let silent =
                 busy.filter(|agent| ledger.gone(agent.agent).is_none() && !is_said(me, ledger, agent.agent));
             missing.extend(silent.map(|agent| agent.agent));

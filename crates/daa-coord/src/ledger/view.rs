@@ -154,15 +154,15 @@ impl Ledger {
         Some(agent_status(agent, state))
     }
 
-    /// The agent that a node with this key is: registered by the genesis or the operator, not by a sponsor, and not the
-    /// operator itself. The lowest number, should there be several.
+    /// The agent behind a key, not the operator: the node, which the genesis or the operator registered, or else, if the
+    /// key is none of a node, an agent that a sponsor registered with a key of its own. The lowest number of several.
     #[must_use]
     pub fn agent_of(&self, key: &PublicKey) -> Option<AgentId> {
-        let nodes = self.agents().filter(|agent| agent.agent != OPERATOR);
-        nodes
-            .filter(|agent| agent.sponsor.is_none())
-            .find(|agent| agent.key == *key)
-            .map(|agent| agent.agent)
+        let theirs = self
+            .agents()
+            .filter(|agent| agent.key == *key && agent.agent != OPERATOR);
+        let first = theirs.min_by_key(|agent| (agent.sponsor.is_some(), agent.agent));
+        first.map(|agent| agent.agent)
     }
 
     /// The agents that `sponsor` registered and that take part, by id.

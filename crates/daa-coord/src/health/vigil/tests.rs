@@ -337,6 +337,113 @@ fn only_validators_report_and_only_agents_that_have_something() {
     assert_eq!(duties.len(), 1, "a member itself, that nobody registered");
 }
 
+/// Node 2's owner has another process, an agent with a key of its own; it and the node's agent hold a lease each.
+fn with_guest() -> (World, AgentId, PublicKey) {
+    let mut world = World::new(4);
+    world.lease(2);
+    // Another process of node 2's owner, with a key of its own.
+    let guest = AgentKey::from_secret(&[99; 32]);
+    let (agent, owner, number) = (AgentId(3071), OwnerId(2), DeviceId(3072));
+    let guest_key = guest.public();
+    world.submit(
+        2,
+        AgentId(2),
+        &Command::RegisterAgent {
+            agent,
+            owner,
+            key: guest_key,
+        },
+    );
+    let capacity = Bytes(9);
+    world.submit(
+        3,
+        AgentId(3),
+        &Command::RegisterDevice {
+            device: number,
+            capacity,
+        },
+    );
+    let request = ResourceRequest {
+        device: Some(number),
+        bytes: Bytes(9),
+        share: Permille::WHOLE,
+        priority: 0,
+        hold: Millis(60_000),
+        deadline: None,
+        purpose: ShortText::default(),
+    };
+    let command = Command::Request(request);
+    let entry = SignedCommand::sign(&guest, world.ledger.chain_id(), agent, 0, &command).expect("small");
+    assert!(matches!(
+        world.commit(vec![entry])[..],
+        [LedgerEvent::LeaseGranted(_)]
+    ));
+    (world, agent, guest_key)
+}
+
+#[test]
+fn an_agent_with_a_followed_key_is_judged_by_it() {
+    let (mut world, _, guest_key) = with_guest();
+    let about = |duties: &[Duty]| -> Vec<u32> {
+        let agent = |duty: &Duty| match &duty.command {
+            Command::Statement(Statement {
+                said: Said::Gone { agent, .. },
+                ..
+            }) => agent.get(),
+            other => panic!("no report: {other:?}"),
+        };
+        duties.iter().map(agent).collect()
+    };
+    let with = |node: u32, guest: Option<u32>| {
+        let mut own = opinions(&[(2, node), (3, 0), (4, 0)]);
+        own.extend(guest.map(|phi_milli| Opinion {
+            about: guest_key,
+            phi_milli,
+        }));
+        own
+    };
+    for (own, expected) in [
+        (with(50_000, None), vec![2048, 3071]),
+        (with(50_000, Some(0)), vec![2048]),
+        (with(0, Some(50_000)), vec![3071]),
+    ] {
+        let mut fresh = world.nodes[&1].clone();
+        std::mem::swap(&mut fresh, world.nodes.get_mut(&1).expect("there"));
+        look(&mut world, &own, &[2], 0);
+        let duties = look(&mut world, &own, &[2], 2_000);
+        assert_eq!(about(&duties), expected);
+        world.nodes.insert(1, fresh);
+    }
+}
+
+#[test]
+fn an_agent_of_another_process_is_brought_back_by_that() {
+    let (mut world, agent, _) = with_guest();
+    for node in [1, 3, 4] {
+        let at = world.ledger.time();
+        let said = Said::Gone { agent, at };
+        let chain = world.ledger.chain_id();
+        let statement = Statement::sign(&key(node), chain, said);
+        world.submit(node, AgentId(node), &Command::Statement(statement));
+    }
+    assert!(world.ledger.gone(agent).is_some());
+    let shared = BTreeSet::new();
+    let sight = Sight {
+        own: &[],
+        shared: &shared,
+    };
+    let vigil = Vigil::new(VigilConfig::default(), AgentId(2)).expect("valid");
+    let mut apart = vigil.clone().without([agent]);
+    let now = Duration::from_secs(1);
+    assert_eq!(apart.duties(&key(2), &world.ledger, sight, now), []);
+    let mut all = vigil;
+    let duties = all.duties(&key(2), &world.ledger, sight, now);
+    assert!(
+        matches!(&duties[..], [Duty { agent: back, .. }] if *back == agent),
+        "{duties:?}"
+    );
+}
+
 #[test]
 fn what_the_ledger_shows_is_not_said_again_before_it_fades() {
     let mut world = World::new(4);

@@ -120,7 +120,7 @@ fn a_sponsor_registers_works_and_takes_back() {
         scene.ledger.agent_of(&key_of(AgentId(1)).public()),
         Some(AgentId(1))
     );
-    assert_eq!(scene.ledger.agent_of(&worker.public()), None);
+    assert_eq!(scene.ledger.agent_of(&worker.public()), Some(AgentId(1030)));
     let of = |scene: &Scene, n| {
         let agents: Vec<u32> = scene
             .ledger
