@@ -9,6 +9,7 @@ mod device;
 pub mod error;
 pub mod events;
 pub mod folder;
+pub mod knowledge;
 mod leg;
 mod order;
 pub mod record;

@@ -21,4 +21,4 @@ pub use config::SearchConfig;
 pub use decide::{Decision, TrialResult, TrialSpec, TrialStatus, decide};
 pub use error::SearchError;
 pub use select::{FinalSpec, FinalTraining, select_final};
-pub use space::{Candidate, CandidateId, SearchSpace};
+pub use space::{Candidate, CandidateId, MAX_SUGGESTIONS, SearchSpace, Suggestion};

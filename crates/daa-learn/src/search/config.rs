@@ -2,7 +2,7 @@
 
 use super::decide::TrialSpec;
 use super::error::SearchError;
-use super::space::{Candidate, CandidateId, SearchSpace};
+use super::space::{Candidate, CandidateId, SearchSpace, Suggestion};
 use crate::data::InputShape;
 use crate::nn::OutputHead;
 use crate::train::TrainConfig;
@@ -146,6 +146,18 @@ impl SearchConfig {
     pub fn candidate(&self, id: CandidateId) -> Candidate {
         let epochs = self.rungs.last().copied().unwrap_or(1);
         self.space.candidate(id, self.seed, epochs, self.epoch_rows)
+    }
+
+    /// Candidate `id` as a suggestion to others who search the same space.
+    #[must_use]
+    pub fn suggestion(&self, id: CandidateId) -> Suggestion {
+        let candidate = self.candidate(id);
+        let optimizer = candidate.training.optimizer;
+        Suggestion {
+            architecture: candidate.architecture,
+            learning_rate: optimizer.learning_rate(),
+            weight_decay: optimizer.weight_decay(),
+        }
     }
 
     /// Every candidate that the search may ever start, so that the largest plan can be known before it begins.

@@ -33,11 +33,26 @@ pub struct Candidate {
     pub seed: Seed,
 }
 
+/// A network and recipe that did well elsewhere on data of the same kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suggestion {
+    /// The network.
+    pub architecture: Architecture,
+    /// The learning rate, 10⁻⁶ to 0.1.
+    pub learning_rate: f32,
+    /// The weight decay, 0 to 1.
+    pub weight_decay: f32,
+}
+
+/// Most suggestions in one search: what they may cost it is so many trainings to the first rung.
+pub const MAX_SUGGESTIONS: usize = 4;
+
 /// Which networks and recipes are tried.
 ///
 /// Multi-layer perceptrons of one to three layers of 32 to 512 units for rows of numbers and small images;
 /// convolutional networks of one or two blocks for images of at least 6 × 6 pixels. The first candidates are networks known to do well on such data
-/// (see [`SearchSpace::known_good`]); the others are drawn at random.
+/// (see [`SearchSpace::known_good`]), then come those that are suggested; the others are drawn at random.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SearchSpace {
@@ -49,6 +64,10 @@ pub struct SearchSpace {
     pub train_rows: usize,
     /// Most multiplications of one forward pass of one example.
     pub max_multiplications: u64,
+    /// Candidates that follow the known ones, at most [`MAX_SUGGESTIONS`]. They are compared like all others: nothing is
+    /// believed of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suggested: Vec<Suggestion>,
 }
 
 /// How often a drawn network may exceed the limit on multiplications before a known one stands in.
@@ -63,6 +82,7 @@ impl SearchSpace {
             output,
             train_rows,
             max_multiplications: if train_rows > 10_000 { 1_500_000 } else { 1_000_000 },
+            suggested: Vec::new(),
         }
     }
 
@@ -82,7 +102,38 @@ impl SearchSpace {
                 return refuse("space", error.to_string(), "shapes that networks can have");
             }
         }
+        if self.suggested.len() > MAX_SUGGESTIONS {
+            let value = self.suggested.len().to_string();
+            return refuse("space.suggested (count)", value, "0 to 4");
+        }
+        if let Some(other) = self.suggested.iter().find(|suggestion| !self.admits(suggestion)) {
+            let value = format!(
+                "{} at {} with decay {}",
+                other.architecture, other.learning_rate, other.weight_decay
+            );
+            return refuse("space.suggested", value, "networks and recipes of this space");
+        }
         Ok(())
+    }
+
+    /// Whether a suggestion is for such data, a network that is not larger than others here, and a recipe within range.
+    #[must_use]
+    pub fn admits(&self, suggestion: &Suggestion) -> bool {
+        let network = &suggestion.architecture;
+        (network.input, network.output) == (self.input, self.output)
+            && network.validate().is_ok()
+            && network
+                .multiplications()
+                .is_ok_and(|count| count <= self.max_multiplications)
+            && (1e-6..=0.1).contains(&suggestion.learning_rate)
+            && (0.0..=1.0).contains(&suggestion.weight_decay)
+    }
+
+    /// The place among the suggestions of a candidate that is one.
+    #[must_use]
+    pub fn suggestion_of(&self, id: CandidateId) -> Option<usize> {
+        let place = (id.0 as usize).checked_sub(self.known_good().len())?;
+        (place < self.suggested.len()).then_some(place)
     }
 
     /// Networks that do well on such data without any search: they are the first candidates.
@@ -180,9 +231,15 @@ impl SearchSpace {
     ) -> Candidate {
         let stream = seed.stream("search.candidate").child(u64::from(id.0));
         let known = self.known_good();
-        let (architecture, learning_rate, decay) = match known.get(id.0 as usize) {
-            Some(architecture) => (architecture.clone(), 2e-3, 1e-2),
-            None => {
+        let suggested = self.suggestion_of(id).and_then(|place| self.suggested.get(place));
+        let (architecture, learning_rate, decay) = match (known.get(id.0 as usize), suggested) {
+            (Some(architecture), _) => (architecture.clone(), 2e-3, 1e-2),
+            (None, Some(suggestion)) => (
+                suggestion.architecture.clone(),
+                suggestion.learning_rate,
+                suggestion.weight_decay,
+            ),
+            (None, None) => {
                 let mut rng = stream.child(0).rng();
                 let learning_rate = 10.0_f64.powf(rng.uniform().mul_add(1.2, -3.4)) as f32;
                 let decay = [0.0, 1e-3, 1e-2, 5e-2][rng.below(4)];

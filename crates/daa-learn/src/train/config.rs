@@ -76,6 +76,14 @@ impl Optimizer {
         }
     }
 
+    /// The weight decay.
+    #[must_use]
+    pub const fn weight_decay(self) -> f32 {
+        match self {
+            Self::Sgd { weight_decay, .. } | Self::Adam { weight_decay, .. } => weight_decay,
+        }
+    }
+
     /// The words that the kernel takes at step `step` (counted from 0), with the step size times `factor`:
     /// for weights, and for parameters that do not decay.
     pub(crate) fn hyper(self, factor: f64, step: u64) -> (Vec<f32>, Vec<f32>) {

@@ -94,3 +94,61 @@ fn candidates_are_many_kinds_and_differ_by_seed() {
         "the known networks come first, whatever the seed"
     );
 }
+
+#[test]
+fn suggestions_follow_the_known_networks_and_move_nothing_else() {
+    let output = OutputHead::Classes { count: 3 };
+    let plain = SearchConfig::for_dataset(900, InputShape::Flat { features: 5 }, output, Seed(4));
+    let known = plain.space.known_good().len();
+    let drawn = CandidateId(17);
+    let mut config = plain.clone();
+    config.space.suggested = vec![plain.suggestion(drawn), plain.suggestion(CandidateId(20))];
+    assert_eq!(config.validate(), Ok(()));
+    for id in (0..plain.max_candidates()).map(|id| CandidateId(id as u32)) {
+        let (before, after) = (plain.candidate(id), config.candidate(id));
+        match config.space.suggestion_of(id) {
+            Some(place) => {
+                assert_eq!(id.0 as usize, known + place);
+                assert_eq!(config.suggestion(id), config.space.suggested[place]);
+                assert_eq!(after.training.epochs, before.training.epochs);
+            }
+            None => assert_eq!(before, after),
+        }
+    }
+    let text = serde_json::to_string(&config).expect("json");
+    assert_eq!(serde_json::from_str::<SearchConfig>(&text).expect("read"), config);
+    assert!(!serde_json::to_string(&plain).expect("json").contains("suggested"));
+}
+
+#[test]
+fn suggestions_that_do_not_belong_are_refused() {
+    let output = OutputHead::Classes { count: 3 };
+    let config = SearchConfig::for_dataset(900, InputShape::Flat { features: 5 }, output, Seed(4));
+    let good = config.suggestion(CandidateId(9));
+    let spoilt = |spoil: fn(&mut Suggestion)| {
+        let mut bad = good.clone();
+        spoil(&mut bad);
+        assert!(!config.space.admits(&bad), "{bad:?}");
+        let mut config = config.clone();
+        config.space.suggested = vec![good.clone(), bad];
+        assert!(config.validate().is_err());
+    };
+    spoilt(|bad| bad.learning_rate = f32::NAN);
+    spoilt(|bad| bad.learning_rate = 0.2);
+    spoilt(|bad| bad.weight_decay = -1.0);
+    spoilt(|bad| bad.architecture.input = InputShape::Flat { features: 6 });
+    spoilt(|bad| bad.architecture.output = OutputHead::Regression {});
+    spoilt(|bad| bad.architecture.version = 99);
+    spoilt(|bad| {
+        let units = 60_000;
+        let activation = None;
+        bad.architecture.layers = vec![Layer::Dense { units, activation }; 2];
+    });
+    let mut many = config.clone();
+    many.space.suggested = vec![good; 5];
+    let error = many.validate().expect_err("five").to_string();
+    assert!(
+        error.contains("space.suggested (count) is 5, allowed are 0 to 4"),
+        "{error}"
+    );
+}
