@@ -15,6 +15,7 @@ mod ci;
 mod failure;
 mod faults;
 mod features;
+mod fuzz;
 mod interleave;
 mod layers;
 mod miri;
@@ -98,6 +99,7 @@ fn dispatch(args: &[String]) -> Outcome {
         "test" => suite::run(rest),
         "ci" => ci::run(rest),
         "faults" => faults::run(rest),
+        "fuzz" => fuzz::run(rest),
         "interleave" => interleave::run(rest),
         "sim" => sim::run(rest),
         "miri" => without_arguments(verb, rest).and_then(|()| miri::run()),
@@ -132,5 +134,9 @@ fn print_usage() {
     println!(
         "  {:12} no undefined behaviour where no device is needed; takes minutes and a nightly toolchain",
         "miri"
+    );
+    println!(
+        "  {:12} decoders of hostile bytes under libFuzzer [TARGET..] [--runs N] [--sanitizer none]; takes hours and cargo-fuzz",
+        "fuzz"
     );
 }

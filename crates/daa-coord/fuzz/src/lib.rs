@@ -17,6 +17,7 @@ use daa_coord::{
     SignedCommand, ValidatorSet,
 };
 use std::path::Path;
+use std::sync::OnceLock;
 
 mod samples;
 
@@ -47,12 +48,16 @@ fn key() -> AgentKey {
     AgentKey::from_secret(&[1; 32])
 }
 
-fn genesis() -> Genesis {
-    let name = ShortText::fitted("hostile bytes");
-    let genesis =
-        Genesis::new(name, key().public(), LedgerConfig::default()).expect("the defaults are in range");
-    let keys = (2..6).map(|n| AgentKey::from_secret(&[n; 32]).public());
-    genesis.with_validators(ValidatorSet::equal(keys).expect("four keys"))
+/// Made once: making keys takes longer than any decoder.
+fn genesis() -> &'static Genesis {
+    static GENESIS: OnceLock<Genesis> = OnceLock::new();
+    GENESIS.get_or_init(|| {
+        let name = ShortText::fitted("hostile bytes");
+        let genesis =
+            Genesis::new(name, key().public(), LedgerConfig::default()).expect("the defaults are in range");
+        let keys = (2..6).map(|n| AgentKey::from_secret(&[n; 32]).public());
+        genesis.with_validators(ValidatorSet::equal(keys).expect("four keys"))
+    })
 }
 
 /// A write-ahead log's frame around `body`, as the log itself makes it.
@@ -132,7 +137,7 @@ fn read_log(bytes: &[u8]) {
 
 /// A ledger's snapshot.
 pub fn snapshot(bytes: &[u8]) {
-    if let Ok(ledger) = Ledger::restore(&genesis(), bytes) {
+    if let Ok(ledger) = Ledger::restore(genesis(), bytes) {
         // With `--cfg fuzzing` the hash inside is not looked at, so that what lies behind it is reached.
         let again = ledger.snapshot();
         assert_eq!((again[0], &again[33..]), (bytes[0], &bytes[33..]));

@@ -318,7 +318,7 @@ pub(super) fn write_ahead_log() -> Samples {
 
 /// A ledger in which something has happened.
 fn ledger() -> Ledger {
-    let mut ledger = Ledger::new(genesis()).expect("valid");
+    let mut ledger = Ledger::new(genesis().clone()).expect("valid");
     let chain = ledger.chain_id();
     let mut operator = commands();
     operator.retain(|command| {
@@ -347,13 +347,13 @@ fn ledger() -> Ledger {
 
 pub(super) fn snapshot() -> Samples {
     vec![
-        Ledger::new(genesis()).expect("valid").snapshot(),
+        Ledger::new(genesis().clone()).expect("valid").snapshot(),
         ledger().snapshot(),
     ]
 }
 
 pub(super) fn genesis_file() -> Samples {
-    vec![file::to_text(&genesis()).into_bytes()]
+    vec![file::to_text(genesis()).into_bytes()]
 }
 
 pub(super) fn key_file() -> Samples {
@@ -421,6 +421,7 @@ pub(super) fn ask() -> Samples {
             phi_milli: 9_000,
         }]),
         Request::Manifest(ContentId(Digest([6; 32]))),
+        Request::Work(vec![7; 90]),
         Request::Chunk {
             id: ContentId(Digest([6; 32])),
             index: 3,
@@ -441,6 +442,7 @@ pub(super) fn answer() -> Samples {
         Response::Negotiation(negotiation().remove(1)),
         Response::Manifest(manifest().remove(2)),
         Response::Chunk(vec![5; 300]),
+        Response::Work(vec![7; 90]),
     ];
     responses
         .map(|response| response.encode().expect("small"))
