@@ -19,6 +19,7 @@ mod fuzz;
 mod interleave;
 mod layers;
 mod miri;
+mod netns;
 mod package;
 mod process;
 mod setup;
@@ -102,6 +103,7 @@ fn dispatch(args: &[String]) -> Outcome {
         "fuzz" => fuzz::run(rest),
         "interleave" => interleave::run(rest),
         "sim" => sim::run(rest),
+        "netns" => netns::run(rest),
         "miri" => without_arguments(verb, rest).and_then(|()| miri::run()),
         "setup" => without_arguments(verb, rest).and_then(|()| setup::run().map(drop)),
         _ => {
@@ -131,6 +133,10 @@ fn print_usage() {
         println!("  {name:12} {about}");
     }
     println!("  {:12} all of the above in this order [--without TASK]..", "ci");
+    println!(
+        "  {:12} the program across four network namespaces, with nodes killed, cut off and late; needs root",
+        "netns"
+    );
     println!(
         "  {:12} no undefined behaviour where no device is needed; takes minutes and a nightly toolchain",
         "miri"

@@ -2,22 +2,22 @@
 
 mod leases;
 
-pub(crate) use leases::LeasedJob;
+pub(crate) use leases::{Carried, LeasedJob};
 
 use crate::book::{Next, TrialBook, decision_digest};
 use crate::chain::ChainClient;
 use crate::config::Delays;
+use crate::crew::Crew;
 use crate::device::SharedDevice;
 use crate::error::AgentError;
 use crate::events::{EventKind, RanOn, Work};
 use crate::order::{Order, StoredResult};
 use crate::recorder::Recorder;
 use crate::stop::StopHandle;
-use daa_base::{AgentId, Bytes, Millis, Permille, Rng};
+use daa_base::{AgentId, Bytes, DeviceId, Millis, Permille, Rng};
 use daa_coord::{Command, Digest, LedgerEvent};
 use daa_learn::search::{TrialResult, TrialSpec};
 use daa_learn::train::Outcome;
-use leases::Carried;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -94,6 +94,10 @@ pub(crate) struct Agent {
     pub(crate) id: AgentId,
     pub(crate) client: ChainClient,
     pub(crate) device: Arc<SharedDevice>,
+    /// What the ledger calls the device.
+    pub(crate) device_id: DeviceId,
+    /// Nodes that train in the agent's place.
+    pub(crate) crew: Option<Arc<Crew>>,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) stop: StopHandle,
     /// Length of a lease.

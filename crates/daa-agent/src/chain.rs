@@ -219,40 +219,13 @@ impl Chain {
         key: AgentKey,
         patience: Duration,
     ) -> Result<ChainClient, AgentError> {
-        let (chain, next_seq) = self
-            .node
-            .view(|ledger| (ledger.chain_id(), ledger.next_seq(agent).unwrap_or(0)));
-        let config = OutboxConfig {
-            resubmit_after: self.resubmit_after,
-            max_backoff: Millis(2_000),
-            ..Default::default()
-        };
-        let outbox = Outbox::new(key, chain, agent, next_seq, config)
-            .map_err(|error| AgentError::internal("the client of the ledger", error))?;
-        let (sender, updates) = mpsc::channel(UPDATE_BUFFER);
-        let lagged = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&lagged);
-        let deliver = move |update: &NodeUpdate| match sender.try_send(update.clone()) {
-            Ok(()) => true,
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                flag.store(true, Ordering::Release);
-                true
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => false,
-        };
-        self.node
-            .attach(deliver)
-            .map_err(|error| AgentError::internal("the ledger node", error))?;
-        let (node, clock) = (Arc::clone(&self.node), Arc::clone(&self.clock));
-        Ok(ChainClient {
-            agent,
-            node,
-            outbox,
-            clock,
-            updates,
-            lagged,
+        ChainClient::new(
+            &self.node,
+            &self.clock,
+            (agent, key),
             patience,
-        })
+            self.resubmit_after,
+        )
     }
 }
 
@@ -304,6 +277,47 @@ pub(crate) struct ChainClient {
 }
 
 impl ChainClient {
+    /// A client of `node` that signs as an agent with its key.
+    pub(crate) fn new(
+        node: &Arc<LedgerNode>,
+        clock: &Arc<dyn Clock>,
+        (agent, key): (AgentId, AgentKey),
+        patience: Duration,
+        resubmit_after: Millis,
+    ) -> Result<Self, AgentError> {
+        let (chain, next_seq) = node.view(|ledger| (ledger.chain_id(), ledger.next_seq(agent).unwrap_or(0)));
+        let config = OutboxConfig {
+            resubmit_after,
+            max_backoff: Millis(2_000),
+            ..Default::default()
+        };
+        let outbox = Outbox::new(key, chain, agent, next_seq, config)
+            .map_err(|error| AgentError::internal("the client of the ledger", error))?;
+        let (sender, updates) = mpsc::channel(UPDATE_BUFFER);
+        let lagged = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&lagged);
+        let deliver = move |update: &NodeUpdate| match sender.try_send(update.clone()) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                flag.store(true, Ordering::Release);
+                true
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        };
+        node.attach(deliver)
+            .map_err(|error| AgentError::internal("the ledger node", error))?;
+        let (node, clock) = (Arc::clone(node), Arc::clone(clock));
+        Ok(Self {
+            agent,
+            node,
+            outbox,
+            clock,
+            updates,
+            lagged,
+            patience,
+        })
+    }
+
     /// The replica.
     pub(crate) const fn node(&self) -> &Arc<LedgerNode> {
         &self.node

@@ -2,7 +2,10 @@
 
 use crate::config::ConfigError;
 use crate::events::Work;
+use crate::job::JobError;
 use daa_base::{AgentId, Bytes, TrialId};
+use daa_coord::discovery::DiscoveryError;
+use daa_coord::streams::StreamError;
 use daa_gpu_core::{DeviceError, ErrorClass, GpuError, MemoryError};
 use daa_kernels::error::RunError as KernelRunError;
 use daa_learn::data::DataError;
@@ -193,6 +196,31 @@ pub enum AgentError {
         /// The agent.
         agent: AgentId,
     },
+    /// No node took orders.
+    #[error("no node of the ledger took an order within {} s", waited.as_secs())]
+    NoNodes {
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// Nodes failed an order again and again.
+    #[error("{work} failed on {attempts} nodes, at last: {reason}")]
+    Orders {
+        /// The order.
+        work: Work,
+        /// How many nodes.
+        attempts: u32,
+        /// What the last one said.
+        reason: String,
+    },
+    /// The network of nodes cannot be entered.
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
+    /// What was fetched is no job.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// Content cannot be provided or fetched.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
     /// A fault of the program.
     #[error("internal fault in {what}: {reason}")]
     Internal {
@@ -255,12 +283,16 @@ impl AgentError {
             | Self::Search(_)
             | Self::Diverged
             | Self::ResultGone { .. }
+            | Self::Discovery(_)
+            | Self::Orders { .. }
+            | Self::Stream(_)
+            | Self::Job(_)
             | Self::Model(_) => RunErrorClass::Input,
             Self::Device(error) => match error.class() {
                 ErrorClass::Validation => RunErrorClass::NoAdapter,
                 _ => RunErrorClass::Device,
             },
-            Self::LogTimeout { .. } | Self::LogClosed => RunErrorClass::Timeout,
+            Self::LogTimeout { .. } | Self::LogClosed | Self::NoNodes { .. } => RunErrorClass::Timeout,
             _ => match self.gpu() {
                 Some(ErrorClass::Timeout) => RunErrorClass::Timeout,
                 Some(ErrorClass::Internal) | None => RunErrorClass::Internal,
@@ -324,6 +356,12 @@ impl AgentError {
             Self::Run(_) | Self::Train(TrainError::Run(_)) | Self::Predict(PredictError::Run(_)) => {
                 "`daa doctor` checks the devices; go on with --resume, perhaps with --device cpu"
             }
+            Self::NoNodes { .. } => {
+                "check --join, and that `daa node` runs there with the same genesis; go on with --resume"
+            }
+            Self::Orders { .. } => "the nodes' own logs say more; go on with --resume",
+            Self::Discovery(_) => "check the addresses given to --join",
+            Self::Job(_) | Self::Stream(_) => "go on with --resume",
             Self::LogClosed | Self::AgentGone { .. } => "go on with --resume",
             _ => "this is a fault of daa: please report it; --resume may get further",
         }

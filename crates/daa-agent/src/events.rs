@@ -220,6 +220,22 @@ pub enum EventKind {
     DeviceFailed { error: String, fallback: String },
     /// A device that had failed passed its probe, and the run goes on on it.
     DeviceReturned { device: String, reason: String },
+    /// A node is ready to work for the run.
+    NodeJoined {
+        node: String,
+        device: String,
+        capacity: Bytes,
+        slots: u32,
+    },
+    /// A node works no more for the run; what it had is given to others.
+    NodeLost { node: String, reason: String },
+    /// An order that a node had taken is given to another.
+    OrderLost {
+        agent: AgentId,
+        work: Work,
+        node: String,
+        reason: String,
+    },
     /// The user asked to stop.
     StopRequested { reason: String },
     /// The run ended.
@@ -263,6 +279,7 @@ impl fmt::Display for EventKind {
             | Self::DeviceReturned { .. }
             | Self::StopRequested { .. }
             | Self::RunEnded { .. } => fmt_run(self, f),
+            Self::NodeJoined { .. } | Self::NodeLost { .. } | Self::OrderLost { .. } => fmt_node(self, f),
             Self::LeaseRequested { .. }
             | Self::LeaseQueued { .. }
             | Self::LeaseGranted { .. }
@@ -276,6 +293,28 @@ impl fmt::Display for EventKind {
             | Self::EpochEnded { .. }
             | Self::WorkDone { .. } => fmt_work(self, f),
         }
+    }
+}
+
+fn fmt_node(kind: &EventKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match kind {
+        EventKind::NodeJoined {
+            node,
+            device,
+            capacity,
+            slots,
+        } => write!(
+            f,
+            "node {node:.8} joins with {device}, {capacity} to lease, {slots} at a time"
+        ),
+        EventKind::NodeLost { node, reason } => write!(f, "node {node:.8} is lost: {reason}"),
+        EventKind::OrderLost {
+            work, node, reason, ..
+        } => write!(
+            f,
+            "{work} is taken from node {node:.8} and given to another: {reason}"
+        ),
+        _ => Ok(()),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::folder::{read_json, write_json};
 use daa_base::{Bytes, Seed};
 use daa_coord::Digest;
 use daa_learn::nn::Network;
-use daa_learn::search::TrialResult;
+use daa_learn::search::{FinalSpec, TrialResult, TrialSpec};
 use daa_learn::train::{PreparedData, TrainConfig, TrainState};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -15,10 +15,20 @@ use std::sync::Arc;
 /// Largest checkpoint that is read back to compare its digest, in bytes.
 const MAX_CHECKPOINT: u64 = 4 << 30;
 
+/// What is to be trained, as the search decided it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Spec {
+    /// A trial.
+    Trial(TrialSpec),
+    /// The final training.
+    Final(FinalSpec),
+}
+
 /// One training to be carried out, in as many legs as its leases allow.
 #[derive(Debug, Clone)]
 pub(crate) struct Order {
     pub(crate) work: Work,
+    pub(crate) spec: Spec,
     /// The network in short.
     pub(crate) architecture: String,
     /// Trained parameters.
@@ -186,6 +196,7 @@ mod tests {
     use daa_base::TrialId;
     use daa_learn::data::{Dataset, InputShape, Target};
     use daa_learn::nn::{Architecture, OutputHead, Purpose, compile};
+    use daa_learn::search::CandidateId;
     use daa_learn::train::{Optimizer, Schedule, Trainer};
     use std::fs;
 
@@ -213,6 +224,14 @@ mod tests {
         let purpose = Purpose::Train(config.optimizer.kind());
         Order {
             work: Work::Trial(TrialId(0)),
+            spec: Spec::Trial(TrialSpec {
+                id: TrialId(0),
+                candidate: CandidateId(0),
+                rung: 0,
+                from: None,
+                epochs_from: 0,
+                epochs_to: 2,
+            }),
             architecture: architecture.to_string(),
             parameters: 2,
             network: Arc::new(compile(&architecture, config.batch, purpose).expect("compiles")),

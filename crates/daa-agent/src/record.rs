@@ -139,6 +139,9 @@ impl RunRecord {
             EventKind::DataWarning { .. }
             | EventKind::DeviceFailed { .. }
             | EventKind::DeviceReturned { .. }
+            | EventKind::NodeJoined { .. }
+            | EventKind::NodeLost { .. }
+            | EventKind::OrderLost { .. }
             | EventKind::StopRequested { .. } => {
                 self.notices.push(event.message.clone());
             }

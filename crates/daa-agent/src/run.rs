@@ -2,16 +2,18 @@
 
 mod finish;
 mod inputs;
-mod orders;
 
 use crate::agent::{Agent, AgentHandle, Task, TaskEnd};
 use crate::book::TrialBook;
-use crate::chain::{Chain, agent_ids, fair_share};
-use crate::config::RunConfig;
+use crate::chain::{Chain, DEVICE, agent_ids, fair_share};
+use crate::config::{RunConfig, Trust};
+use crate::crew::{Crew, Join};
 use crate::device::SharedDevice;
 use crate::error::AgentError;
 use crate::events::{EventKind, Observer};
 use crate::folder::RunFolder;
+use crate::job::Job;
+use crate::orders::Orders;
 use crate::recorder::{Recorder, iso8601};
 use crate::stop::StopHandle;
 use crate::summary::Summary;
@@ -19,7 +21,6 @@ use daa_base::{Bytes, Clock, Seed, SystemClock, Timestamp};
 use daa_gpu_core::DeviceChoice;
 use finish::Finish;
 use inputs::Inputs;
-use orders::Orders;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ pub enum Place {
 }
 
 /// What is to be run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct RunRequest {
     /// The configuration. To resume a run, its folder's configuration counts; from this one are taken only a device
     /// other than [`DeviceChoice::Auto`], a memory limit, a number of threads, the folder of compiled kernels, and a
@@ -41,6 +42,8 @@ pub struct RunRequest {
     pub config: RunConfig,
     /// The run folder.
     pub place: Place,
+    /// Nodes that are to do the trainings, on their devices; without, this process does them on its own.
+    pub join: Option<Join>,
 }
 
 /// The usual place of a new run: `daa-runs/2026-11-22T10-30-00-seed1` in the current folder.
@@ -78,11 +81,21 @@ pub async fn run(
     let config = opened.config.clone();
     config.validate()?;
     let inputs = Inputs::read(&config, opened.earlier_digest()).await?;
-    let orders = Orders::new(&config, &inputs)?;
-    let (device, reason) = open_device(&config, &orders)?;
+    let orders = Orders::new(config.seed, config.epochs_budget, inputs.material.clone())?;
+    let (device, reason) = match &request.join {
+        None => open_device(&config, &orders)?,
+        Some(_) => open_host(&config)?,
+    };
     let (folder, resumed) = opened.folder(&request.place, &config, &inputs, clock.as_ref())?;
     let recorder = Arc::new(Recorder::new(Arc::clone(&folder), observer, Arc::clone(&clock))?);
+    let crew = match request.join {
+        None => None,
+        Some(join) => Some(Arc::new(
+            muster(join, &config, &inputs, &folder, &recorder).await?,
+        )),
+    };
     let running = Running {
+        crew,
         config,
         inputs,
         orders,
@@ -101,8 +114,38 @@ pub async fn run(
             wall_seconds,
         });
     }
+    if let Some(crew) = &running.crew {
+        crew.leave().await;
+    }
     running.recorder.check()?;
     result
+}
+
+/// Has the nodes of a ledger train for a run.
+async fn muster(
+    join: Join,
+    config: &RunConfig,
+    inputs: &Inputs,
+    folder: &RunFolder,
+    recorder: &Arc<Recorder>,
+) -> Result<Crew, AgentError> {
+    let job = Job {
+        seed: config.seed,
+        epochs_budget: config.epochs_budget,
+        material: inputs.material.clone(),
+    };
+    let path = folder.path().join("state").join("job");
+    Crew::start(join, &job, path, Arc::clone(recorder)).await
+}
+
+/// Opens the host, for the one test: all trainings are done elsewhere.
+fn open_host(config: &RunConfig) -> Result<(Arc<SharedDevice>, String), AgentError> {
+    let host = SharedDevice::open(&crate::config::Schedule {
+        device: DeviceChoice::Cpu,
+        memory_limit: None,
+        ..config.schedule.clone()
+    })?;
+    Ok((Arc::new(host), "nodes train, it only tests".to_owned()))
 }
 
 /// The folder before anything is written to it.
@@ -209,6 +252,7 @@ fn open_device(config: &RunConfig, orders: &Orders) -> Result<(Arc<SharedDevice>
 
 /// A run under way.
 struct Running {
+    crew: Option<Arc<Crew>>,
     config: RunConfig,
     inputs: Inputs,
     orders: Orders,
@@ -259,11 +303,15 @@ impl Running {
     }
 
     async fn perform(&self) -> Result<Summary, AgentError> {
-        let schedule = &self.config.schedule;
+        let mut schedule = self.config.schedule.clone();
+        if self.crew.is_some() {
+            // Which of its own trials comes next is nobody's business but the run's; leases are agreed on by the nodes.
+            schedule.trust = Trust::Local;
+        }
         let window = self.orders.search().window;
         let capacity: Bytes = self.device.capacity();
         let clock = Arc::clone(&self.clock);
-        let chain = Chain::start(self.config.seed, schedule, window, capacity, clock).await?;
+        let chain = Chain::start(self.config.seed, &schedule, window, capacity, clock).await?;
         chain.tell_of_lapsed_leases(Arc::clone(&self.recorder))?;
         let agents = self.spawn_agents(&chain)?;
         let result = self.search_and_finish(&chain, &agents).await;
@@ -298,6 +346,8 @@ impl Running {
                 id,
                 client: chain.client(id, schedule.patience)?,
                 device: Arc::clone(&self.device),
+                device_id: DEVICE,
+                crew: self.crew.clone(),
                 recorder: Arc::clone(&self.recorder),
                 stop: self.stop.clone(),
                 hold: schedule.lease,
@@ -316,7 +366,7 @@ impl Running {
             self.orders.search().clone(),
             Arc::clone(&self.folder),
         ));
-        let maker = self.orders.maker(&self.inputs, &self.folder);
+        let maker = self.orders.maker(&self.folder);
         // All at once: each agent works until the search is over.
         let searches = agents.iter().map(|agent| {
             agent.give(Task::Search {
@@ -335,6 +385,7 @@ impl Running {
             recorder: &self.recorder,
             book: &book,
             chain,
+            crew: self.crew.as_deref(),
         };
         if ends.contains(&TaskEnd::Stopped) || self.stop.is_stopped() {
             return finish.interrupted(&self.stop).await;

@@ -3,7 +3,9 @@
 use clap::builder::{FalseyValueParser, PossibleValuesParser, Styles, TypedValueParser as _};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use daa_agent::config::{MAX_AGENTS, Trust};
+use daa_agent::node::MAX_SLOTS;
 use daa_base::Bytes;
+use daa_coord::discovery::{Multiaddr, socket_address};
 use daa_gpu_core::DeviceChoice;
 use daa_gpu_core::pressure::forecast::{MAX_HORIZON, Target};
 use daa_learn::data::TaskKind;
@@ -76,6 +78,8 @@ pub(crate) enum Command {
     Devices(DevicesArgs),
     /// Checks what a run needs, and says how to get what is missing
     Doctor,
+    /// Takes part in a ledger, and lends this machine's devices to the runs of its members
+    Node(NodeArgs),
     /// Plays a simulated cluster of validators from its seed, and tells what happens
     Replay(ReplayArgs),
 }
@@ -172,9 +176,70 @@ pub(crate) struct RunArgs {
     /// Goes on with the interrupted run in this folder; only --device, --memory-limit and --threads may differ
     #[arg(long, value_name = "DIR")]
     pub(crate) resume: Option<PathBuf>,
+    /// Has the nodes of a ledger train, on their devices; the address is where one of them listens
+    #[arg(long, env = "DAA_JOIN", hide_env_values = true, value_delimiter = ',', value_parser = address, value_name = "ADDR")]
+    pub(crate) join: Vec<Multiaddr>,
+    /// With --join: the ledger's genesis file [default: that of the node on this machine]
+    #[arg(long, env = "DAA_GENESIS", hide_env_values = true, value_name = "FILE")]
+    pub(crate) genesis: Option<PathBuf>,
+    /// With --join: the key file of a member of the ledger [default: that of the node on this machine]
+    #[arg(long, env = "DAA_KEY", hide_env_values = true, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
     /// Records what is allocated on the device, for `daa memory`; a file of that name is replaced
     #[arg(long, value_name = "FILE")]
     pub(crate) record_memory: Option<PathBuf>,
+}
+
+/// `daa node`.
+#[derive(Debug, Args)]
+pub(crate) struct NodeArgs {
+    /// What the nodes of the ledger agree on: `daa genesis new` makes it
+    #[arg(long, env = "DAA_GENESIS", hide_env_values = true, value_name = "FILE")]
+    pub(crate) genesis: PathBuf,
+    /// The node's secret key: `daa keys new` makes it
+    #[arg(long, env = "DAA_KEY", hide_env_values = true, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// Where to listen: IP and port; agents are listened for at the next port
+    #[arg(long, env = "DAA_LISTEN", hide_env_values = true, default_value = "127.0.0.1:9000", value_parser = address, value_name = "ADDR")]
+    pub(crate) listen: Multiaddr,
+    /// Where another node listens; to be given for each that is known
+    #[arg(long = "peer", env = "DAA_PEERS", hide_env_values = true, value_delimiter = ',', value_parser = address, value_name = "ADDR")]
+    pub(crate) peers: Vec<Multiaddr>,
+    /// Where blocks and jobs are kept; it is made if it is not there
+    #[arg(
+        long,
+        env = "DAA_NODE_FOLDER",
+        hide_env_values = true,
+        default_value = "daa-node",
+        value_name = "DIR"
+    )]
+    pub(crate) folder: PathBuf,
+    /// Who agrees on leases: local is one sequencer in this process, bft the genesis' validators [default: by the genesis]
+    #[arg(
+        long,
+        env = "DAA_TRUST",
+        hide_env_values = true,
+        value_enum,
+        default_value_t,
+        hide_default_value = true,
+        value_name = "WHO"
+    )]
+    pub(crate) trust: TrustArg,
+    /// How many trainings it works on at once
+    #[arg(long, env = "DAA_AGENTS", hide_env_values = true, default_value_t = 1, value_parser = places, value_name = "N")]
+    pub(crate) agents: usize,
+    /// What it lends; several with commas between
+    #[arg(long = "device", env = "DAA_DEVICE", hide_env_values = true, default_value = "auto", value_delimiter = ',', value_parser = devices(), value_name = "DEVICE")]
+    pub(crate) devices: Vec<DeviceChoice>,
+    /// What may be leased on each device at once, like 512MiB [default: what the device has to share]
+    #[arg(long, env = "DAA_MEMORY_LIMIT", hide_env_values = true, value_parser = memory, value_name = "SIZE")]
+    pub(crate) memory_limit: Option<Bytes>,
+    /// Worker threads of the CPU backend [default: one per core]
+    #[arg(long, env = "DAA_THREADS", hide_env_values = true, value_parser = threads, value_name = "T")]
+    pub(crate) threads: Option<usize>,
+    /// Looks for other nodes on the local network
+    #[arg(long, env = "DAA_MDNS", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) mdns: bool,
 }
 
 /// Where to compute.
@@ -493,6 +558,14 @@ fn alignment(text: &str) -> Result<u64, String> {
     number
         .filter(|number| number.is_power_of_two() && *number <= 65_536)
         .ok_or_else(|| "allowed are the powers of two from 1 to 65536".to_owned())
+}
+
+fn places(text: &str) -> Result<usize, String> {
+    in_range(text, 1, MAX_SLOTS)
+}
+
+fn address(text: &str) -> Result<Multiaddr, String> {
+    socket_address(text).map_err(|error| error.to_string())
 }
 
 fn agents(text: &str) -> Result<usize, String> {

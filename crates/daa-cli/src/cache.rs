@@ -7,6 +7,11 @@ use std::path::PathBuf;
 /// `~/.cache` (XDG Base Directory Specification 0.8), on macOS below `~/Library/Caches`, on Windows below
 /// `%LOCALAPPDATA%`. `None` when the environment does not tell, or tells a path that is not absolute.
 pub(crate) fn folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    base(variable).map(|base| base.join("pipelines"))
+}
+
+/// The folder of everything that can be made again.
+pub(crate) fn base(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let absolute = |name| {
         variable(name)
             .map(PathBuf::from)
@@ -19,7 +24,7 @@ pub(crate) fn folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<Path
     } else {
         absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))
     };
-    base.map(|base| base.join("daa").join("pipelines"))
+    base.map(|base| base.join("daa"))
 }
 
 #[cfg(all(test, target_os = "linux"))]

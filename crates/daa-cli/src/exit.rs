@@ -1,6 +1,6 @@
 //! How the program ends: exit codes, and the failures behind them.
 
-use daa_agent::{AgentError, RunErrorClass};
+use daa_agent::{AgentError, NodeError, RunErrorClass};
 use daa_gpu_core::{DeviceError, ErrorClass};
 use daa_kernels::error::RunError;
 use daa_learn::data::DataError;
@@ -153,20 +153,37 @@ impl From<PredictError> for Failure {
     }
 }
 
-impl From<AgentError> for Failure {
-    fn from(error: AgentError) -> Self {
-        let exit = match error.class() {
-            RunErrorClass::Usage => Exit::Usage,
-            RunErrorClass::Input => Exit::Input,
-            RunErrorClass::NoAdapter => Exit::NoAdapter,
-            RunErrorClass::Timeout => Exit::Timeout,
-            _ => Exit::Unexpected,
-        };
-        let hint = error.hint();
+impl From<RunErrorClass> for Exit {
+    fn from(class: RunErrorClass) -> Self {
+        match class {
+            RunErrorClass::Usage => Self::Usage,
+            RunErrorClass::Input => Self::Input,
+            RunErrorClass::NoAdapter => Self::NoAdapter,
+            RunErrorClass::Timeout => Self::Timeout,
+            _ => Self::Unexpected,
+        }
+    }
+}
+
+impl Failure {
+    /// An error with the hint that it gives, if it gives one.
+    fn hinted(exit: Exit, hint: Option<String>, error: impl Into<anyhow::Error>) -> Self {
         let failure = Self::new(exit, error);
         match hint {
             Some(hint) => failure.with_hint(hint),
             None => failure,
         }
+    }
+}
+
+impl From<AgentError> for Failure {
+    fn from(error: AgentError) -> Self {
+        Self::hinted(error.class().into(), error.hint(), error)
+    }
+}
+
+impl From<NodeError> for Failure {
+    fn from(error: NodeError) -> Self {
+        Self::hinted(error.class().into(), error.hint(), error)
     }
 }

@@ -127,6 +127,11 @@ fn members(named: &[String], validators: &[Validator]) -> Result<Vec<Member>, Fa
     named.collect()
 }
 
+/// A genesis file.
+pub(crate) fn load(path: &Path) -> Result<Genesis, Failure> {
+    file::load(path).map_err(failure)
+}
+
 /// A public key as digits, or that of a key file.
 fn key(text: &str) -> Result<PublicKey, Failure> {
     match PublicKey::from_hex(text) {

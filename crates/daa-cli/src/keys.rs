@@ -4,8 +4,8 @@ use crate::args::{Global, KeysArgs, KeysCommand, KeysNewArgs, Output};
 use crate::exit::{Exit, Failure};
 use crate::messages::Messages;
 use crate::output;
-use daa_coord::PublicKey;
 use daa_coord::keystore::{self, Existing, KeyFileError};
+use daa_coord::{AgentKey, PublicKey};
 use serde::Serialize;
 use std::path::Path;
 
@@ -52,7 +52,12 @@ fn report(global: &Global, file: &Path, public: PublicKey) -> Result<Exit, Failu
 
 /// The public half of a key file.
 pub(crate) fn load(file: &Path) -> Result<PublicKey, Failure> {
-    Ok(keystore::load(file).map_err(failure)?.public())
+    Ok(secret(file)?.public())
+}
+
+/// A key file.
+pub(crate) fn secret(file: &Path) -> Result<AgentKey, Failure> {
+    keystore::load(file).map_err(failure)
 }
 
 /// What `--force` means.

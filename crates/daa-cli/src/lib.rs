@@ -8,10 +8,13 @@ mod devices;
 mod doctor;
 mod exit;
 mod genesis;
+mod invite;
+mod join;
 mod keys;
 mod logging;
 mod memory;
 mod messages;
+mod node;
 mod output;
 mod predict;
 mod progress;
@@ -60,6 +63,7 @@ fn dispatch(cli: &Cli, matches: &ArgMatches, messages: &Messages) -> Result<Exit
         Command::Doctor => doctor::command(&cli.global),
         Command::Keys(args) => keys::command(&cli.global, args, messages),
         Command::Genesis(args) => genesis::command(&cli.global, args, messages),
+        Command::Node(args) => node::command(&cli.global, args, messages),
         Command::Replay(args) => replay::command(&cli.global, args),
         Command::Memory(args) => memory::command(&cli.global, args, messages),
     }

@@ -2,6 +2,8 @@
 
 use crate::args::{Global, Output, RunArgs};
 use crate::exit::{Exit, Failure};
+use crate::invite::{self, Invite, Posted};
+use crate::join;
 use crate::memory::recording::MemoryRecording;
 use crate::messages::Messages;
 use crate::output;
@@ -41,7 +43,13 @@ pub(crate) fn command(
     given: &ArgMatches,
     messages: &Messages,
 ) -> Result<Exit, Failure> {
+    let join = join::join(args)?;
     let (mut request, claim) = request(args, given)?;
+    if join.is_none() {
+        join::tell_of_others(messages);
+    }
+    let _posted = join.is_none().then(|| post(&request));
+    request.join = join;
     let recording = args
         .record_memory
         .as_deref()
@@ -87,6 +95,18 @@ pub(crate) fn command(
     Ok(signals.exit().unwrap_or(Exit::Interrupted))
 }
 
+/// Tells other processes of this run, which uses a device without asking anybody.
+fn post(request: &RunRequest) -> Posted {
+    let (Place::New(folder) | Place::Resume(folder)) = &request.place;
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.clone());
+    invite::post(&Invite {
+        pid: std::process::id(),
+        lock: folder.join("state").join("lock"),
+        devices: format!("the device `{}`", request.config.schedule.device),
+        node: None,
+    })
+}
+
 /// On the first signal the run drains; the second ends the program.
 fn listen(stop: &StopHandle, messages: &Messages) -> Result<Signals, Failure> {
     let (stop, messages) = (stop.clone(), messages.clone());
@@ -110,16 +130,37 @@ fn request(args: &RunArgs, given: &ArgMatches) -> Result<(RunRequest, Option<Cla
         }
         let config = overrides(args, on_command_line);
         let place = Place::Resume(folder.clone());
-        return Ok((RunRequest { config, place }, None));
+        return Ok((
+            RunRequest {
+                config,
+                place,
+                join: None,
+            },
+            None,
+        ));
     }
     let config = config(args);
     if let Some(out) = &args.out {
         let place = Place::New(out.clone());
-        return Ok((RunRequest { config, place }, None));
+        return Ok((
+            RunRequest {
+                config,
+                place,
+                join: None,
+            },
+            None,
+        ));
     }
     let claim = Claim::first_free(&default_run_dir(config.seed, SystemClock::new().wall()))?;
     let place = Place::New(claim.folder.clone());
-    Ok((RunRequest { config, place }, Some(claim)))
+    Ok((
+        RunRequest {
+            config,
+            place,
+            join: None,
+        },
+        Some(claim),
+    ))
 }
 
 /// A new empty folder of which no other process thinks that it is its own. Removed again if it stays empty.

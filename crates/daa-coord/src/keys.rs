@@ -57,6 +57,17 @@ impl AgentKey {
         }
     }
 
+    /// Another key of the same holder, for `purpose` and number: nobody else can make it, and it says nothing about this one
+    /// (BLAKE3 key derivation).
+    #[must_use]
+    pub fn derive(&self, purpose: &str, number: u64) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("daa-coord 2026 derived agent key");
+        hasher.update(self.secret());
+        hasher.update(&number.to_le_bytes());
+        hasher.update(purpose.as_bytes());
+        Self::from_secret(hasher.finalize().as_bytes())
+    }
+
     /// The 32 secret bytes, for files and for the transport's identity.
     pub(crate) fn secret(&self) -> &[u8] {
         self.key.as_ref()

@@ -1,7 +1,7 @@
 //! How an agent gets a lease, works under it, and gives it back on every way out.
 
 use super::{Agent, SAVE_EVERY, TaskEnd};
-use crate::chain::{DEVICE, Signal};
+use crate::chain::Signal;
 use crate::device::{SharedDevice, also_ran_on};
 use crate::error::AgentError;
 use crate::events::{EventKind, LeaseEnd, RanOn, Work};
@@ -23,7 +23,7 @@ pub(crate) type LeasedJob = dyn Fn(&Lease, &ComputeContext) -> Result<Bytes, Age
 
 /// What became of one training.
 #[derive(Debug)]
-pub(super) enum Carried {
+pub(crate) enum Carried {
     Finished {
         outcome: Outcome,
         state: Box<TrainState>,
@@ -77,7 +77,12 @@ const LEAST_GRACE: Duration = Duration::from_secs(1);
 
 impl Agent {
     /// Trains until the work is done or the run stops, under as many leases as it takes.
-    pub(super) async fn carry_out(&mut self, order: &Arc<Order>) -> Result<Carried, AgentError> {
+    pub(crate) async fn carry_out(&mut self, order: &Arc<Order>) -> Result<Carried, AgentError> {
+        if let Some(crew) = &self.crew {
+            let (carried, ran_on) = crew.carry_out(self.id, order, &self.recorder, &self.stop).await?;
+            also_ran_on(&mut self.ran_on, ran_on);
+            return Ok(carried);
+        }
         loop {
             self.delay().await;
             let Some(lease) = self.acquire(order.work, order.peak()).await? else {
@@ -150,7 +155,7 @@ impl Agent {
             return Ok(None);
         }
         let request = ResourceRequest {
-            device: Some(DEVICE),
+            device: Some(self.device_id),
             bytes,
             share: self.share,
             priority: 0,

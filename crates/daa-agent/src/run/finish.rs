@@ -1,21 +1,22 @@
 //! The end of a run: the final training, the one test, the model, the report.
 
 use super::inputs::Inputs;
-use super::orders::Orders;
 use crate::agent::{AgentHandle, Task, TaskEnd, blocking};
 use crate::book::{TrialBook, decision_digest};
 use crate::chain::Chain;
 use crate::config::{RUN_SCHEMA, RunConfig, RunFile};
+use crate::crew::Crew;
 use crate::device::SharedDevice;
 use crate::error::{AgentError, FolderError};
 use crate::events::{EventKind, Work};
 use crate::folder::{RunFolder, read_json};
 use crate::order::{Order, state_path};
+use crate::orders::Orders;
 use crate::record::RunRecord;
 use crate::recorder::{Recorder, iso8601};
 use crate::report;
 use crate::stop::StopHandle;
-use crate::summary::{self, BestSummary, Summary, SummaryInput};
+use crate::summary::{self, AgreementSummary, BestSummary, Summary, SummaryInput};
 use daa_base::{Bytes, Timestamp};
 use daa_coord::Lease;
 use daa_gpu_core::{ComputeContext, TenantSpec, Weight};
@@ -97,6 +98,7 @@ pub(super) struct Finish<'a> {
     pub(super) recorder: &'a Arc<Recorder>,
     pub(super) book: &'a TrialBook,
     pub(super) chain: &'a Chain,
+    pub(super) crew: Option<&'a Crew>,
 }
 
 impl Finish<'_> {
@@ -108,7 +110,7 @@ impl Finish<'_> {
     ) -> Result<Option<BestSummary>, AgentError> {
         let (specs, results) = self.book.contents();
         let chosen = select_final(self.orders.search(), &specs, &results)?;
-        let order = Arc::new(self.orders.final_order(&chosen, self.inputs, self.folder)?);
+        let order = Arc::new(self.orders.final_order(&chosen, self.folder)?);
         let score = chosen.score_micro as f64 / 1e6;
         let (trial, architecture) = (chosen.trial, order.architecture.clone());
         self.recorder.emit(EventKind::Chosen {
@@ -169,7 +171,7 @@ impl Finish<'_> {
         model: Arc<Model>,
     ) -> Result<Option<(Option<f64>, Option<f64>)>, AgentError> {
         let rows = self.inputs.test.clone();
-        let (tested, dataset) = (rows.len(), Arc::clone(self.inputs.search.dataset()));
+        let (tested, dataset) = (rows.len(), Arc::clone(self.inputs.material.search.dataset()));
         let network = Predictor::network(&model)?;
         let bytes = network.peak_bytes();
         let score = Arc::new(Mutex::new(None));
@@ -208,7 +210,10 @@ impl Finish<'_> {
         let measured = score.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (accuracy, rmse) = match dataset.target() {
             Target::Classes { .. } => (measured, None),
-            Target::Values(_) => (None, measured.map(|error| error * self.inputs.target_unit())),
+            Target::Values(_) => (
+                None,
+                measured.map(|error| error * self.inputs.material.target_unit),
+            ),
         };
         self.recorder.emit(EventKind::Tested {
             accuracy,
@@ -244,6 +249,18 @@ impl Finish<'_> {
             .map_or_else(unknown, |ran_on| (ran_on.backend, ran_on.device))
     }
 
+    /// Who agreed on the leases: the nodes, where they trained, else the run's own log.
+    fn agreement(&self) -> AgreementSummary {
+        let Some(heard) = self.crew.map(Crew::heard) else {
+            return self.chain.agreement();
+        };
+        AgreementSummary {
+            validators: heard.validators as usize,
+            blocks: heard.blocks(),
+            ..AgreementSummary::default()
+        }
+    }
+
     fn close(&self, outcome: &str, best: Option<BestSummary>) -> Result<Summary, AgentError> {
         let wall_seconds = self.recorder.elapsed().as_secs_f64();
         self.recorder.emit(EventKind::RunEnded {
@@ -263,7 +280,7 @@ impl Finish<'_> {
             data: self.inputs.summary.clone(),
             candidates: &candidates,
             best,
-            agreement: self.chain.agreement(),
+            agreement: self.agreement(),
             kernels: summary::kernels(&self.device.profiles()),
             wall_seconds,
         };

@@ -3,6 +3,7 @@
 use crate::agent::blocking;
 use crate::config::RunConfig;
 use crate::error::AgentError;
+use crate::job::Material;
 use crate::summary::DataSummary;
 use daa_learn::data::{DataSource, Dataset, LoadOptions, Preprocess, SplitShares, Target, split};
 use daa_learn::train::PreparedData;
@@ -12,10 +13,7 @@ use std::sync::Arc;
 /// Everything that is made of the data before the search begins.
 #[derive(Debug)]
 pub(super) struct Inputs {
-    /// All rows, with those to train on and to validate with.
-    pub(super) search: Arc<PreparedData>,
-    /// The same rows, all to train on: for the final training.
-    pub(super) merged: Arc<PreparedData>,
+    pub(super) material: Material,
     /// Rows for the one final test.
     pub(super) test: Vec<u32>,
     pub(super) preprocess: Preprocess,
@@ -44,11 +42,6 @@ impl Inputs {
             }),
             _ => Ok(inputs),
         }
-    }
-
-    /// Turns an error of the normalized target into one in the target's own units; 1 for classification.
-    pub(super) fn target_unit(&self) -> f64 {
-        self.preprocess.target().difference(1.0).unwrap_or(1.0)
     }
 }
 
@@ -82,8 +75,11 @@ fn read(config: &RunConfig) -> Result<Inputs, AgentError> {
         _ => None,
     };
     Ok(Inputs {
-        merged: Arc::new(search.merged()),
-        search: Arc::new(search),
+        material: Material {
+            merged: Arc::new(search.merged()),
+            search: Arc::new(search),
+            target_unit: preprocess.target().difference(1.0).unwrap_or(1.0),
+        },
         test: parts.test,
         preprocess,
         summary,

@@ -7,9 +7,10 @@ use crate::config::Schedule;
 use crate::device::SharedDevice;
 use crate::events::{Event, Observer};
 use crate::folder::RunFolder;
+use crate::order::Spec;
 use crate::recorder::Recorder;
 use crate::stop::StopHandle;
-use daa_base::{AgentId, Clock, ManualClock, Millis, Seed, SystemClock, Timestamp};
+use daa_base::{AgentId, Clock, ManualClock, Millis, Seed, SystemClock, Timestamp, TrialId};
 use daa_coord::Digest;
 use daa_coord::ledger::reason::WithdrawReason;
 use daa_gpu_core::injection::{Fault, Planned, Site};
@@ -17,6 +18,7 @@ use daa_gpu_core::{ContextConfig, DeviceChoice, Failover, TenantSpec, Weight};
 use daa_kernels::Session;
 use daa_learn::data::{Dataset, InputShape, Target};
 use daa_learn::nn::{Architecture, OutputHead, Purpose, compile};
+use daa_learn::search::{CandidateId, FinalSpec};
 use daa_learn::train::{Optimizer, PreparedData, Schedule as RateSchedule, TrainConfig};
 use tokio::sync::mpsc;
 
@@ -59,6 +61,8 @@ async fn world() -> World {
         id: AgentId(1),
         client: chain.client(AgentId(1), schedule.patience).expect("registered"),
         device,
+        device_id: crate::chain::DEVICE,
+        crew: None,
         recorder: Arc::new(recorder),
         stop: stop.clone(),
         hold: schedule.lease,
@@ -101,6 +105,12 @@ fn long_order(folder: &RunFolder) -> Order {
     .expect("compiles");
     Order {
         work: Work::Final,
+        spec: Spec::Final(FinalSpec {
+            trial: TrialId(0),
+            candidate: CandidateId(0),
+            epochs: 100_000,
+            score_micro: 0,
+        }),
         architecture: architecture.to_string(),
         parameters: 6,
         network: Arc::new(network),
@@ -278,6 +288,12 @@ fn breakable(clock: &Arc<ManualClock>) -> (ComputeContext, Arc<SharedDevice>) {
 fn short_order(long: &Order) -> Order {
     Order {
         work: Work::Final,
+        spec: Spec::Final(FinalSpec {
+            trial: TrialId(0),
+            candidate: CandidateId(0),
+            epochs: 100_000,
+            score_micro: 0,
+        }),
         architecture: long.architecture.clone(),
         parameters: long.parameters,
         network: Arc::clone(&long.network),

@@ -1,13 +1,13 @@
 //! From decisions to orders: the networks of a search, compiled once each.
 
-use super::inputs::Inputs;
 use crate::agent::OrderMaker;
-use crate::config::RunConfig;
+use crate::config::ConfigError;
 use crate::error::AgentError;
 use crate::events::Work;
 use crate::folder::RunFolder;
-use crate::order::Order;
-use daa_base::Bytes;
+use crate::job::Material;
+use crate::order::{Order, Spec};
+use daa_base::{Bytes, Seed};
 use daa_learn::data::Target;
 use daa_learn::nn::{Architecture, Network, OutputHead, Purpose, compile};
 use daa_learn::search::{CandidateId, FinalSpec, SearchConfig, TrialSpec};
@@ -16,27 +16,31 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Rows predicted at a time in the final test; the model's own predictor uses as many.
-pub(super) const TEST_BATCH: usize = daa_learn::model::predict::PREDICT_BATCH;
+pub(crate) const TEST_BATCH: usize = daa_learn::model::predict::PREDICT_BATCH;
 
 /// The networks of a search.
 #[derive(Debug)]
-pub(super) struct Orders {
+pub(crate) struct Orders {
     search: SearchConfig,
+    material: Material,
     networks: Arc<Mutex<BTreeMap<CandidateId, Arc<Network>>>>,
     largest: (String, Bytes),
 }
 
 impl Orders {
     /// Compiles every candidate once, so that the largest peak is known before the first lease is asked for.
-    pub(super) fn new(config: &RunConfig, inputs: &Inputs) -> Result<Self, AgentError> {
-        let data = &inputs.search;
+    pub(crate) fn new(
+        seed: Seed,
+        epochs_budget: Option<u32>,
+        material: Material,
+    ) -> Result<Self, AgentError> {
+        let data = &material.search;
         let output = match data.dataset().target() {
             Target::Classes { classes, .. } => OutputHead::Classes { count: *classes },
             Target::Values(_) => OutputHead::Regression {},
         };
-        let mut search =
-            SearchConfig::for_dataset(data.train().len(), data.dataset().shape(), output, config.seed);
-        if let Some(epochs) = config.epochs_budget {
+        let mut search = SearchConfig::for_dataset(data.train().len(), data.dataset().shape(), output, seed);
+        if let Some(epochs) = epochs_budget {
             search = search.with_budget(epochs);
         }
         search.validate()?;
@@ -55,25 +59,68 @@ impl Orders {
         }
         Ok(Self {
             search,
+            material,
             networks: Arc::new(Mutex::new(networks)),
             largest,
         })
     }
 
-    pub(super) const fn search(&self) -> &SearchConfig {
+    pub(crate) const fn search(&self) -> &SearchConfig {
         &self.search
     }
 
     /// The largest memory peak of anything that the run may load, and what has it.
-    pub(super) fn largest_peak(&self) -> (String, Bytes) {
+    pub(crate) fn largest_peak(&self) -> (String, Bytes) {
         self.largest.clone()
     }
 
+    /// Whether `spec` is something that this search can decide on: what comes from another process is checked before it is
+    /// made an order.
+    pub(crate) fn check(&self, spec: &Spec) -> Result<(), ConfigError> {
+        let search = &self.search;
+        let within = |field, value: u64, min: u64, max: u64| {
+            if (min..=max).contains(&value) {
+                return Ok(());
+            }
+            Err(ConfigError {
+                field,
+                value: value.to_string(),
+                allowed: format!("{min} to {max}"),
+            })
+        };
+        let last = (search.max_candidates() as u64).saturating_sub(1);
+        match spec {
+            Spec::Trial(trial) => {
+                within("candidate", trial.candidate.0.into(), 0, last)?;
+                within("rung", trial.rung.into(), 0, search.rungs.len() as u64 - 1)?;
+                let rung = trial.rung as usize;
+                let to = search.rungs[rung].into();
+                within("epochs_to", trial.epochs_to.into(), to, to)?;
+                let from = if rung == 0 {
+                    0
+                } else {
+                    search.rungs[rung - 1].into()
+                };
+                within("epochs_from", trial.epochs_from.into(), from, from)?;
+                within(
+                    "states to go on from",
+                    trial.from.is_some().into(),
+                    (rung > 0).into(),
+                    (rung > 0).into(),
+                )
+            }
+            Spec::Final(chosen) => {
+                within("candidate", chosen.candidate.0.into(), 0, last)?;
+                within("epochs", chosen.epochs.into(), 1, search.epochs_budget.into())
+            }
+        }
+    }
+
     /// Makes the orders of trials.
-    pub(super) fn maker(&self, inputs: &Inputs, folder: &Arc<RunFolder>) -> Arc<OrderMaker> {
+    pub(crate) fn maker(&self, folder: &Arc<RunFolder>) -> Arc<OrderMaker> {
         let (search, networks) = (self.search.clone(), Arc::clone(&self.networks));
-        let (data, folder) = (Arc::clone(&inputs.search), Arc::clone(folder));
-        let target_unit = inputs.target_unit();
+        let (data, folder) = (Arc::clone(&self.material.search), Arc::clone(folder));
+        let target_unit = self.material.target_unit;
         Arc::new(move |spec: &TrialSpec| {
             let candidate = search.candidate(spec.candidate);
             let known = networks
@@ -91,6 +138,7 @@ impl Orders {
                 .transpose()?;
             Ok(Order {
                 work: Work::Trial(spec.id),
+                spec: Spec::Trial(*spec),
                 architecture: candidate.architecture.to_string(),
                 parameters: candidate
                     .architecture
@@ -107,13 +155,16 @@ impl Orders {
         })
     }
 
+    /// Makes the order of `spec`, which was [checked](Self::check).
+    pub(crate) fn order(&self, spec: &Spec, folder: &Arc<RunFolder>) -> Result<Order, AgentError> {
+        match spec {
+            Spec::Trial(spec) => self.maker(folder)(spec),
+            Spec::Final(spec) => self.final_order(spec, folder),
+        }
+    }
+
     /// Makes the order of the final training.
-    pub(super) fn final_order(
-        &self,
-        chosen: &FinalSpec,
-        inputs: &Inputs,
-        folder: &RunFolder,
-    ) -> Result<Order, AgentError> {
+    pub(crate) fn final_order(&self, chosen: &FinalSpec, folder: &RunFolder) -> Result<Order, AgentError> {
         let training = self.search.final_training(chosen);
         let parameters = training
             .architecture
@@ -121,15 +172,16 @@ impl Orders {
             .map_err(daa_learn::nn::NetworkError::from)?;
         Ok(Order {
             work: Work::Final,
+            spec: Spec::Final(*chosen),
             architecture: training.architecture.to_string(),
             parameters: parameters as u64,
             network: network(&training.architecture, &training.config)?,
-            data: Arc::clone(&inputs.merged),
+            data: Arc::clone(&self.material.merged),
             config: training.config,
             seed: training.seed,
             from: None,
             dir: folder.work_dir(Work::Final)?,
-            target_unit: inputs.target_unit(),
+            target_unit: self.material.target_unit,
         })
     }
 }

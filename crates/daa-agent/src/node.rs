@@ -1,0 +1,390 @@
+//! A node: one process on one machine that takes part in a ledger, and lends its devices to the runs of its members.
+//!
+//! It agrees with the other nodes on the order of commands, registers its devices and its agents under its own number,
+//! and works for whoever leads a run. On the network it is its key. It listens twice: for validators at the port it is
+//! given, for agents at the next one.
+
+mod config;
+mod duties;
+mod status;
+mod worker;
+
+pub use config::{MAX_DEVICES, MAX_SLOTS, NodeConfig, NodeError, agents_address};
+pub use status::{NodeStatus, SCHEMA};
+
+use crate::agent::blocking;
+use crate::chain::ChainClient;
+use crate::device::SharedDevice;
+use crate::error::{AgentError, FolderError};
+use crate::library::Library;
+use crate::work::{Ask, Tell};
+use daa_base::{AgentId, Clock, DeviceId, Millis};
+use daa_coord::discovery::{Incoming, Network, Policy, Refusal, Request, Response, Served};
+use daa_coord::log::engine::{EngineConfig, EngineNode};
+use daa_coord::{
+    AgentKey, Command, CommitLog, Ledger, LedgerEvent, LedgerNode, PublicKey, Sequencer, SequencerConfig,
+    sponsored,
+};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use worker::{Jobs, NodeDevice, Slot, Worker};
+
+/// The number in a node's block of the agent that a run on the same machine leads with.
+const GUEST: u16 = 1023;
+
+/// The key by which a run is known that is started with the key of a node: no two processes may have one name.
+#[must_use]
+pub fn guest_key(node: &AgentKey) -> AgentKey {
+    node.derive("guest", 0)
+}
+
+/// Peers are the agents and validators of the ledger, as it stands.
+#[derive(Debug)]
+struct Members {
+    ledger: Arc<LedgerNode>,
+    /// Who they are, and the height at which they were looked up.
+    known: Mutex<(u64, BTreeSet<PublicKey>)>,
+}
+
+impl Members {
+    fn new(ledger: Arc<LedgerNode>) -> Self {
+        let known = Mutex::new((0, ledger.view(Self::of)));
+        Self { ledger, known }
+    }
+
+    fn of(ledger: &Ledger) -> BTreeSet<PublicKey> {
+        let validators = ledger
+            .validators()
+            .as_slice()
+            .iter()
+            .map(|validator| validator.key);
+        ledger.agents().map(|agent| agent.key).chain(validators).collect()
+    }
+}
+
+impl Policy for Members {
+    fn allows(&self, peer: &PublicKey) -> bool {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        self.ledger.view(|ledger| {
+            if known.0 != ledger.height() {
+                *known = (ledger.height(), Self::of(ledger));
+            }
+        });
+        known.1.contains(peer)
+    }
+}
+
+/// What puts commands into order.
+enum NodeLog {
+    Engine(Box<EngineNode>),
+    Sequencer(Arc<Sequencer>),
+}
+
+/// A running node. It must be ended by [`Node::stop`]; dropped, its leases run out by themselves.
+pub struct Node {
+    log: Option<NodeLog>,
+    ledger: Arc<LedgerNode>,
+    network: Network,
+    worker: Arc<Worker>,
+    tasks: JoinSet<()>,
+    /// Held as long as the node runs.
+    _lock: File,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node")
+            .field("key", &self.network.me())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// Starts a node. It takes part as soon as enough others do; until then it has no places.
+    ///
+    /// Must be called within a tokio runtime with time and I/O enabled.
+    ///
+    /// # Errors
+    /// [`NodeError`]; nothing runs then.
+    pub async fn start(config: NodeConfig, clock: Arc<dyn Clock>) -> Result<Self, NodeError> {
+        config.validate()?;
+        let (agent, owner) = config.member()?;
+        let lock = claim(&config.folder)?;
+        let devices = open_devices(&config, agent).await?;
+        let (log, commits) = start_log(&config, &clock).await?;
+        let genesis = config.genesis.clone();
+        let ledger =
+            LedgerNode::start(genesis, commits).map_err(|error| AgentError::internal("the ledger", error))?;
+        let ledger = Arc::new(ledger);
+        let policy = Arc::new(Members::new(Arc::clone(&ledger)));
+        let chain = config.genesis.chain_id();
+        let (network, incoming) = Network::start(
+            config.discovery()?,
+            &config.key,
+            chain,
+            policy,
+            Arc::clone(&clock),
+        )
+        .map_err(AgentError::from)?;
+        let library = Arc::new(Library::new(network.clone(), Arc::clone(&clock))?);
+        let worker = Arc::new(Worker {
+            ledger: Arc::clone(&ledger),
+            library,
+            clock: Arc::clone(&clock),
+            folder: config.folder.join("jobs"),
+            devices,
+            hold: config.lease,
+            patience: config.patience,
+            places: Mutex::default(),
+            jobs: Mutex::new(Jobs::default()),
+        });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve(incoming, Arc::clone(&worker)));
+        let joining = Joining {
+            worker: Arc::clone(&worker),
+            key: config.key.clone(),
+            agent,
+            owner,
+            slots: config.slots,
+        };
+        tasks.spawn(joining.run());
+        duties::spawn(&mut tasks, &config, (&ledger, &network, &worker), clock);
+        Ok(Self {
+            log: Some(log),
+            ledger,
+            network,
+            worker,
+            tasks,
+            _lock: lock,
+        })
+    }
+
+    /// How the node is.
+    #[must_use]
+    pub fn status(&self) -> NodeStatus {
+        status::of(&self.ledger, &self.network, &self.worker)
+    }
+
+    /// Why the node's log has ended, if it has.
+    #[must_use]
+    pub fn ended(&self) -> Option<String> {
+        self.ledger.end().map(|end| end.to_string())
+    }
+
+    /// Gives all leases back and stops.
+    pub async fn stop(mut self) {
+        self.worker.close().await;
+        self.tasks.shutdown().await;
+        self.network.stop().await;
+        let (log, ledger) = (self.log.take(), Arc::clone(&self.ledger));
+        let stopped = tokio::task::spawn_blocking(move || {
+            match log {
+                Some(NodeLog::Engine(mut engine)) => engine.stop(),
+                Some(NodeLog::Sequencer(sequencer)) => sequencer.shutdown(),
+                None => {}
+            }
+            ledger.shutdown();
+        });
+        if stopped.await.is_err() {
+            tracing::error!("the node's log did not stop in order");
+        }
+    }
+}
+
+/// Makes the node's folder its own, and removes what an earlier process left of jobs.
+fn claim(folder: &Path) -> Result<File, NodeError> {
+    let io = |doing, source| {
+        let path = folder.to_owned();
+        AgentError::from(FolderError::Io { path, doing, source })
+    };
+    std::fs::create_dir_all(folder).map_err(|source| io("make the folder", source))?;
+    let lock = File::create(folder.join("lock")).map_err(|source| io("lock", source))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let path = folder.to_owned();
+            return Err(AgentError::from(FolderError::InUse { path }).into());
+        }
+        Err(std::fs::TryLockError::Error(source)) => return Err(io("lock", source).into()),
+    }
+    let jobs = folder.join("jobs");
+    match std::fs::remove_dir_all(&jobs) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(io("empty", source).into()),
+        _ => Ok(lock),
+    }
+}
+
+async fn open_devices(config: &NodeConfig, agent: AgentId) -> Result<Vec<NodeDevice>, NodeError> {
+    let mut devices = Vec::new();
+    for (schedule, k) in config.schedules().into_iter().zip(0_u16..) {
+        let number = sponsored(agent.get(), k).ok_or(NodeError::Number { agent })?;
+        let shared = blocking("a device", move || SharedDevice::open(&schedule)).await?;
+        devices.push(NodeDevice {
+            id: DeviceId(number),
+            shared: Arc::new(shared),
+        });
+    }
+    Ok(devices)
+}
+
+async fn start_log(
+    config: &NodeConfig,
+    clock: &Arc<dyn Clock>,
+) -> Result<(NodeLog, Arc<dyn CommitLog>), NodeError> {
+    let clock = Arc::clone(clock);
+    let genesis = config.genesis.clone();
+    if config.is_local() {
+        let config = SequencerConfig {
+            tick: Millis(20),
+            ..SequencerConfig::default()
+        };
+        let sequencer = Sequencer::start(genesis, config, clock);
+        let sequencer = Arc::new(sequencer.map_err(|error| AgentError::internal("the log", error))?);
+        return Ok((NodeLog::Sequencer(Arc::clone(&sequencer)), sequencer));
+    }
+    let engine = EngineConfig::new(
+        config.listen.clone(),
+        config.peers.clone(),
+        config.folder.join("chain"),
+    );
+    let key = config.key.clone();
+    let started = tokio::task::spawn_blocking(move || EngineNode::start(&genesis, key, engine, clock));
+    let engine = started
+        .await
+        .map_err(|error| AgentError::internal("the engine", error))??;
+    let log = Arc::new(engine.log());
+    Ok((NodeLog::Engine(Box::new(engine)), log))
+}
+
+/// Answers whoever asks.
+async fn serve(mut incoming: Incoming, worker: Arc<Worker>) {
+    while let Some(served) = incoming.next().await {
+        match &served.request {
+            Request::Work(bytes) => {
+                let answer = match Ask::decode(bytes) {
+                    Ok(ask) => answer(&worker, served.from, ask),
+                    Err(_) => Response::Refused(Refusal::Malformed),
+                };
+                let _gone = served.answer(answer);
+            }
+            Request::Commands(commands) => {
+                let log = worker.ledger.log();
+                // What does not fit now is submitted again by whoever needs it.
+                let taken = commands
+                    .iter()
+                    .filter(|command| log.submit((*command).clone()).is_ok());
+                let answer = match taken.count() {
+                    0 => Response::Refused(Refusal::TooMuch),
+                    _ => Response::Taken,
+                };
+                let _gone = served.answer(answer);
+            }
+            Request::Manifest(_) | Request::Chunk { .. } => {
+                let library = Arc::clone(&worker.library);
+                tokio::task::spawn_blocking(move || drop(library.serve(served)));
+            }
+            _ => refuse(served),
+        }
+    }
+}
+
+fn answer(worker: &Arc<Worker>, from: PublicKey, ask: Ask) -> Response {
+    let tell: Tell = worker.answer(from, ask);
+    match tell.encode() {
+        Ok(bytes) => Response::Work(bytes),
+        Err(error) => {
+            tracing::error!(%error, "an answer does not fit");
+            Response::Refused(Refusal::NotHere)
+        }
+    }
+}
+
+fn refuse(served: Served) {
+    let _gone = served.answer(Response::Refused(Refusal::NotHere));
+}
+
+/// Registers devices and agents, then opens the places.
+struct Joining {
+    worker: Arc<Worker>,
+    key: AgentKey,
+    agent: AgentId,
+    owner: daa_base::OwnerId,
+    slots: usize,
+}
+
+/// Wait before the next attempt when the ledger gave no answer.
+const AGAIN: Duration = Duration::from_secs(1);
+
+impl Joining {
+    async fn run(self) {
+        loop {
+            match self.register().await {
+                Ok(slots) => {
+                    tracing::info!(places = slots.len(), "the node takes part");
+                    self.worker
+                        .places
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .open(slots);
+                    return;
+                }
+                // Too few others are there yet, as a rule.
+                Err(error) => tracing::info!(%error, "the node does not take part yet"),
+            }
+            if self.worker.ledger.end().is_some() {
+                return;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    async fn register(&self) -> Result<Vec<Slot>, AgentError> {
+        let worker = &self.worker;
+        let (ledger, clock) = (&worker.ledger, &worker.clock);
+        let identity = (self.agent, self.key.clone());
+        let mut client = ChainClient::new(ledger, clock, identity, worker.patience, worker::RESUBMIT)?;
+        for device in &worker.devices {
+            let capacity = device.shared.capacity();
+            let known = ledger.view(|ledger| ledger.device(device.id).map(|status| status.capacity));
+            if known != Some(capacity) {
+                let device = device.id;
+                call(&mut client, &Command::RegisterDevice { device, capacity }).await?;
+            }
+        }
+        let mut slots = Vec::new();
+        // Places are spread over the devices.
+        for (k, device) in (1_u16..).zip(worker.devices.iter().cycle().take(self.slots)) {
+            let key = self.key.derive("place", k.into());
+            let agent = self.admit(&mut client, k, &key).await?;
+            let device = device.clone();
+            slots.push(Slot { agent, key, device });
+        }
+        self.admit(&mut client, GUEST, &guest_key(&self.key)).await?;
+        Ok(slots)
+    }
+
+    /// Registers agent `k` of the node's block, unless it is.
+    async fn admit(&self, client: &mut ChainClient, k: u16, key: &AgentKey) -> Result<AgentId, AgentError> {
+        let number = sponsored(self.agent.get(), k)
+            .ok_or_else(|| AgentError::internal("a place", format!("{} has no block", self.agent)))?;
+        let (agent, key) = (AgentId(number), key.public());
+        let known = self.worker.ledger.view(|ledger| ledger.agent_key(agent));
+        if known != Some(key) {
+            let owner = self.owner;
+            call(client, &Command::RegisterAgent { agent, owner, key }).await?;
+        }
+        Ok(agent)
+    }
+}
+
+/// Has the ledger carry out `command`; a refusal is an error.
+async fn call(client: &mut ChainClient, command: &Command) -> Result<(), AgentError> {
+    match client.call(command).await? {
+        Some(LedgerEvent::Rejected { reason, .. }) => Err(AgentError::internal("a registration", reason)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,258 @@
+//! What a run that uses the devices of others says to their nodes, and what they answer.
+//!
+//! The run leads: it asks, nodes only answer, so a run that vanishes leaves nothing behind but orders that nobody looks
+//! after, which nodes drop in time. Messages are the payload of [`discovery::Request::Work`](daa_coord::discovery::Request)
+//! between authenticated peers; what is large (a job, a checkpoint) goes by content id.
+
+use crate::events::{EpochMetrics, EventKind, LeaseEnd, RanOn, Work};
+use crate::order::Spec;
+use daa_base::codec::{self, CodecError};
+use daa_base::{AgentId, Bytes, FencingToken, LeaseId, Permille};
+use daa_coord::discovery::MAX_WORK;
+use daa_coord::streams::ContentId;
+use serde::{Deserialize, Serialize};
+
+/// News in one answer.
+pub(crate) const MAX_NEWS: usize = 32;
+
+/// Longest text in a message, in bytes.
+pub(crate) const MAX_TEXT: usize = 512;
+
+/// Names an order within one job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct OrderId(pub(crate) u64);
+
+/// What a run asks of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Ask {
+    /// What have you got? Answered with [`Tell::Here`].
+    Hello,
+    /// Get ready for this job, which can be fetched from the sender. Answered with [`Tell::Job`]; asked again until it is
+    /// ready.
+    Prepare { job: ContentId },
+    /// Do this. Answered with [`Tell::Taken`], also when it was taken before.
+    Do {
+        job: ContentId,
+        order: OrderId,
+        what: What,
+    },
+    /// How is it going? `told`: how much of the news came already. Answered with [`Tell::Going`] or [`Tell::Ended`].
+    Look {
+        job: ContentId,
+        order: OrderId,
+        told: u64,
+    },
+    /// The sender needs the result no more. Answered with [`Tell::Taken`].
+    Forget { job: ContentId, order: OrderId },
+    /// The job is over. Answered with [`Tell::Taken`].
+    Leave { job: ContentId },
+}
+
+/// A training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct What {
+    pub(crate) spec: Spec,
+    /// The state that it goes on from, for trials that go on.
+    pub(crate) from: Option<ContentId>,
+}
+
+/// How far a job is at a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum JobStage {
+    /// It is being fetched and its networks are being compiled.
+    Preparing,
+    /// Orders are taken.
+    Ready,
+    /// It is refused.
+    Refused { reason: String },
+}
+
+/// What happened to an order, for the record of the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum News {
+    Requested {
+        bytes: Bytes,
+        share: Permille,
+    },
+    Queued {
+        ahead: u32,
+        reason: String,
+    },
+    Granted {
+        lease: LeaseId,
+        bytes: Bytes,
+        token: FencingToken,
+    },
+    Ended {
+        lease: LeaseId,
+        end: LeaseEnd,
+        bytes: Bytes,
+        high_water: Bytes,
+    },
+    Epoch(EpochMetrics),
+    Yielded {
+        epoch: u32,
+        step: u64,
+        reason: String,
+    },
+}
+
+impl News {
+    /// What `kind` says about an order, if that is of use to the run.
+    pub(crate) fn of(kind: &EventKind) -> Option<Self> {
+        Some(match kind {
+            EventKind::LeaseRequested { bytes, share, .. } => Self::Requested {
+                bytes: *bytes,
+                share: *share,
+            },
+            EventKind::LeaseQueued { ahead, reason, .. } => Self::Queued {
+                ahead: *ahead,
+                reason: short(reason),
+            },
+            EventKind::LeaseGranted {
+                lease, bytes, token, ..
+            } => Self::Granted {
+                lease: *lease,
+                bytes: *bytes,
+                token: *token,
+            },
+            EventKind::LeaseEnded {
+                lease,
+                end,
+                bytes,
+                high_water,
+                ..
+            } => Self::Ended {
+                lease: *lease,
+                end: *end,
+                bytes: *bytes,
+                high_water: *high_water,
+            },
+            EventKind::EpochEnded { metrics, .. } => Self::Epoch(*metrics),
+            EventKind::WorkYielded {
+                epoch, step, reason, ..
+            } => Self::Yielded {
+                epoch: *epoch,
+                step: *step,
+                reason: short(reason),
+            },
+            _ => return None,
+        })
+    }
+
+    /// The same as an event of the run, in which `agent` stands for the node that does `work`.
+    pub(crate) fn event(self, agent: AgentId, work: Work) -> EventKind {
+        match self {
+            Self::Requested { bytes, share } => EventKind::LeaseRequested {
+                agent,
+                work,
+                bytes,
+                share,
+            },
+            Self::Queued { ahead, reason } => EventKind::LeaseQueued {
+                agent,
+                work,
+                ahead,
+                reason,
+            },
+            Self::Granted { lease, bytes, token } => EventKind::LeaseGranted {
+                agent,
+                work,
+                lease,
+                bytes,
+                token,
+            },
+            Self::Ended {
+                lease,
+                end,
+                bytes,
+                high_water,
+            } => EventKind::LeaseEnded {
+                agent,
+                lease,
+                end,
+                bytes,
+                high_water,
+            },
+            Self::Epoch(metrics) => EventKind::EpochEnded { agent, work, metrics },
+            Self::Yielded { epoch, step, reason } => EventKind::WorkYielded {
+                agent,
+                work,
+                epoch,
+                step,
+                reason,
+            },
+        }
+    }
+}
+
+/// How an order ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum End {
+    /// The training came to its end; `state` can be fetched from the node.
+    Done {
+        state: ContentId,
+        diverged: bool,
+        ran_on: Option<RanOn>,
+    },
+    /// The node could not do it.
+    Failed { reason: String },
+}
+
+/// What a node answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Tell {
+    /// What it has got.
+    Here {
+        /// The name of its device.
+        device: String,
+        /// What leases on it may sum up to.
+        capacity: Bytes,
+        /// Orders that it carries out at a time; 0 until it takes part in the ledger.
+        slots: u32,
+        /// Validators of its ledger; 0 where one sequencer gives the order.
+        validators: u32,
+        /// The last block of its ledger.
+        height: u64,
+    },
+    /// How far the job is.
+    Job(JobStage),
+    /// It was done as asked.
+    Taken,
+    /// All places are taken for now.
+    Full,
+    /// Nothing like it is known here: it was dropped, or this node has begun anew.
+    Unknown,
+    /// The order breaks a rule.
+    Invalid { reason: String },
+    /// The order is in work.
+    Going { news: Vec<News> },
+    /// The order has ended, with the last news.
+    Ended { news: Vec<News>, end: End },
+}
+
+impl Ask {
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, CodecError> {
+        codec::encode::<MAX_WORK, _>(self)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode_canonical::<MAX_WORK, _>(bytes)
+    }
+}
+
+impl Tell {
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, CodecError> {
+        codec::encode::<MAX_WORK, _>(self)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode_canonical::<MAX_WORK, _>(bytes)
+    }
+}
+
+/// The beginning of `text`, at most [`MAX_TEXT`] bytes.
+pub(crate) fn short(text: &str) -> String {
+    let end = text.floor_char_boundary(MAX_TEXT);
+    text[..end].to_owned()
+}

@@ -1,0 +1,90 @@
+//! `daa run --join`: which ledger, and as whom.
+
+use crate::args::RunArgs;
+use crate::exit::{Exit, Failure};
+use crate::invite::{self, Invite, NodeInvite};
+use crate::messages::Messages;
+use crate::{genesis, keys, output};
+use daa_agent::Join;
+use daa_agent::node::{agents_address, guest_key};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long a run goes on without any node that takes orders.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The nodes that are to train, if any.
+pub(crate) fn join(args: &RunArgs) -> Result<Option<Join>, Failure> {
+    if args.join.is_empty() {
+        return match (&args.genesis, &args.key) {
+            (None, None) => Ok(None),
+            _ => Err(Failure::text(Exit::Usage, "--genesis and --key go with --join")
+                .with_hint("`daa help run` lists all flags and their values")),
+        };
+    }
+    let addresses = args
+        .join
+        .iter()
+        .map(agents_address)
+        .collect::<Result<Vec<_>, _>>();
+    let addresses = addresses.map_err(|error| {
+        Failure::new(Exit::Usage, error).with_hint("name where a node listens: --join IP:PORT")
+    })?;
+    let (genesis, key) = files(args)?;
+    let genesis = genesis::load(&genesis)?;
+    let key = keys::secret(&key)?;
+    let public = key.public();
+    let is_node = genesis.validators().get(&public).is_some();
+    let is_member = genesis.members().iter().any(|member| member.key == public);
+    if !is_node && !is_member {
+        let error = format!("the key {} is no member of the genesis", public.to_hex());
+        return Err(Failure::text(Exit::Input, error).with_hint("`daa genesis show` lists the members"));
+    }
+    Ok(Some(Join {
+        addresses,
+        genesis,
+        // The validator itself is there by its own name; its node has registered a guest.
+        key: if is_node { guest_key(&key) } else { key },
+        patience: PATIENCE,
+    }))
+}
+
+/// The genesis and key files: those given, else those of the node on this machine that listens there.
+fn files(args: &RunArgs) -> Result<(PathBuf, PathBuf), Failure> {
+    if let (Some(genesis), Some(key)) = (&args.genesis, &args.key) {
+        return Ok((genesis.clone(), key.clone()));
+    }
+    let wanted: Vec<String> = args.join.iter().map(ToString::to_string).collect();
+    let nodes = invite::others().into_iter().filter_map(|invite| invite.node);
+    let mut here = nodes.filter(|node| wanted.contains(&node.address));
+    let NodeInvite { genesis, key, .. } = here.next().ok_or_else(|| {
+        let error = "--join needs --genesis and --key: no node of this user on this machine listens there";
+        Failure::text(Exit::Usage, error)
+            .with_hint("name the ledger's genesis file, and the key file of a member")
+    })?;
+    Ok((
+        args.genesis.clone().unwrap_or(genesis),
+        args.key.clone().unwrap_or(key),
+    ))
+}
+
+/// Says who else uses this machine's devices, and how to share them by agreement.
+pub(crate) fn tell_of_others(messages: &Messages) {
+    let others = invite::others();
+    let Some(Invite {
+        pid, devices, node, ..
+    }) = others.first()
+    else {
+        return;
+    };
+    messages.note(&match node {
+        Some(node) => format!(
+            "a node on this machine lends {devices}; to share it by agreement: daa run --join {}",
+            output::shell_word(&node.address)
+        ),
+        None => format!(
+            "another run (process {pid}) uses {devices} too, and each plans for the whole of it; to share it by \
+             agreement, start `daa node` and give runs --join"
+        ),
+    });
+}
