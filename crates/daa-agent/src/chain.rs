@@ -353,6 +353,17 @@ impl ChainClient {
             .unwrap_or(Err(AgentError::LogTimeout { patience }))
     }
 
+    /// Tells the ledger that the agent is here, if a quorum of validators has seen it gone: its requests are refused until
+    /// then.
+    pub(crate) async fn be_present(&mut self) -> Result<(), AgentError> {
+        let agent = self.agent;
+        if let Some(gone) = self.node.view(|ledger| ledger.gone(agent)) {
+            let challenge = gone.challenge;
+            self.call(&Command::Present { challenge }).await?;
+        }
+        Ok(())
+    }
+
     /// Waits for something to happen in the ledger, or for a command to be due again.
     ///
     /// # Cancel safety

@@ -6,32 +6,34 @@
 
 mod config;
 mod duties;
+mod joining;
 mod status;
 mod worker;
 
 pub use config::{MAX_DEVICES, MAX_SLOTS, NodeConfig, NodeError, agents_address};
-pub use status::{NodeStatus, SCHEMA};
+pub use status::{CoordinationStatus, NodeStatus, SCHEMA};
 
 use crate::agent::blocking;
-use crate::chain::ChainClient;
 use crate::device::SharedDevice;
 use crate::error::{AgentError, FolderError};
 use crate::library::Library;
 use crate::work::{Ask, Tell};
 use daa_base::{AgentId, Clock, DeviceId, Millis};
+use daa_coord::coordination::CoordinationWatch;
 use daa_coord::discovery::{Incoming, Network, Policy, Refusal, Request, Response, Served};
 use daa_coord::log::engine::{EngineConfig, EngineNode};
-use daa_coord::{
-    AgentKey, Command, CommitLog, Ledger, LedgerEvent, LedgerNode, PublicKey, Sequencer, SequencerConfig,
-    sponsored,
-};
+use daa_coord::{AgentKey, CommitLog, Ledger, LedgerNode, PublicKey, Sequencer, SequencerConfig, sponsored};
+use duties::{Counters, Duties};
+use joining::Joining;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use tokio::task::JoinSet;
-use worker::{Jobs, NodeDevice, Slot, Worker};
+use worker::{Jobs, NodeDevice, Worker};
+
+/// Records of the coordination that are kept.
+const HISTORY: usize = 4096;
 
 /// The number in a node's block of the agent that a run on the same machine leads with.
 const GUEST: u16 = 1023;
@@ -84,12 +86,26 @@ enum NodeLog {
     Sequencer(Arc<Sequencer>),
 }
 
+impl NodeLog {
+    /// Reads what this node's validator counts; a sequencer counts nothing.
+    fn counters(&self) -> Counters {
+        match self {
+            Self::Engine(engine) => {
+                let log = engine.log();
+                Box::new(move || Some(log.counters()))
+            }
+            Self::Sequencer(_) => Box::new(|| None),
+        }
+    }
+}
+
 /// A running node. It must be ended by [`Node::stop`]; dropped, its leases run out by themselves.
 pub struct Node {
     log: Option<NodeLog>,
     ledger: Arc<LedgerNode>,
     network: Network,
     worker: Arc<Worker>,
+    history: CoordinationWatch,
     tasks: JoinSet<()>,
     /// Held as long as the node runs.
     _lock: File,
@@ -144,20 +160,32 @@ impl Node {
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(incoming, Arc::clone(&worker)));
+        let history = CoordinationWatch::start(&ledger, config.folder.join("history"), HISTORY)
+            .map_err(|error| AgentError::internal("the history", error))?;
         let joining = Joining {
             worker: Arc::clone(&worker),
+            network: network.clone(),
             key: config.key.clone(),
             agent,
             owner,
             slots: config.slots,
         };
         tasks.spawn(joining.run());
-        duties::spawn(&mut tasks, &config, (&ledger, &network, &worker), clock);
+        let counters = log.counters();
+        let duties = Duties::new(
+            &worker,
+            &network,
+            &history,
+            counters,
+            config.folder.join("status.json"),
+        );
+        tasks.spawn(duties.run());
         Ok(Self {
             log: Some(log),
             ledger,
             network,
             worker,
+            history,
             tasks,
             _lock: lock,
         })
@@ -166,7 +194,7 @@ impl Node {
     /// How the node is.
     #[must_use]
     pub fn status(&self) -> NodeStatus {
-        status::of(&self.ledger, &self.network, &self.worker)
+        status::of(&self.network, &self.worker, &self.history)
     }
 
     /// Why the node's log has ended, if it has.
@@ -180,6 +208,9 @@ impl Node {
         self.worker.close().await;
         self.tasks.shutdown().await;
         self.network.stop().await;
+        if let Err(error) = self.history.sync() {
+            tracing::warn!(%error, "the history may lack its last records");
+        }
         let (log, ledger) = (self.log.take(), Arc::clone(&self.ledger));
         let stopped = tokio::task::spawn_blocking(move || {
             match log {
@@ -305,86 +336,4 @@ fn answer(worker: &Arc<Worker>, from: PublicKey, ask: Ask) -> Response {
 
 fn refuse(served: Served) {
     let _gone = served.answer(Response::Refused(Refusal::NotHere));
-}
-
-/// Registers devices and agents, then opens the places.
-struct Joining {
-    worker: Arc<Worker>,
-    key: AgentKey,
-    agent: AgentId,
-    owner: daa_base::OwnerId,
-    slots: usize,
-}
-
-/// Wait before the next attempt when the ledger gave no answer.
-const AGAIN: Duration = Duration::from_secs(1);
-
-impl Joining {
-    async fn run(self) {
-        loop {
-            match self.register().await {
-                Ok(slots) => {
-                    tracing::info!(places = slots.len(), "the node takes part");
-                    self.worker
-                        .places
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .open(slots);
-                    return;
-                }
-                // Too few others are there yet, as a rule.
-                Err(error) => tracing::info!(%error, "the node does not take part yet"),
-            }
-            if self.worker.ledger.end().is_some() {
-                return;
-            }
-            tokio::time::sleep(AGAIN).await;
-        }
-    }
-
-    async fn register(&self) -> Result<Vec<Slot>, AgentError> {
-        let worker = &self.worker;
-        let (ledger, clock) = (&worker.ledger, &worker.clock);
-        let identity = (self.agent, self.key.clone());
-        let mut client = ChainClient::new(ledger, clock, identity, worker.patience, worker::RESUBMIT)?;
-        for device in &worker.devices {
-            let capacity = device.shared.capacity();
-            let known = ledger.view(|ledger| ledger.device(device.id).map(|status| status.capacity));
-            if known != Some(capacity) {
-                let device = device.id;
-                call(&mut client, &Command::RegisterDevice { device, capacity }).await?;
-            }
-        }
-        let mut slots = Vec::new();
-        // Places are spread over the devices.
-        for (k, device) in (1_u16..).zip(worker.devices.iter().cycle().take(self.slots)) {
-            let key = self.key.derive("place", k.into());
-            let agent = self.admit(&mut client, k, &key).await?;
-            let device = device.clone();
-            slots.push(Slot { agent, key, device });
-        }
-        self.admit(&mut client, GUEST, &guest_key(&self.key)).await?;
-        Ok(slots)
-    }
-
-    /// Registers agent `k` of the node's block, unless it is.
-    async fn admit(&self, client: &mut ChainClient, k: u16, key: &AgentKey) -> Result<AgentId, AgentError> {
-        let number = sponsored(self.agent.get(), k)
-            .ok_or_else(|| AgentError::internal("a place", format!("{} has no block", self.agent)))?;
-        let (agent, key) = (AgentId(number), key.public());
-        let known = self.worker.ledger.view(|ledger| ledger.agent_key(agent));
-        if known != Some(key) {
-            let owner = self.owner;
-            call(client, &Command::RegisterAgent { agent, owner, key }).await?;
-        }
-        Ok(agent)
-    }
-}
-
-/// Has the ledger carry out `command`; a refusal is an error.
-async fn call(client: &mut ChainClient, command: &Command) -> Result<(), AgentError> {
-    match client.call(command).await? {
-        Some(LedgerEvent::Rejected { reason, .. }) => Err(AgentError::internal("a registration", reason)),
-        _ => Ok(()),
-    }
 }

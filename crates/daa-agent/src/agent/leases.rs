@@ -154,6 +154,7 @@ impl Agent {
         if self.stop.is_stopped() {
             return Ok(None);
         }
+        self.client.be_present().await?;
         let request = ResourceRequest {
             device: Some(self.device_id),
             bytes,

@@ -1,50 +1,54 @@
 //! What a node does all the time: says how far it is, follows the validators, drops what nobody needs.
 
-use super::config::NodeConfig;
 use super::worker::Worker;
 use super::{NodeStatus, status};
 use crate::folder::write_json;
-use daa_base::Clock;
-use daa_coord::LedgerNode;
+use daa_coord::consensus::HostCounters;
+use daa_coord::coordination::CoordinationWatch;
 use daa_coord::discovery::{Network, Status};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinSet;
 
 /// Time between two looks.
 const ROUND: Duration = Duration::from_millis(500);
 
-struct Duties {
-    ledger: Arc<LedgerNode>,
+/// Reads what the node's validator counts.
+pub(super) type Counters = Box<dyn Fn() -> Option<HostCounters> + Send + Sync>;
+
+pub(super) struct Duties {
     network: Network,
     worker: Arc<Worker>,
-    file: std::path::PathBuf,
-}
-
-pub(super) fn spawn(
-    tasks: &mut JoinSet<()>,
-    config: &NodeConfig,
-    (ledger, network, worker): (&Arc<LedgerNode>, &Network, &Arc<Worker>),
-    _clock: Arc<dyn Clock>,
-) {
-    let duties = Duties {
-        ledger: Arc::clone(ledger),
-        network: network.clone(),
-        worker: Arc::clone(worker),
-        file: config.folder.join("status.json"),
-    };
-    tasks.spawn(duties.run());
+    history: CoordinationWatch,
+    counters: Counters,
+    file: PathBuf,
 }
 
 impl Duties {
-    async fn run(self) {
+    pub(super) fn new(
+        worker: &Arc<Worker>,
+        network: &Network,
+        history: &CoordinationWatch,
+        counters: Counters,
+        file: PathBuf,
+    ) -> Self {
+        Self {
+            network: network.clone(),
+            worker: Arc::clone(worker),
+            history: history.clone(),
+            counters,
+            file,
+        }
+    }
+
+    pub(super) async fn run(self) {
         let mut round = tokio::time::interval(ROUND);
         round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut told, mut members) = (None, Vec::new());
         loop {
             round.tick().await;
             self.worker.drop_silent();
-            let (status, validators) = self.ledger.view(|ledger| {
+            let (status, validators) = self.worker.ledger.view(|ledger| {
                 let validators = ledger.validators().as_slice().iter();
                 let status = Status {
                     chain: ledger.chain_id(),
@@ -67,7 +71,10 @@ impl Duties {
                     return;
                 }
             }
-            let now = status::of(&self.ledger, &self.network, &self.worker);
+            if let Some(counters) = (self.counters)() {
+                self.history.on_rounds(&counters);
+            }
+            let now = status::of(&self.network, &self.worker, &self.history);
             if told.as_ref() != Some(&now) {
                 self.write(&now);
                 told = Some(now);

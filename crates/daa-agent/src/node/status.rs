@@ -2,13 +2,13 @@
 
 use super::worker::Worker;
 use daa_base::Bytes;
-use daa_coord::LedgerNode;
+use daa_coord::coordination::CoordinationWatch;
 use daa_coord::discovery::Network;
 use serde::{Deserialize, Serialize};
 use std::sync::PoisonError;
 
 /// How a node is. `daa node` writes it to `status.json` in its folder whenever it changes, and prints it at its end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NodeStatus {
     /// `daa.node/1`.
@@ -37,14 +37,33 @@ pub struct NodeStatus {
     pub leased: Bytes,
     /// What leases on its devices may sum up to.
     pub capacity: Bytes,
+    /// What the agreement was like since the node started.
+    pub coordination: CoordinationStatus,
+}
+
+/// What was measured of requests for leases, and of the votes about them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CoordinationStatus {
+    /// Requests that were granted.
+    pub successful: u64,
+    /// Requests that ended without a lease.
+    pub failed: u64,
+    /// Mean agreed time from request to end, in milliseconds.
+    pub average_ms: f64,
+    /// Memory under lease over all devices' memory, averaged over agreed time; 0 to 1.
+    pub sharing: f32,
+    /// Decisions per round of voting begun; 1 when every first round decides.
+    pub decided_per_round: f32,
 }
 
 /// The value of `schema`.
 pub const SCHEMA: &str = "daa.node/1";
 
-pub(super) fn of(ledger: &LedgerNode, network: &Network, worker: &Worker) -> NodeStatus {
+pub(super) fn of(network: &Network, worker: &Worker, history: &CoordinationWatch) -> NodeStatus {
+    let metrics = history.metrics();
     let view = network.view();
-    let (chain, height, state, validators) = ledger.view(|ledger| {
+    let (chain, height, state, validators) = worker.ledger.view(|ledger| {
         (
             ledger.chain_id(),
             ledger.height(),
@@ -73,5 +92,12 @@ pub(super) fn of(ledger: &LedgerNode, network: &Network, worker: &Worker) -> Nod
         busy,
         leased: worker.leased(),
         capacity: devices.iter().map(|device| device.shared.capacity()).sum(),
+        coordination: CoordinationStatus {
+            successful: metrics.successful_coordinations,
+            failed: metrics.failed_coordinations,
+            average_ms: metrics.average_coordination_time_ms,
+            sharing: metrics.resource_sharing_efficiency,
+            decided_per_round: metrics.consensus_reached_ratio,
+        },
     }
 }
