@@ -165,6 +165,7 @@ pub fn try_run(config: &RunConfig, place: Place, stop_at: Option<usize>) -> Resu
         .build()
         .expect("threads can be started");
     let request = RunRequest {
+        join: None,
         config: config.clone(),
         place,
     };

@@ -5,6 +5,8 @@ use crate::exit::{Exit, Failure};
 use crate::invite::{self, Invite, NodeInvite};
 use crate::messages::Messages;
 use crate::{genesis, keys, output};
+use clap::ArgMatches;
+use clap::parser::ValueSource;
 use daa_agent::Join;
 use daa_agent::node::{agents_address, guest_key};
 use std::path::PathBuf;
@@ -14,11 +16,13 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The nodes that are to train, if any.
-pub(crate) fn join(args: &RunArgs) -> Result<Option<Join>, Failure> {
+pub(crate) fn join(args: &RunArgs, given: &ArgMatches) -> Result<Option<Join>, Failure> {
     if args.join.is_empty() {
-        return match (&args.genesis, &args.key) {
-            (None, None) => Ok(None),
-            _ => Err(Failure::text(Exit::Usage, "--genesis and --key go with --join")
+        // Their variables may be there for the node on this machine.
+        let on_command_line = |id: &&str| given.value_source(id) == Some(ValueSource::CommandLine);
+        return match ["genesis", "key"].iter().find(|id| on_command_line(id)) {
+            None => Ok(None),
+            Some(flag) => Err(Failure::text(Exit::Usage, format!("--{flag} goes with --join"))
                 .with_hint("`daa help run` lists all flags and their values")),
         };
     }
@@ -30,11 +34,15 @@ pub(crate) fn join(args: &RunArgs) -> Result<Option<Join>, Failure> {
     let addresses = addresses.map_err(|error| {
         Failure::new(Exit::Usage, error).with_hint("name where a node listens: --join IP:PORT")
     })?;
-    let (genesis, key) = files(args)?;
+    let Files {
+        genesis,
+        key,
+        of_node,
+    } = files(args)?;
     let genesis = genesis::load(&genesis)?;
     let key = keys::secret(&key)?;
     let public = key.public();
-    let is_node = genesis.validators().get(&public).is_some();
+    let is_node = of_node || genesis.validators().get(&public).is_some();
     let is_member = genesis.members().iter().any(|member| member.key == public);
     if !is_node && !is_member {
         let error = format!("the key {} is no member of the genesis", public.to_hex());
@@ -43,16 +51,28 @@ pub(crate) fn join(args: &RunArgs) -> Result<Option<Join>, Failure> {
     Ok(Some(Join {
         addresses,
         genesis,
-        // The validator itself is there by its own name; its node has registered a guest.
+        // The node itself is there by its own name, and has registered a guest.
         key: if is_node { guest_key(&key) } else { key },
         patience: PATIENCE,
     }))
 }
 
+/// Which ledger, as whom.
+struct Files {
+    genesis: PathBuf,
+    key: PathBuf,
+    /// The key is that of a node on this machine.
+    of_node: bool,
+}
+
 /// The genesis and key files: those given, else those of the node on this machine that listens there.
-fn files(args: &RunArgs) -> Result<(PathBuf, PathBuf), Failure> {
+fn files(args: &RunArgs) -> Result<Files, Failure> {
     if let (Some(genesis), Some(key)) = (&args.genesis, &args.key) {
-        return Ok((genesis.clone(), key.clone()));
+        return Ok(Files {
+            genesis: genesis.clone(),
+            key: key.clone(),
+            of_node: false,
+        });
     }
     let wanted: Vec<String> = args.join.iter().map(ToString::to_string).collect();
     let nodes = invite::others().into_iter().filter_map(|invite| invite.node);
@@ -62,10 +82,11 @@ fn files(args: &RunArgs) -> Result<(PathBuf, PathBuf), Failure> {
         Failure::text(Exit::Usage, error)
             .with_hint("name the ledger's genesis file, and the key file of a member")
     })?;
-    Ok((
-        args.genesis.clone().unwrap_or(genesis),
-        args.key.clone().unwrap_or(key),
-    ))
+    Ok(Files {
+        genesis: args.genesis.clone().unwrap_or(genesis),
+        of_node: args.key.is_none(),
+        key: args.key.clone().unwrap_or(key),
+    })
 }
 
 /// Says who else uses this machine's devices, and how to share them by agreement.

@@ -43,7 +43,7 @@ pub(crate) fn command(
     given: &ArgMatches,
     messages: &Messages,
 ) -> Result<Exit, Failure> {
-    let join = join::join(args)?;
+    let join = join::join(args, given)?;
     let (mut request, claim) = request(args, given)?;
     if join.is_none() {
         join::tell_of_others(messages);

@@ -4,6 +4,8 @@ mod bad_input;
 mod forecast;
 mod genesis;
 mod memory;
+#[cfg(unix)]
+mod node;
 mod predict;
 #[cfg(unix)]
 mod resume;

@@ -5,8 +5,8 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::process::Stdio;
 
-const VERBS: [&str; 8] = [
-    "run", "predict", "memory", "keys", "genesis", "replay", "devices", "doctor",
+const VERBS: [&str; 9] = [
+    "run", "predict", "memory", "keys", "genesis", "node", "replay", "devices", "doctor",
 ];
 
 /// Verbs that have verbs of their own.
@@ -137,7 +137,7 @@ fn the_reference_and_the_program_agree() {
             .map(str::to_owned)
             .collect()
     };
-    let elsewhere = ["DAA_LOG", "DAA_FASHION_MNIST"].map(str::to_owned);
+    let elsewhere = ["DAA_LOG", "DAA_FASHION_MNIST", "DAA_INVITES"].map(str::to_owned);
     let set: BTreeSet<String> = variables(&help).into_iter().chain(elsewhere).collect();
     assert_eq!(variables(reference), set);
 }
