@@ -1,6 +1,8 @@
 //! Writes the samples of every decoder into `corpus/<target>/`, for the fuzzer to begin with.
 
 use daa_coord_fuzz::DECODERS;
+// Its coverage counters are in everything that is built here.
+use libfuzzer_sys as _;
 use std::path::Path;
 use std::{fs, io};
 
