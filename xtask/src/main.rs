@@ -17,6 +17,7 @@ mod faults;
 mod features;
 mod fuzz;
 mod interleave;
+mod kills;
 mod layers;
 mod miri;
 mod netns;
@@ -104,6 +105,7 @@ fn dispatch(args: &[String]) -> Outcome {
         "interleave" => interleave::run(rest),
         "sim" => sim::run(rest),
         "netns" => netns::run(rest),
+        "kills" => kills::run(rest),
         "miri" => without_arguments(verb, rest).and_then(|()| miri::run()),
         "setup" => without_arguments(verb, rest).and_then(|()| setup::run().map(drop)),
         _ => {
@@ -136,6 +138,10 @@ fn print_usage() {
     println!(
         "  {:12} the program across four network namespaces, with nodes killed, cut off and late; needs root",
         "netns"
+    );
+    println!(
+        "  {:12} nothing acknowledged is lost when validators are killed, 100 times each [--rounds N] [--seed S]; takes minutes",
+        "kills"
     );
     println!(
         "  {:12} no undefined behaviour where no device is needed; takes minutes and a nightly toolchain",

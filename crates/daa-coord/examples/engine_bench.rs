@@ -7,25 +7,23 @@
 //! Every process has its own keys, files and connections; everything is durable before it is published. The folder decides
 //! on which disk; without one it is the system's folder for temporary files.
 
+#[path = "support/processes.rs"]
+mod processes;
+
 use daa_base::{AgentId, Bytes, Clock, DeviceId, Millis, OwnerId, Permille, Seed, SystemClock};
-use daa_coord::log::bft::{public_keys, validator_keys};
-use daa_coord::log::engine::{EngineConfig, EngineLog, EngineNode};
+use daa_coord::log::engine::EngineLog;
 use daa_coord::{
     AgentKey, BlockStream, Command, CommitLog as _, Genesis, LedgerConfig, OPERATOR, ResourceRequest,
-    ShortText, SignedCommand, ValidatorSet,
+    ShortText, SignedCommand,
 };
-use std::error::Error;
+use processes::{Cast, NODES, Outcome, free_ports, spawn};
 use std::io::{BufRead as _, BufReader, Write};
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout};
 use std::sync::Arc;
 use std::time::Duration;
 
-const NODES: usize = 4;
 const WAIT: Duration = Duration::from_secs(30);
-
-type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -37,14 +35,7 @@ fn main() -> Outcome<()> {
         Some(folder) => tempfile::tempdir_in(folder)?,
         None => tempfile::tempdir()?,
     };
-    let held: Vec<_> = (0..NODES)
-        .map(|_| TcpListener::bind("127.0.0.1:0"))
-        .collect::<Result<_, _>>()?;
-    let ports: Vec<String> = held
-        .iter()
-        .map(|listener| Ok(listener.local_addr()?.port().to_string()))
-        .collect::<Outcome<_>>()?;
-    drop(held);
+    let ports = free_ports()?;
     let mut nodes = Vec::new();
     for at in 0..NODES {
         nodes.push(Process::start(at, &ports, scratch.path())?);
@@ -79,16 +70,8 @@ struct Process {
 
 impl Process {
     fn start(at: usize, ports: &[String], folder: &Path) -> Outcome<Self> {
-        let mut child = std::process::Command::new(std::env::current_exe()?)
-            .arg("node")
-            .arg(at.to_string())
-            .arg(folder)
-            .args(ports)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let input = child.stdin.take().ok_or("no input")?;
-        let output = BufReader::new(child.stdout.take().ok_or("no output")?);
+        let (child, input, output) = spawn(at, ports, folder)?;
+        let output = BufReader::new(output);
         Ok(Self { child, input, output })
     }
 
@@ -119,25 +102,17 @@ struct Scene {
 
 /// One process: answers the questions that come on its standard input.
 fn node(arguments: &[String]) -> Outcome<()> {
-    let at: usize = arguments[0].parse()?;
-    let keys = validator_keys(&Seed(1).stream("validators"), NODES);
-    let operator = AgentKey::from_stream(&Seed(1).stream("operator"));
     let config = LedgerConfig {
         max_open_per_agent: 64,
         ..LedgerConfig::default()
     };
-    let genesis = Genesis::new(ShortText::new("engine bench")?, operator.public(), config)?
-        .with_validators(ValidatorSet::equal(public_keys(&keys))?);
-    let mut peers = Vec::new();
-    for port in &arguments[2..] {
-        peers.push(format!("/ip4/127.0.0.1/tcp/{port}").parse()?);
-    }
-    let listen = peers.remove(at);
-    let folder = Path::new(&arguments[1]).join(format!("node-{at}"));
+    let cast = Cast::new("engine bench", config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let config = EngineConfig::new(listen, peers, folder);
-    let node = EngineNode::start(&genesis, keys[at].clone(), config, Arc::clone(&clock))?;
+    let node = cast.start(arguments, Arc::clone(&clock))?;
     let log = node.log();
+    let Cast {
+        genesis, operator, ..
+    } = cast;
     let mut scene = Scene {
         genesis,
         operator,
