@@ -132,6 +132,8 @@ impl Drop for Place {
 /// How an order ended at one node.
 enum Attempt {
     Carried(Carried, Option<RanOn>),
+    /// The node has no place left.
+    Full,
     /// The node is lost or failed; `blame`: it broke the rules.
     Lost {
         reason: String,
@@ -283,6 +285,20 @@ impl Crew {
                 Some(blocking("a state", move || library.publish(&path)).await?)
             }
         };
+        let carried = self.carry_on(agent, order, from, (recorder, stop)).await;
+        if let Some(from) = &from {
+            self.library.withdraw(from);
+        }
+        carried
+    }
+
+    async fn carry_on(
+        &self,
+        agent: AgentId,
+        order: &Arc<Order>,
+        from: Option<ContentId>,
+        (recorder, stop): (&Arc<Recorder>, &StopHandle),
+    ) -> Result<(Carried, Option<RanOn>), AgentError> {
         let what = What {
             spec: order.spec,
             from,
@@ -300,6 +316,11 @@ impl Crew {
             };
             match self.attempt(&place, &errand, what).await? {
                 Attempt::Carried(carried, ran_on) => return Ok((carried, ran_on)),
+                // Another run was quicker.
+                Attempt::Full => {
+                    drop(place);
+                    tokio::time::sleep(MUSTER_EVERY).await;
+                }
                 Attempt::Lost { reason, blame } => {
                     attempts += u32::from(blame);
                     self.strike(&place.node, blame);
@@ -386,7 +407,7 @@ impl Crew {
         let id = OrderId(self.orders.fetch_add(1, Ordering::Relaxed));
         match ask(&self.network, node, &Ask::Do { job, order: id, what }).await {
             Ok(Tell::Taken) => {}
-            Ok(Tell::Full) => return Ok(Attempt::lost("it is full")),
+            Ok(Tell::Full) => return Ok(Attempt::Full),
             Ok(Tell::Unknown) => return Ok(Attempt::lost("it has begun anew")),
             Ok(Tell::Invalid { reason }) => return Ok(Attempt::failed(reason)),
             Ok(_) => return Ok(Attempt::failed(NONSENSE)),

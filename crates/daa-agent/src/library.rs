@@ -14,6 +14,9 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Contents provided at one time: more than the orders that a node keeps for all its jobs.
+const MAX_CONTENTS: usize = 8192;
+
 /// What is provided, and the way to what others provide.
 #[derive(Debug)]
 pub(crate) struct Library {
@@ -30,7 +33,9 @@ struct Shelves {
 
 impl Library {
     pub(crate) fn new(network: Network, clock: Arc<dyn Clock>) -> Result<Self, AgentError> {
-        let provider = Provider::new(ProviderConfig::default())?;
+        let mut config = ProviderConfig::default();
+        config.contents = MAX_CONTENTS;
+        let provider = Provider::new(config)?;
         Ok(Self {
             network,
             clock,

@@ -35,13 +35,17 @@ use worker::{Jobs, NodeDevice, Worker};
 /// Records of the coordination that are kept.
 const HISTORY: usize = 4096;
 
-/// The number in a node's block of the agent that a run on the same machine leads with.
-const GUEST: u16 = 1023;
+/// Runs that are led at one time with the key of one node.
+pub const GUESTS: u16 = 8;
 
-/// The key by which a run is known that is started with the key of a node: no two processes may have one name.
+/// The first number in a node's block of the agents that such runs are: the last ones of the block.
+const FIRST_GUEST: u16 = 1024 - GUESTS;
+
+/// The key by which the run in seat `seat`, 0 to below [`GUESTS`], is known that is started with the key of a node: no two
+/// processes may have one name.
 #[must_use]
-pub fn guest_key(node: &AgentKey) -> AgentKey {
-    node.derive("guest", 0)
+pub fn guest_key(node: &AgentKey, seat: u16) -> AgentKey {
+    node.derive("guest", seat.into())
 }
 
 /// Peers are the agents and validators of the ledger, as it stands.

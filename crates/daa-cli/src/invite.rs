@@ -93,6 +93,22 @@ pub(crate) fn others() -> Vec<Invite> {
     found
 }
 
+/// A number below `seats` that no other process of this user on this machine has for `name`, and what keeps it; `None`: all
+/// are taken.
+pub(crate) fn seat(name: &str, seats: u16) -> Option<(u16, Option<File>)> {
+    let Some(folder) = folder() else {
+        return Some((0, None));
+    };
+    if fs::create_dir_all(&folder).is_err() {
+        return Some((0, None));
+    }
+    (0..seats).find_map(|seat| {
+        let file = File::create(folder.join(format!("{name}.{seat}.seat"))).ok()?;
+        file.try_lock().ok()?;
+        Some((seat, Some(file)))
+    })
+}
+
 fn read(path: &Path) -> Option<Invite> {
     let mut text = String::new();
     let file = File::open(path).ok()?;

@@ -8,15 +8,24 @@ use crate::{genesis, keys, output};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use daa_agent::Join;
-use daa_agent::node::{agents_address, guest_key};
+use daa_agent::node::{GUESTS, agents_address, guest_key};
+use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long a run goes on without any node that takes orders.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// The nodes that are to train, and the seat at them that this process has.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    pub(crate) join: Join,
+    /// Held as long as the run is.
+    _seat: Option<File>,
+}
+
 /// The nodes that are to train, if any.
-pub(crate) fn join(args: &RunArgs, given: &ArgMatches) -> Result<Option<Join>, Failure> {
+pub(crate) fn join(args: &RunArgs, given: &ArgMatches) -> Result<Option<Joined>, Failure> {
     if args.join.is_empty() {
         // Their variables may be there for the node on this machine.
         let on_command_line = |id: &&str| given.value_source(id) == Some(ValueSource::CommandLine);
@@ -48,13 +57,26 @@ pub(crate) fn join(args: &RunArgs, given: &ArgMatches) -> Result<Option<Join>, F
         let error = format!("the key {} is no member of the genesis", public.to_hex());
         return Err(Failure::text(Exit::Input, error).with_hint("`daa genesis show` lists the members"));
     }
-    Ok(Some(Join {
+    let (key, seat) = if is_node {
+        // The node itself is there by its own name, and has registered guests.
+        let name = public.to_hex();
+        let (number, seat) = invite::seat(&name, GUESTS).ok_or_else(|| {
+            let error =
+                format!("{GUESTS} runs of this machine have joined with this key, more are not possible");
+            Failure::text(Exit::Input, error)
+                .with_hint("wait for one of them, or give the key of another member")
+        })?;
+        (guest_key(&key, number), seat)
+    } else {
+        (key, None)
+    };
+    let join = Join {
         addresses,
         genesis,
-        // The node itself is there by its own name, and has registered a guest.
-        key: if is_node { guest_key(&key) } else { key },
+        key,
         patience: PATIENCE,
-    }))
+    };
+    Ok(Some(Joined { join, _seat: seat }))
 }
 
 /// Which ledger, as whom.

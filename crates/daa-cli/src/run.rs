@@ -49,7 +49,7 @@ pub(crate) fn command(
         join::tell_of_others(messages);
     }
     let _posted = join.is_none().then(|| post(&request));
-    request.join = join;
+    request.join = join.as_ref().map(|joined| joined.join.clone());
     let recording = args
         .record_memory
         .as_deref()

@@ -1,7 +1,7 @@
 //! How a node becomes part of its ledger, and what it owes the ledger from then on.
 
 use super::worker::{RESUBMIT, Slot, Worker};
-use super::{GUEST, guest_key};
+use super::{FIRST_GUEST, GUESTS, guest_key};
 use crate::chain::ChainClient;
 use crate::error::AgentError;
 use daa_base::{AgentId, OwnerId};
@@ -70,16 +70,19 @@ impl Joining {
             let device = device.clone();
             slots.push(Slot { agent, key, device });
         }
-        self.admit(&mut client, GUEST, &guest_key(&self.key)).await?;
+        for seat in 0..GUESTS {
+            let key = guest_key(&self.key, seat);
+            self.admit(&mut client, FIRST_GUEST + seat, &key).await?;
+        }
         Ok((client, slots))
     }
 
     /// Tells the ledger which agents are gone, as far as this node can see, and that this one is not.
     async fn watch(&self, mut client: ChainClient) -> Result<(), AgentError> {
-        let guest = sponsored(self.agent.get(), GUEST).map(AgentId);
+        let guests = (FIRST_GUEST..FIRST_GUEST + GUESTS).filter_map(|k| sponsored(self.agent.get(), k));
         let vigil = Vigil::new(VigilConfig::default(), self.agent);
         let vigil = vigil.map_err(|error| AgentError::internal("the watch over others", error))?;
-        let mut vigil = vigil.without(guest);
+        let mut vigil = vigil.without(guests.map(AgentId));
         let mut round = tokio::time::interval(VigilConfig::default().pause);
         round.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Largest job that is fetched, in bytes.
-const MAX_JOB: u64 = 1 << 30;
+const MAX_JOB: u64 = 512 << 20;
 
 /// Largest state that is fetched, in bytes.
 const MAX_STATE: u64 = 2 << 30;

@@ -4,6 +4,19 @@ use crate::support::{Ended, Place, Running, clouds, end, short, signal};
 use std::net::TcpListener;
 use std::process::{Child, Stdio};
 
+/// A run that is still under way when four nodes have joined on a busy machine.
+const LONG_ENOUGH: [&str; 9] = [
+    "run",
+    "--data",
+    "clouds.csv",
+    "--device",
+    "cpu",
+    "--epochs-budget",
+    "600",
+    "--agents",
+    "4",
+];
+
 /// A port that is free, with the next one free too: a node listens at both.
 fn port() -> u16 {
     loop {
@@ -80,17 +93,15 @@ fn four_nodes_train_for_a_run_and_one_may_die() {
     let mut nodes: Vec<Child> = (0..4).map(|at| start(&place, &ports, at)).collect();
     let address = format!("127.0.0.1:{}", ports[0]);
     // The genesis and the key are those of the node that listens there, as soon as it does.
-    let args = short(
-        "together",
-        &[
-            "--join",
-            &address,
-            "--genesis",
-            "genesis.json",
-            "--key",
-            "node0.key",
-        ],
-    );
+    let join = [
+        "--join",
+        &address,
+        "--genesis",
+        "genesis.json",
+        "--key",
+        "node0.key",
+    ];
+    let args = [&LONG_ENOUGH[..], &["--out", "together"], &join].concat();
     let mut run = Running::start(&place, &[&args[..], &["-o", "json"]].concat());
     let mut joined = 0;
     run.until(|line| {
@@ -106,7 +117,7 @@ fn four_nodes_train_for_a_run_and_one_may_die() {
     let summary: serde_json::Value = serde_json::from_str(&ended.stdout).expect("one object");
     assert_eq!(summary["agreement"]["validators"], 4);
     assert!(summary["leases"]["granted"].as_u64() > Some(2), "{summary}");
-    let alone = place.run(&short("alone", &[]));
+    let alone = place.run(&[&LONG_ENOUGH[..], &["--out", "alone"]].concat());
     assert_eq!(alone.code, Some(0), "{alone:?}");
     let model = |run: &str| place.read(&format!("{run}/model.safetensors"));
     assert_eq!(model("together"), model("alone"));
@@ -222,10 +233,16 @@ fn a_run_names_the_join_that_would_share_a_device_of_this_machine() {
     let told = place.run(&short("alone", &[]));
     let join = format!("daa run --join /ip4/127.0.0.1/tcp/{port}");
     assert!(told.stderr.contains(&join), "{told:?}");
-    let joined = place.run(&short("together", &["--join", &listen]));
-    assert_eq!(joined.code, Some(0), "{joined:?}");
+    // Two runs at once, both known by this machine's key, share the one place of the node.
+    let runs = ["first", "second"].map(|out| Running::start(&place, &short(out, &["--join", &listen])));
+    for run in runs {
+        let ended = run.end();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(!ended.stderr.contains("is taken from node"), "{ended:?}");
+    }
     let model = |run: &str| place.read(&format!("{run}/model.safetensors"));
-    assert_eq!(model("together"), model("alone"));
+    assert_eq!(model("first"), model("alone"));
+    assert_eq!(model("second"), model("alone"));
     signal(node.child.id(), "TERM");
     assert_eq!(node.end().code, Some(0));
 }

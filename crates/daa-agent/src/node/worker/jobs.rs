@@ -17,10 +17,10 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// Jobs at one time.
-const MAX_JOBS: usize = 16;
+const MAX_JOBS: usize = 8;
 
 /// Jobs of one peer at one time.
-const MAX_JOBS_PER_PEER: usize = 4;
+const MAX_JOBS_PER_PEER: usize = 2;
 
 /// Orders of one job that are known at one time, ended ones among them.
 const MAX_ORDERS: usize = 256;
