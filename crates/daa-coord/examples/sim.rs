@@ -107,8 +107,16 @@ fn progress(report: &Report, seeds: u64, step: u64) {
 fn plain(args: &Args) -> Result<bool, String> {
     let seeds = args.sweep.seeds;
     let step = (seeds / 20).max(1);
-    let report =
-        sweep(&args.sweep, |report| progress(report, seeds, step)).map_err(|error| error.to_string())?;
+    let mut told = 0;
+    let watch = |report: &Report| {
+        for finding in &report.findings[told..] {
+            let (seed, what) = (finding.seed, &finding.what);
+            eprintln!("{:?} with seed {seed}: {what}", finding.kind);
+        }
+        told = report.findings.len();
+        progress(report, seeds, step);
+    };
+    let report = sweep(&args.sweep, watch).map_err(|error| error.to_string())?;
     if args.json {
         println!("{}", report.to_json());
     } else {

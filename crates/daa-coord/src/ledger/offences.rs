@@ -86,8 +86,14 @@ impl State {
         evidence: &Evidence,
         events: &mut Vec<LedgerEvent>,
     ) {
-        let checked = self.check_evidence(evidence, self.height);
-        let proven = checked.and_then(|_| evidence.verify(scheme, chain).map_err(|_| EvidenceFault::NoProof));
+        let proven = match self.check_evidence(evidence, self.height) {
+            // Only what holds may be passed over for being known: what proves nothing breaks a rule, whomever it is about.
+            checked @ (Ok(_) | Err(EvidenceFault::Known { .. })) => match evidence.verify(scheme, chain) {
+                Ok(_) => checked,
+                Err(_) => Err(EvidenceFault::NoProof),
+            },
+            refused => refused,
+        };
         match proven {
             Err(reason) => events.push(LedgerEvent::EvidenceRefused { reason }),
             Ok(offence) => {

@@ -71,6 +71,12 @@ fn a_liar_is_recorded_once_and_votes_no_more() {
         refused(&show(&mut scene, vec![proof])),
         EvidenceFault::Known { .. }
     ));
+    let mut forged = double_vote(&scene, 2, 3);
+    if let Evidence::Votes(pair) = &mut forged {
+        pair.1.signature.0[7] ^= 1;
+    }
+    let events = show(&mut scene, vec![forged]);
+    assert!(events[0].is_foul(), "known, and not proven: {}", events[0]);
     assert_eq!(powers(scene.ledger.validators()), [(1, 1), (3, 1), (4, 1)]);
     assert_eq!(scene.ledger.offences().count(), 1);
     let again = Command::SetValidator { key, power: 1 };
