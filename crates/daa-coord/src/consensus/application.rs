@@ -152,6 +152,12 @@ impl Application {
         self.pool.offer(commands, &self.ledger, &self.signatures)
     }
 
+    /// Commands that wait for a block.
+    #[cfg(feature = "net")]
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &SignedCommand> {
+        self.pool.waiting()
+    }
+
     /// Whether a block made now would have something in it.
     pub(crate) fn has_work(&self) -> bool {
         self.pool.has_work(&self.ledger) || !self.evidence.is_empty()

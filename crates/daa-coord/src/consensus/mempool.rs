@@ -59,6 +59,11 @@ impl Mempool {
         self.count == 0
     }
 
+    /// What waits, by agent and number.
+    pub fn waiting(&self) -> impl Iterator<Item = &SignedCommand> {
+        self.waiting.values().flat_map(BTreeMap::values)
+    }
+
     /// Whether a block made now would have an entry.
     #[must_use]
     pub fn has_work(&self, ledger: &Ledger) -> bool {

@@ -182,6 +182,7 @@ impl App {
                 }
                 _ = status.tick() => {
                     self.send_status();
+                    self.greet_newcomers();
                     Ok(())
                 }
                 () = after(tick) => {
@@ -374,7 +375,7 @@ impl App {
     /// Sends parts of one stream to everybody who is connected.
     fn send(&mut self, parts: impl Iterator<Item = Part>) {
         self.rest.stream += 1;
-        let stream = StreamId::new(Bytes::copy_from_slice(&self.rest.stream.to_le_bytes()));
+        let stream = self.stream_id();
         for (part, sequence) in parts.zip(0..) {
             let message = StreamMessage::new(stream.clone(), sequence, StreamContent::Data(part));
             self.links.publish(&message);
@@ -384,6 +385,24 @@ impl App {
     fn send_status(&mut self) {
         let height = self.chain.ledger.height();
         self.send(std::iter::once(Part::Status { height }));
+    }
+
+    /// Tells who has just connected what waits here: it was sent once, before that peer could hear it.
+    fn greet_newcomers(&mut self) {
+        for peer in self.links.newcomers() {
+            let waiting: Vec<_> = self.chain.waiting().take(MAX_COMMANDS).cloned().collect();
+            if !waiting.is_empty() {
+                self.rest.stream += 1;
+                let content = StreamContent::Data(Part::Commands(waiting));
+                let message = StreamMessage::new(self.stream_id(), 0, content);
+                self.links.tell(&peer, &message);
+            }
+        }
+    }
+
+    /// Names the stream begun last.
+    fn stream_id(&self) -> StreamId {
+        StreamId::new(Bytes::copy_from_slice(&self.rest.stream.to_le_bytes()))
     }
 
     fn is_validator(&self, key: &PublicKey) -> bool {

@@ -34,6 +34,7 @@ use arc_malachitebft_sync::Status;
 use libp2p::Multiaddr;
 use libp2p::identity::Keypair;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -57,6 +58,16 @@ impl Links {
     /// Sends a part to everybody who is connected.
     pub(super) fn publish(&self, part: &StreamMessage<Part>) {
         self.0.publish(Kind::Part, part);
+    }
+
+    /// Peers that have connected since this was last asked.
+    pub(super) fn newcomers(&self) -> BTreeSet<PublicKey> {
+        self.0.newcomers()
+    }
+
+    /// Sends a part to one peer.
+    pub(super) fn tell(&self, key: &PublicKey, part: &StreamMessage<Part>) {
+        self.0.tell(key, Kind::Part, part);
     }
 
     /// What was refused of what peers sent.

@@ -181,30 +181,47 @@ fn invalid_blocks_are_refused_and_others_propose() {
     );
 }
 
-#[test]
-fn a_node_without_a_vote_hands_commands_in_and_follows() {
-    let world = World::new(system_clock());
-    let nodes: Vec<_> = (0..4).map(|at| world.start(at)).collect();
+/// A node without a vote that is connected to the first of `world` only, and the command that makes a member of it.
+fn guest(world: &World) -> (EngineNode, SignedCommand) {
     let guest = AgentKey::from_secret(&[77; 32]);
     let mut config = world.config(0);
     config.listen = "/ip4/127.0.0.1/tcp/0".parse().expect("an address");
     // One of the four is enough; it hands on what it gets.
     config.peers = vec![world.addresses[0].clone()];
     config.folder = world.folder.path().join("guest");
-    let follower = EngineNode::start(&world.genesis, guest.clone(), config, system_clock()).expect("starts");
+    let node = EngineNode::start(&world.genesis, guest.clone(), config, system_clock()).expect("starts");
     let command = Command::RegisterAgent {
         agent: AgentId(1),
         owner: OwnerId(1),
         key: guest.public(),
     };
     let known = SignedCommand::sign(&world.operator, world.genesis.chain_id(), OPERATOR, 0, &command);
-    nodes[1].log().submit(known.expect("small")).expect("room");
+    (node, known.expect("small"))
+}
+
+#[test]
+fn a_node_without_a_vote_hands_commands_in_and_follows() {
+    let world = World::new(system_clock());
+    let nodes: Vec<_> = (0..4).map(|at| world.start(at)).collect();
+    let (follower, known) = guest(&world);
+    nodes[1].log().submit(known).expect("room");
     // It is let in as soon as the ledger knows it.
     until(&follower.log(), 0);
     follower.log().submit(world.register(1)).expect("room");
     let all: Vec<_> = nodes.iter().map(|node| until(&node.log(), 1)).collect();
     assert!(all.windows(2).all(|pair| pair[0] == pair[1]));
     assert_eq!(until(&follower.log(), 1), all[0]);
+}
+
+#[test]
+fn what_was_submitted_before_anybody_was_connected_is_handed_on() {
+    let world = World::new(system_clock());
+    let (follower, known) = guest(&world);
+    // It goes out at once, and nobody hears it.
+    follower.log().submit(world.register(1)).expect("room");
+    let nodes: Vec<_> = (0..4).map(|at| world.start(at)).collect();
+    nodes[1].log().submit(known).expect("room");
+    until(&nodes[2].log(), 1);
 }
 
 /// Tells when somebody is connected.

@@ -14,7 +14,7 @@ use arc_malachitebft_sync::{
 };
 use bytes::Bytes;
 use libp2p::Multiaddr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -111,6 +111,8 @@ struct State {
     subscribers: Vec<Box<dyn Subscriber<Event>>>,
     listening: Option<Multiaddr>,
     peers: BTreeMap<PublicKey, Peer>,
+    /// Peers that connected since [`Hub::newcomers`] was last asked.
+    new: BTreeSet<PublicKey>,
     /// Connections from each address, those included that nobody is known to be behind yet.
     from: BTreeMap<IpAddr, usize>,
     /// What this node last said about what it can serve; whoever connects hears it at once.
@@ -293,6 +295,7 @@ impl Hub {
         }
         *peer.slot(side) = Some(outlet);
         if !known {
+            state.new.insert(key);
             state.emit(NetworkEvent::PeerConnected(id));
         }
         Some(Outbox {
@@ -317,6 +320,7 @@ impl Hub {
         }
         let id = peer.id;
         state.peers.remove(key);
+        state.new.remove(key);
         let asked: Vec<_> = state.asked.extract_if(.., |_, of| of == key).collect();
         for (number, _) in asked {
             let number = OutboundRequestId::new(number);
@@ -329,6 +333,23 @@ impl Hub {
             state.emit(NetworkEvent::SyncInboundRequestFailed(number, id));
         }
         state.emit(NetworkEvent::PeerDisconnected(id));
+    }
+
+    /// Peers that have connected since this was last asked and are still there.
+    pub(super) fn newcomers(&self) -> BTreeSet<PublicKey> {
+        std::mem::take(&mut self.lock().new)
+    }
+
+    /// Sends to one peer, if it is connected and keeps up.
+    pub(super) fn tell<T>(&self, key: &PublicKey, kind: Kind, value: &T)
+    where
+        EngineCodec: Codec<T>,
+    {
+        if let Some(body) = Self::encode(value)
+            && let Some(peer) = self.lock().peers.get(key)
+        {
+            peer.send(&Frame::new(kind, body));
+        }
     }
 
     fn broadcast(&self, frame: &Frame) {

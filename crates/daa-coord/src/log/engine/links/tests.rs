@@ -94,10 +94,12 @@ fn a_peer_has_two_connections_at_most_and_is_gone_with_the_last() {
     let hub = hub();
     let heard = heard_by(&hub);
     let old = hub.admit(key(2), Side::Accepted).expect("a validator");
+    assert_eq!(hub.newcomers(), [key(2)].into());
     let mut new = hub
         .admit(key(2), Side::Accepted)
         .expect("the old one may be dead");
     let mut dialed = hub.admit(key(2), Side::Dialed).expect("the other way");
+    assert_eq!(hub.newcomers(), [].into(), "it was there");
     assert!(hub.admit(key(2), Side::Dialed).is_none(), "a second address");
     hub.lost(&key(2), Side::Accepted, old.serial);
     hub.publish(
