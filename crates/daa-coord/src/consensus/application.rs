@@ -303,15 +303,11 @@ impl Application {
             }
         }
         for proof in proofs {
-            if self.evidence.len() < MAX_PENDING_EVIDENCE && proof.offence().is_ok() {
-                self.evidence_found += 1;
-                self.evidence.insert(proof.digest(), proof);
-            }
+            self.accuse(proof);
         }
     }
 
-    /// Keeps a proof that somebody else found, for the next blocks, if the ledger wants it.
-    #[cfg(feature = "net")]
+    /// Keeps a proof that was found outside the core, for the next blocks, if the ledger wants it.
     pub(crate) fn accuse(&mut self, proof: Evidence) {
         if self.evidence.len() < MAX_PENDING_EVIDENCE
             && self.ledger.wants_evidence(&proof)

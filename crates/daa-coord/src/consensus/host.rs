@@ -251,7 +251,10 @@ pub struct Host {
     /// The core works on the height after the last decided one.
     started: bool,
     early: intake::Early,
-    spared: intake::Spared,
+    /// Votes that could change nothing when they came: needed again if their author contradicts them.
+    spared: intake::Votes,
+    /// Votes that went to the core, to prove contradictions by.
+    heard: intake::Votes,
     /// Blocks that came before their height.
     pending_blocks: Vec<(PublicKey, BlockMessage)>,
     /// Decided blocks from a peer, on their way to the core.

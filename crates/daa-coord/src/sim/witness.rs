@@ -50,11 +50,6 @@ impl Witness {
         }
     }
 
-    /// The node locks on a block in `round`: its core lets votes of earlier rounds go, and with them what they would prove.
-    pub(super) fn locks(&mut self, round: u32) {
-        self.first.retain(|&(_, _, at), _| at >= round);
-    }
-
     /// Who contradicted itself at `height`.
     pub(super) fn offenders(self, height: u64) -> impl Iterator<Item = PublicKey> {
         let caught = if self.height == height {

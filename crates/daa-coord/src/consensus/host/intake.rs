@@ -3,6 +3,7 @@
 use super::{Effect, Host, TimerId};
 use crate::command::SignedCommand;
 use crate::consensus::context::{BlockId, ChainContext, Height, Vote};
+use crate::consensus::evidence::Evidence;
 use crate::consensus::mempool::Offered;
 use crate::consensus::wire::{BlockMessage, MAX_COMMANDS, Message, SignedProposal, SignedVote};
 use crate::keys::PublicKey;
@@ -19,8 +20,25 @@ const BLOCKS_PER_HEIGHT: usize = 64;
 /// Rounds beyond the core's that are looked at.
 const ROUNDS_AHEAD: u32 = 10;
 
-/// Votes that could change nothing when they came, by author, kind and round: needed again if their author contradicts them.
-pub(super) type Spared = BTreeMap<(PublicKey, bool, i64), SignedVote>;
+/// Who voted, on what height, whether it was a precommit, and in which round.
+type VoteKey = (u64, PublicKey, bool, u32);
+
+/// Votes by what they answer; each has one answer of an honest validator.
+pub(super) type Votes = BTreeMap<VoteKey, SignedVote>;
+
+/// Votes that are remembered until their height is over. Some rounds of a large set: who contradicts itself later than that is
+/// found out by others, or by the core.
+const MAX_REMEMBERED: usize = 8192;
+
+fn key(vote: &Vote) -> VoteKey {
+    let precommit = vote.kind == core::VoteType::Precommit;
+    (
+        vote.height.0,
+        vote.validator,
+        precommit,
+        vote.round.as_u32().unwrap_or(0),
+    )
+}
 
 /// What came for the height after the one in work.
 #[derive(Debug, Default)]
@@ -147,6 +165,7 @@ impl Host {
             Place::Next => {
                 if self.shell.app.signatures.vote(message, &vote.signature) {
                     self.early.begun = true;
+                    self.remember(&vote);
                     self.shell.inbox.push_back(Input::Vote(vote.into_engine()));
                 } else {
                     self.shell.counters.dropped += 1;
@@ -162,11 +181,7 @@ impl Host {
             self.shell.counters.dropped += 1;
             return;
         }
-        let key = (
-            message.validator,
-            message.kind == core::VoteType::Precommit,
-            message.round.as_i64(),
-        );
+        let key = key(message);
         if self.started && self.is_settled(message) && !self.is_contradicted(message) {
             self.shell.counters.spared += 1;
             self.spared.entry(key).or_insert(vote);
@@ -180,6 +195,7 @@ impl Host {
             .cloned();
         for vote in aside.into_iter().chain([vote]) {
             if self.shell.app.signatures.vote(&vote.message, &vote.signature) {
+                self.remember(&vote);
                 self.start_height();
                 self.shell.inbox.push_back(Input::Vote(vote.into_engine()));
             } else {
@@ -201,9 +217,29 @@ impl Host {
     /// Whether its validator has voted otherwise before: then the vote changes no decision, but it is a proof.
     fn is_contradicted(&self, vote: &Vote) -> bool {
         let round = self.core.driver.votes().per_round(vote.round);
-        round
-            .and_then(|votes| votes.get_vote(vote.kind, &vote.validator))
-            .is_some_and(|before| before.message.value != vote.value)
+        let in_core = round.and_then(|votes| votes.get_vote(vote.kind, &vote.validator));
+        in_core.is_some_and(|before| before.message.value != vote.value)
+            || self
+                .heard
+                .get(&key(vote))
+                .is_some_and(|before| before.message.value != vote.value)
+    }
+
+    /// Remembers a vote whose signature holds; if it contradicts an earlier one, both are kept as proof. The core finds
+    /// contradictions too, but lets votes of earlier rounds go when a block is locked.
+    fn remember(&mut self, vote: &SignedVote) {
+        let key = key(&vote.message);
+        match self.heard.get(&key) {
+            Some(before) if before.message != vote.message => {
+                let proof = Evidence::of_votes(before.clone(), vote.clone());
+                self.shell.app.accuse(proof);
+            }
+            Some(_) => {}
+            None if self.heard.len() < MAX_REMEMBERED => {
+                self.heard.insert(key, vote.clone());
+            }
+            None => {}
+        }
     }
 
     /// Only rounds near the core's are kept: a peer cannot make this validator keep many.
@@ -318,6 +354,8 @@ impl Host {
     pub(super) fn release_early_blocks(&mut self) {
         let early = std::mem::take(&mut self.early);
         self.spared.clear();
+        let height = self.shell.height();
+        self.heard.retain(|&(of, ..), _| of >= height);
         for (from, block) in early.blocks {
             if block.named.height() == self.shell.height() {
                 self.pending_blocks.push((from, block));

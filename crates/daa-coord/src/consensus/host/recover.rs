@@ -96,6 +96,7 @@ impl Host {
             started: false,
             early: super::intake::Early::default(),
             spared: BTreeMap::new(),
+            heard: BTreeMap::new(),
             pending_blocks: Vec::new(),
             synced: VecDeque::new(),
             more_to_sync: false,

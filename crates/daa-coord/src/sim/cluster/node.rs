@@ -15,7 +15,6 @@ use crate::sim::liar::Liar;
 use crate::sim::plan::{NodePlan, Place, Plan};
 use crate::sim::queue::Micros;
 use crate::sim::witness::Witness;
-use arc_malachitebft_core_types::{NilOrVal, VoteType};
 use daa_base::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -221,12 +220,6 @@ impl Cluster {
         {
             let what = short_record(&record);
             return self.violate(format!("node {at} acts on a timer that did not run out: {what}"));
-        }
-        if let WalRecord::Vote(vote) = &record
-            && (vote.message.validator, vote.message.kind) == (node.key, VoteType::Precommit)
-            && let (NilOrVal::Val(_), Some(round)) = (&vote.message.value, vote.message.round.as_u32())
-        {
-            node.witness.locks(round);
         }
         let point = self
             .plan
