@@ -259,7 +259,7 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, F
         .map_err(|error| json(error.to_string()))
 }
 
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
     files::write_whole(path, bytes).map_err(|source| FolderError::Io {
         path: path.to_owned(),
         doing: "write",

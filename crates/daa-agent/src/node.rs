@@ -10,24 +10,26 @@ mod joining;
 mod status;
 mod worker;
 
-pub use config::{MAX_DEVICES, MAX_SLOTS, NodeConfig, NodeError, agents_address};
+pub use config::{MAX_DEVICES, MAX_SLOTS, NodeConfig, NodeError, agents_address, reaches};
 pub use status::{CoordinationStatus, NodeStatus, SCHEMA};
 
 use crate::agent::blocking;
 use crate::device::SharedDevice;
 use crate::error::{AgentError, FolderError};
+use crate::folder::{write_json, write_whole};
 use crate::library::Library;
 use crate::work::{Ask, Tell};
 use daa_base::{AgentId, Clock, DeviceId, Millis};
 use daa_coord::coordination::CoordinationWatch;
-use daa_coord::discovery::{Incoming, Network, Policy, Refusal, Request, Response, Served};
+use daa_coord::discovery::{Incoming, Multiaddr, Network, Policy, Refusal, Request, Response, Served};
 use daa_coord::log::engine::{EngineConfig, EngineNode};
 use daa_coord::{AgentKey, CommitLog, Ledger, LedgerNode, PublicKey, Sequencer, SequencerConfig, sponsored};
 use duties::{Counters, Duties};
 use joining::Joining;
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::Path;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
 use worker::{Jobs, NodeDevice, Worker};
@@ -111,6 +113,7 @@ pub struct Node {
     worker: Arc<Worker>,
     history: CoordinationWatch,
     tasks: JoinSet<()>,
+    status_file: PathBuf,
     /// Held as long as the node runs.
     _lock: File,
 }
@@ -133,7 +136,10 @@ impl Node {
     pub async fn start(config: NodeConfig, clock: Arc<dyn Clock>) -> Result<Self, NodeError> {
         config.validate()?;
         let (agent, owner) = config.member()?;
-        let lock = claim(&config.folder)?;
+        let lock = claim(&config.folder, &config.key.public())?;
+        for address in [&config.listen, &agents_address(&config.listen)?] {
+            probe(address)?;
+        }
         let devices = open_devices(&config, agent).await?;
         let (log, commits) = start_log(&config, &clock).await?;
         let genesis = config.genesis.clone();
@@ -176,13 +182,8 @@ impl Node {
         };
         tasks.spawn(joining.run());
         let counters = log.counters();
-        let duties = Duties::new(
-            &worker,
-            &network,
-            &history,
-            counters,
-            config.folder.join("status.json"),
-        );
+        let status_file = config.folder.join("status.json");
+        let duties = Duties::new(&worker, &network, &history, counters, status_file.clone());
         tasks.spawn(duties.run());
         Ok(Self {
             log: Some(log),
@@ -191,6 +192,7 @@ impl Node {
             worker,
             history,
             tasks,
+            status_file,
             _lock: lock,
         })
     }
@@ -207,10 +209,14 @@ impl Node {
         self.ledger.end().map(|end| end.to_string())
     }
 
-    /// Gives all leases back and stops.
-    pub async fn stop(mut self) {
+    /// Gives all leases back and stops. How the node was then; `status.json` says the same.
+    pub async fn stop(mut self) -> NodeStatus {
         self.worker.close().await;
         self.tasks.shutdown().await;
+        let status = self.status();
+        if let Err(error) = write_json(&self.status_file, &status) {
+            tracing::warn!(%error, "the status is not written");
+        }
         self.network.stop().await;
         if let Err(error) = self.history.sync() {
             tracing::warn!(%error, "the history may lack its last records");
@@ -227,11 +233,12 @@ impl Node {
         if stopped.await.is_err() {
             tracing::error!("the node's log did not stop in order");
         }
+        status
     }
 }
 
 /// Makes the node's folder its own, and removes what an earlier process left of jobs.
-fn claim(folder: &Path) -> Result<File, NodeError> {
+fn claim(folder: &Path, key: &PublicKey) -> Result<File, NodeError> {
     let io = |doing, source| {
         let path = folder.to_owned();
         AgentError::from(FolderError::Io { path, doing, source })
@@ -246,11 +253,32 @@ fn claim(folder: &Path) -> Result<File, NodeError> {
         }
         Err(std::fs::TryLockError::Error(source)) => return Err(io("lock", source).into()),
     }
+    let (whose, key) = (folder.join("node"), key.to_hex());
+    match std::fs::read_to_string(&whose) {
+        Ok(owner) if owner.trim() == key => {}
+        Ok(owner) => {
+            let (path, owner) = (folder.to_owned(), owner.trim().chars().take(64).collect());
+            return Err(NodeError::Folder { path, owner });
+        }
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
+            write_whole(&whose, key.as_bytes()).map_err(AgentError::from)?;
+        }
+        Err(source) => return Err(io("read whose it is", source).into()),
+    }
     let jobs = folder.join("jobs");
     match std::fs::remove_dir_all(&jobs) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(io("empty", source).into()),
         _ => Ok(lock),
     }
+}
+
+/// Whether nobody listens there: the networks would share the address with another process without a word.
+fn probe(address: &Multiaddr) -> Result<(), NodeError> {
+    let Some(address) = config::socket(address) else {
+        return Ok(());
+    };
+    let listened = TcpListener::bind(address).map(drop);
+    listened.map_err(|source| NodeError::Listen { address, source })
 }
 
 async fn open_devices(config: &NodeConfig, agent: AgentId) -> Result<Vec<NodeDevice>, NodeError> {
@@ -274,7 +302,7 @@ async fn start_log(
     let genesis = config.genesis.clone();
     if config.is_local() {
         let config = SequencerConfig {
-            tick: Millis(20),
+            tick: Millis(500),
             ..SequencerConfig::default()
         };
         let sequencer = Sequencer::start(genesis, config, clock);

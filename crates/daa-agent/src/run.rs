@@ -6,7 +6,7 @@ mod inputs;
 use crate::agent::{Agent, AgentHandle, Task, TaskEnd};
 use crate::book::TrialBook;
 use crate::chain::{Chain, DEVICE, agent_ids, fair_share};
-use crate::config::{RunConfig, Trust};
+use crate::config::{ConfigError, RunConfig, Trust};
 use crate::crew::{Crew, Join};
 use crate::device::SharedDevice;
 use crate::error::AgentError;
@@ -19,6 +19,7 @@ use crate::stop::StopHandle;
 use crate::summary::Summary;
 use daa_base::{Bytes, Clock, Seed, SystemClock, Timestamp};
 use daa_gpu_core::DeviceChoice;
+use daa_learn::train::Verification;
 use finish::Finish;
 use inputs::Inputs;
 use std::path::PathBuf;
@@ -80,6 +81,9 @@ pub async fn run(
     }
     let config = opened.config.clone();
     config.validate()?;
+    if request.join.is_some() {
+        fits_nodes(&config, &request.place)?;
+    }
     let inputs = Inputs::read(&config, opened.earlier_digest()).await?;
     let orders = Orders::new(config.seed, config.epochs_budget, inputs.material.clone())?;
     let (device, reason) = match &request.join {
@@ -121,6 +125,29 @@ pub async fn run(
     result
 }
 
+/// Whether nodes can do what is asked for.
+fn fits_nodes(config: &RunConfig, place: &Place) -> Result<(), AgentError> {
+    let schedule = &config.schedule;
+    let refuse = |field, value: String, allowed: &str| {
+        let allowed = allowed.to_owned();
+        Err(AgentError::from(ConfigError {
+            field,
+            value,
+            allowed,
+        }))
+    };
+    if schedule.verify == Verification::Repeat {
+        let allowed = "off where nodes train: a run repeats what it computes itself";
+        return refuse("verify", "repeat".to_owned(), allowed);
+    }
+    // A run that is resumed may have begun without nodes.
+    if matches!(place, Place::New(_)) && !matches!(schedule.device, DeviceChoice::Auto | DeviceChoice::Cpu) {
+        let allowed = "auto or cpu where nodes train, on what they were started with";
+        return refuse("device", schedule.device.to_string(), allowed);
+    }
+    Ok(())
+}
+
 /// Has the nodes of a ledger train for a run.
 async fn muster(
     join: Join,
@@ -142,7 +169,6 @@ async fn muster(
 fn open_host(config: &RunConfig) -> Result<(Arc<SharedDevice>, String), AgentError> {
     let host = SharedDevice::open(&crate::config::Schedule {
         device: DeviceChoice::Cpu,
-        memory_limit: None,
         ..config.schedule.clone()
     })?;
     Ok((Arc::new(host), "nodes train, it only tests".to_owned()))

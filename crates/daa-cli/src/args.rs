@@ -225,9 +225,9 @@ pub(crate) struct NodeArgs {
         value_name = "WHO"
     )]
     pub(crate) trust: TrustArg,
-    /// How many trainings it works on at once
-    #[arg(long, env = "DAA_AGENTS", hide_env_values = true, default_value_t = 1, value_parser = places, value_name = "N")]
-    pub(crate) agents: usize,
+    /// How many trainings it works on at once, spread over its devices [default: one per device]
+    #[arg(long, env = "DAA_AGENTS", hide_env_values = true, value_parser = places, value_name = "N")]
+    pub(crate) agents: Option<usize>,
     /// What it lends; several with commas between
     #[arg(long = "device", env = "DAA_DEVICE", hide_env_values = true, default_value = "auto", value_delimiter = ',', value_parser = devices(), value_name = "DEVICE")]
     pub(crate) devices: Vec<DeviceChoice>,

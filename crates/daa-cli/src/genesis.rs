@@ -5,9 +5,11 @@ use crate::exit::{Exit, Failure};
 use crate::keys;
 use crate::messages::Messages;
 use crate::output;
+use daa_agent::NodeError;
 use daa_base::{AgentId, OwnerId};
 use daa_coord::genesis::file::{self, GenesisFileError};
 use daa_coord::keys::Digest;
+use daa_coord::log::engine::EngineNode;
 use daa_coord::{Genesis, LedgerConfig, Member, PublicKey, ShortText, Validator, ValidatorSet};
 use serde::Serialize;
 use std::path::Path;
@@ -51,6 +53,9 @@ pub(crate) fn command(global: &Global, args: &GenesisArgs, messages: &Messages) 
             (&args.file, file::load(&args.file).map_err(failure)?)
         }
     };
+    if matches!(args.command, GenesisCommand::Check(_)) {
+        can_start(&genesis)?;
+    }
     let report = report(path, &genesis);
     if global.output == Output::Json {
         output::json(&report)?;
@@ -125,6 +130,14 @@ fn members(named: &[String], validators: &[Validator]) -> Result<Vec<Member>, Fa
         Ok(member((agent, owner, key(named)?)))
     });
     named.collect()
+}
+
+/// Whether nodes start with it.
+fn can_start(genesis: &Genesis) -> Result<(), Failure> {
+    if genesis.validators().is_empty() {
+        return Ok(());
+    }
+    EngineNode::accepts(genesis).map_err(|error| NodeError::from(error).into())
 }
 
 /// A genesis file.

@@ -8,7 +8,7 @@ use crate::{genesis, keys, output};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use daa_agent::Join;
-use daa_agent::node::{GUESTS, agents_address, guest_key};
+use daa_agent::node::{GUESTS, agents_address, guest_key, reaches};
 use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -96,9 +96,11 @@ fn files(args: &RunArgs) -> Result<Files, Failure> {
             of_node: false,
         });
     }
-    let wanted: Vec<String> = args.join.iter().map(ToString::to_string).collect();
     let nodes = invite::others().into_iter().filter_map(|invite| invite.node);
-    let mut here = nodes.filter(|node| wanted.contains(&node.address));
+    let mut here = nodes.filter(|node| {
+        let listens = node.address.parse();
+        listens.is_ok_and(|listens| args.join.iter().any(|wanted| reaches(wanted, &listens)))
+    });
     let NodeInvite { genesis, key, .. } = here.next().ok_or_else(|| {
         let error = "--join needs --genesis and --key: no node of this user on this machine listens there";
         Failure::text(Exit::Usage, error)
@@ -109,6 +111,20 @@ fn files(args: &RunArgs) -> Result<Files, Failure> {
         of_node: args.key.is_none(),
         key: args.key.clone().unwrap_or(key),
     })
+}
+
+/// What a run that is resumed has to be given again.
+pub(crate) fn flags(args: &RunArgs) -> String {
+    let mut flags = String::new();
+    let addresses = args.join.iter().map(ToString::to_string);
+    let files = [("--genesis", &args.genesis), ("--key", &args.key)];
+    let files = files
+        .into_iter()
+        .filter_map(|(flag, file)| Some((flag, file.as_ref()?.display().to_string())));
+    for (flag, value) in addresses.map(|address| ("--join", address)).chain(files) {
+        flags.push_str(&format!(" {flag} {}", output::shell_word(&value)));
+    }
+    flags
 }
 
 /// Says who else uses this machine's devices, and how to share them by agreement.

@@ -17,6 +17,9 @@ use std::time::Duration;
 /// Time between two looks at whether the node still follows its ledger.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// Looks after which people are told that the node does not take part.
+const PATIENT_LOOKS: u32 = 10;
+
 pub(crate) fn command(global: &Global, args: &NodeArgs, messages: &Messages) -> Result<Exit, Failure> {
     let config = config(args)?;
     let stop = StopHandle::new();
@@ -58,6 +61,7 @@ async fn live(
     ));
     let mut look = tokio::time::interval(LOOK_EVERY);
     let mut takes_part = false;
+    let (mut looks, mut waits) = (0_u32, false);
     let ended = loop {
         tokio::select! {
             _ = stop.stopped() => break None,
@@ -66,18 +70,26 @@ async fn live(
         if let Some(reason) = node.ended() {
             break Some(reason);
         }
-        let places = node.status().places;
-        if places > 0 && !takes_part {
+        let now = node.status();
+        looks += 1;
+        if now.places > 0 && !takes_part {
             takes_part = true;
+            let (places, devices) = (now.places, status.devices.join(" and "));
             messages.note(&format!(
-                "it takes part: {places} trainings at a time on {}",
-                status.devices.join(" and ")
+                "it takes part: {places} trainings at a time on {devices}"
+            ));
+        } else if now.places == 0 && looks >= PATIENT_LOOKS && !waits {
+            waits = true;
+            messages.note(&format!(
+                "it does not take part yet: {} are connected, and the last block is {}; a quorum of the {} validators has to \
+                 answer",
+                now.peers.len(),
+                now.height,
+                now.validators
             ));
         }
     };
-    let status = node.status();
-    node.stop().await;
-    Ok((status, ended))
+    Ok((node.stop().await, ended))
 }
 
 fn post(args: &NodeArgs, lock: &std::path::Path, status: &NodeStatus) -> Posted {
@@ -108,7 +120,7 @@ fn config(args: &NodeArgs) -> Result<NodeConfig, Failure> {
     config.devices.clone_from(&args.devices);
     config.memory_limit = args.memory_limit;
     config.threads = args.threads;
-    config.slots = args.agents;
+    config.slots = args.agents.unwrap_or(args.devices.len());
     config.mdns = args.mdns;
     config.pipeline_cache = cache::folder(|name| std::env::var_os(name));
     Ok(config)

@@ -90,7 +90,7 @@ pub(crate) fn command(
     }
     messages.note(&format!(
         "stopped, nothing is lost; go on with: {}",
-        resume_command(&summary.run_dir)
+        resume_command(&summary.run_dir, args)
     ));
     Ok(signals.exit().unwrap_or(Exit::Interrupted))
 }
@@ -248,11 +248,9 @@ fn config(args: &RunArgs) -> RunConfig {
     config
 }
 
-fn resume_command(folder: &Path) -> String {
-    format!(
-        "daa run --resume {}",
-        output::shell_word(&folder.display().to_string())
-    )
+fn resume_command(folder: &Path, args: &RunArgs) -> String {
+    let folder = output::shell_word(&folder.display().to_string());
+    format!("daa run --resume {folder}{}", join::flags(args))
 }
 
 /// Who agreed on the leases.
@@ -260,6 +258,7 @@ fn agreement(summary: &Summary) -> String {
     let agreed = &summary.agreement;
     match agreed.validators {
         0 => format!("one sequencer, {} blocks", agreed.blocks),
+        1 => format!("1 validator, {} blocks", agreed.blocks),
         count => format!("{count} validators, {} blocks", agreed.blocks),
     }
 }

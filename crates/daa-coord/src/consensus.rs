@@ -35,7 +35,7 @@ mod wal;
 mod wire;
 
 #[cfg(feature = "net")]
-pub(crate) use application::{Application, thresholds};
+pub(crate) use application::Application;
 pub use block::{
     Certificate, CertificateError, ConsensusBlock, Decided, Header, MAX_BLOCK, MAX_BLOCK_EVIDENCE, NamedBlock,
 };

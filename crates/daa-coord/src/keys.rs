@@ -94,9 +94,15 @@ impl fmt::Debug for AgentKey {
 }
 
 /// The public half of a key pair: 32 bytes, not yet known to be a usable key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PublicKey(pub [u8; 32]);
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({self})")
+    }
+}
 
 impl PublicKey {
     /// Whether these bytes are a key that can be relied on.
@@ -170,9 +176,15 @@ impl From<Signature> for ([u8; 32], [u8; 32]) {
 }
 
 /// 32 bytes that stand for something larger: a decision, a checkpoint, a ledger state.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Digest(pub [u8; 32]);
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({self})")
+    }
+}
 
 impl Digest {
     /// The BLAKE3 digest of `bytes`.

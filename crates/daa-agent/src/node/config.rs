@@ -7,7 +7,8 @@ use daa_coord::discovery::{DiscoveryConfig, Multiaddr};
 use daa_coord::log::engine::EngineError;
 use daa_coord::{AgentKey, Genesis};
 use daa_gpu_core::DeviceChoice;
-use std::net::IpAddr;
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -78,6 +79,22 @@ pub enum NodeError {
         /// What was asked for.
         trust: &'static str,
     },
+    /// Nothing can listen there.
+    #[error("cannot listen at {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The folder is that of another node.
+    #[error("{path} is the folder of node {owner}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Whose it is.
+        owner: String,
+    },
     /// The agreement does not start.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -108,11 +125,26 @@ impl NodeError {
                     .to_owned(),
             ),
             Self::Trust { .. } => Some("leave --trust out".to_owned()),
-            Self::Engine(_) => {
-                Some("check --listen, --peer, and that no other node uses the folder".to_owned())
-            }
+            Self::Listen { .. } => Some(
+                "give a free --listen address of this machine; agents are listened for at the next port"
+                    .to_owned(),
+            ),
+            Self::Folder { .. } => Some("give each node a --folder of its own".to_owned()),
+            Self::Engine(error) => engine_hint(error),
         }
     }
+}
+
+fn engine_hint(error: &EngineError) -> Option<String> {
+    let hint = match error {
+        EngineError::Quorum { .. } => "make a genesis with consensus_threshold 666 or less: daa genesis new",
+        EngineError::Storage(_) => {
+            "what is damaged is not mended; with an empty --folder the node takes its blocks from others, if enough of them \
+             have them"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }
 
 impl NodeConfig {
@@ -159,6 +191,12 @@ impl NodeConfig {
         }
         if !(10..=600_000).contains(&self.lease.get()) {
             return refuse("lease", self.lease.to_string(), "10 ms to 600000 ms".to_owned());
+        }
+        for (at, device) in self.devices.iter().enumerate() {
+            if self.devices[..at].contains(device) {
+                let value = format!("{device} twice");
+                return refuse("device", value, "each device once".to_owned());
+            }
         }
         for address in self.peers.iter().chain([&self.listen]) {
             agents_address(address)?;
@@ -219,16 +257,30 @@ pub fn agents_address(address: &Multiaddr) -> Result<Multiaddr, ConfigError> {
         value: address.to_string(),
         allowed: "IP and TCP with a port from 1 to 65534".to_owned(),
     };
+    let at = socket(address).ok_or_else(refuse)?;
+    let next = at.port().checked_add(1).filter(|_| at.port() > 0);
+    let next = SocketAddr::new(at.ip(), next.ok_or_else(refuse)?);
+    daa_coord::discovery::socket_address(&next.to_string()).map_err(|_| refuse())
+}
+
+/// An address as the operating system has it, if it is IP and TCP.
+pub(super) fn socket(address: &Multiaddr) -> Option<SocketAddr> {
     let text = address.to_string();
     let mut parts = text.split('/').skip(1);
     let (Some(_), Some(ip), Some("tcp"), Some(port)) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
-        return Err(refuse());
+        return None;
     };
-    let ip: IpAddr = ip.parse().map_err(|_| refuse())?;
-    let port: u16 = port.parse().map_err(|_| refuse())?;
-    let next = port.checked_add(1).filter(|_| port > 0).ok_or_else(refuse)?;
-    daa_coord::discovery::socket_address(&std::net::SocketAddr::new(ip, next).to_string())
-        .map_err(|_| refuse())
+    Some(SocketAddr::new(ip.parse().ok()?, port.parse().ok()?))
+}
+
+/// Whether who connects to `wanted` on this machine reaches what listens at `listens`.
+#[must_use]
+pub fn reaches(wanted: &Multiaddr, listens: &Multiaddr) -> bool {
+    let (Some(wanted), Some(listens)) = (socket(wanted), socket(listens)) else {
+        return false;
+    };
+    let everywhere = listens.ip().is_unspecified() && wanted.ip().is_loopback();
+    wanted == listens || (everywhere && wanted.port() == listens.port())
 }

@@ -49,29 +49,30 @@ fn found(place: &Place, ports: &[u16]) {
     assert_eq!(place.json(&genesis)["tolerated_power"], 1);
 }
 
-fn start(place: &Place, ports: &[u16], at: usize) -> Child {
-    let (key, folder) = (format!("node{at}.key"), format!("node{at}"));
+/// The command line of the node that listens at the port `at`.
+fn node(ports: &[u16], at: usize) -> Vec<String> {
     let address = |port: &u16| format!("127.0.0.1:{port}");
-    let mut args = vec![
-        "node",
-        "--genesis",
-        "genesis.json",
-        "--device",
-        "cpu",
-        "--threads",
-        "1",
-        "-o",
-        "json",
+    let others = ports.iter().filter(|port| **port != ports[at]);
+    let others: Vec<String> = others.map(address).collect();
+    let flags = [
+        ("--genesis", "genesis.json".to_owned()),
+        ("--key", format!("node{at}.key")),
+        ("--folder", format!("node{at}")),
+        ("--listen", address(&ports[at])),
+        ("--peer", others.join(",")),
+        ("--device", "cpu".to_owned()),
+        ("--threads", "1".to_owned()),
+        ("-o", "json".to_owned()),
     ];
-    let others: Vec<String> = ports
-        .iter()
-        .filter(|port| **port != ports[at])
-        .map(address)
-        .collect();
-    let (own, others) = (address(&ports[at]), others.join(","));
-    args.extend([
-        "--key", &key, "--folder", &folder, "--listen", &own, "--peer", &others,
-    ]);
+    let flags = flags
+        .into_iter()
+        .flat_map(|(flag, value)| [flag.to_owned(), value]);
+    ["node".to_owned()].into_iter().chain(flags).collect()
+}
+
+fn start(place: &Place, ports: &[u16], at: usize) -> Child {
+    let args = node(ports, at);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let mut command = place.daa(&args);
     command
         .stdout(Stdio::piped())
@@ -135,65 +136,101 @@ fn four_nodes_train_for_a_run_and_one_may_die() {
 fn what_does_not_fit_is_told_with_its_range() {
     let place = Place::new();
     found(&place, &[port(), 1, 2, 3]);
-    for (args, code, word) in [
-        (
-            &["node", "--genesis", "genesis.json", "--key", "operator.key"][..],
-            3,
-            "no member",
-        ),
-        (
-            &[
-                "node",
-                "--genesis",
-                "genesis.json",
-                "--key",
-                "node0.key",
-                "--trust",
-                "local",
-            ],
-            2,
-            "4 validators",
-        ),
-        (
-            &[
-                "node",
-                "--genesis",
-                "genesis.json",
-                "--key",
-                "node0.key",
-                "--listen",
-                "127.0.0.1:65535",
-            ],
-            2,
-            "65534",
-        ),
-        (
-            &[
-                "node",
-                "--genesis",
-                "genesis.json",
-                "--key",
-                "node0.key",
-                "--agents",
-                "33",
-            ],
-            2,
-            "1 to 32",
-        ),
-        (
-            &["node", "--genesis", "none.json", "--key", "node0.key"],
-            3,
-            "none.json",
-        ),
-        (&["run", "--join", "127.0.0.1:7000"], 2, "--genesis"),
-        (&["run", "--genesis", "genesis.json"], 2, "--join"),
-        (&["run", "--join", "somewhere:7000"], 2, "no address"),
-    ] {
+    let refused = |args: &[&str], code, word: &str| {
         let ended = place.run(args);
         assert_eq!(ended.code, Some(code), "{args:?}: {ended:?}");
         assert!(ended.stderr.contains(word), "{args:?}: {ended:?}");
         assert_eq!(ended.stdout, "", "{args:?}");
+    };
+    let node = ["node", "--genesis", "genesis.json", "--key", "node0.key"];
+    for (flags, word) in [
+        (["--trust", "local"], "4 validators"),
+        (["--listen", "127.0.0.1:65535"], "65534"),
+        (["--agents", "33"], "1 to 32"),
+        (["--device", "cpu,cpu"], "each device once"),
+    ] {
+        refused(&[&node[..], &flags].concat(), 2, word);
     }
+    for (genesis, key, word) in [
+        ("genesis.json", "operator.key", "no member"),
+        ("none.json", "node0.key", "none.json"),
+    ] {
+        refused(&["node", "--genesis", genesis, "--key", key], 3, word);
+    }
+    for (flags, word) in [
+        (["--join", "127.0.0.1:7000"], "--genesis"),
+        (["--genesis", "genesis.json"], "--join"),
+        (["--join", "somewhere:7000"], "no address"),
+    ] {
+        refused(&[&["run"][..], &flags].concat(), 2, word);
+    }
+}
+
+#[test]
+fn a_node_needs_addresses_and_a_folder_of_its_own() {
+    let place = Place::new();
+    let ports: Vec<u16> = (0..4).map(|_| port()).collect();
+    found(&place, &ports);
+    for taken in [ports[0], ports[0] + 1] {
+        let _other = TcpListener::bind(("127.0.0.1", taken)).expect("free a moment ago");
+        let ended = end(start(&place, &ports, 0));
+        assert_eq!(ended.code, Some(3), "{ended:?}");
+        let told = format!("cannot listen at 127.0.0.1:{taken}: ");
+        assert!(ended.stderr.contains(&told), "{ended:?}");
+    }
+    let args = node(&ports, 0);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut running = Running::start(&place, &args);
+    running.until(|line| line.contains("listens at"));
+    signal(running.child.id(), "TERM");
+    let status = status(&running.end());
+    let file: serde_json::Value = serde_json::from_slice(&place.read("node0/status.json")).expect("JSON");
+    assert_eq!(file, status, "what is printed is what the file says");
+    let other = place.run(&[
+        "node",
+        "--genesis",
+        "genesis.json",
+        "--key",
+        "node1.key",
+        "--folder",
+        "node0",
+        "--device",
+        "cpu",
+    ]);
+    assert_eq!(other.code, Some(3), "{other:?}");
+    assert!(other.stderr.contains("node0 is the folder of node"), "{other:?}");
+}
+
+#[test]
+fn what_nodes_cannot_do_is_refused() {
+    let place = clouds();
+    found(&place, &[port(), 1, 2, 3]);
+    let join = [
+        "run",
+        "--data",
+        "clouds.csv",
+        "--join",
+        "127.0.0.1:1",
+        "--genesis",
+        "genesis.json",
+        "--key",
+        "node0.key",
+    ];
+    for (flags, word) in [
+        (["--verify", "repeat"], "verify is repeat"),
+        (["--device", "software"], "device is software"),
+    ] {
+        let ended = place.run(&[&join[..], &flags].concat());
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.stderr.contains(word), "{ended:?}");
+    }
+    let genesis = String::from_utf8(place.read("genesis.json")).expect("text");
+    let strict = genesis.replace("\"consensus_threshold\": 0", "\"consensus_threshold\": 900");
+    assert_ne!(strict, genesis);
+    place.write("strict.json", strict);
+    let ended = place.run(&["genesis", "check", "strict.json"]);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(ended.stderr.contains("900/1000"), "{ended:?}");
 }
 
 #[test]

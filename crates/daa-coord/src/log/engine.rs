@@ -40,7 +40,7 @@ use self::witness::Witness;
 use crate::command::{MAX_PAYLOAD, SignedCommand};
 use crate::consensus::storage::{FileStorage, StorageError};
 use crate::consensus::{
-    Application, ChainContext, Decided, Evidence, Height, HostCounters, HostError, WalRecord, thresholds,
+    Application, ChainContext, Decided, Evidence, Height, HostCounters, HostError, WalRecord,
 };
 use crate::genesis::Genesis;
 use crate::keys::{AgentKey, Ed25519, PublicKey};
@@ -255,7 +255,7 @@ impl EngineNode {
             config.host.limits(),
             (recovered.base, recovered.blocks),
         )?;
-        check_quorum(&chain.ledger)?;
+        Self::accepts(genesis)?;
         check_log(&chain.ledger, &found)?;
         let runtime = runtime(config.workers)?;
         let shared = Arc::new(Shared {
@@ -316,6 +316,22 @@ impl EngineNode {
         })
     }
 
+    /// Whether nodes can run `genesis`: the engine decides by two thirds of the weight, neither less nor more.
+    ///
+    /// # Errors
+    /// [`EngineError::Quorum`].
+    pub fn accepts(genesis: &Genesis) -> Result<(), EngineError> {
+        let wanted = genesis.quorum();
+        let given = ThresholdParams::default().quorum;
+        if wanted.numerator * given.denominator > given.numerator * wanted.denominator {
+            return Err(EngineError::Quorum {
+                numerator: wanted.numerator,
+                denominator: wanted.denominator,
+            });
+        }
+        Ok(())
+    }
+
     /// The log as this node sees it.
     #[must_use]
     pub fn log(&self) -> EngineLog {
@@ -340,14 +356,16 @@ impl EngineNode {
         })
     }
 
-    /// Stops the node and waits until its files are free. Idempotent.
-    ///
-    /// # Panics
-    /// Within an asynchronous runtime.
+    /// Stops the node and waits until its files are free, which blocks the thread. Idempotent.
     pub fn stop(&mut self) {
-        let Some(Running { runtime, engine, app }) = self.running.take() else {
+        let Some(running) = self.running.take() else {
             return;
         };
+        // Within a runtime nobody may wait for another one.
+        std::thread::scope(|scope| scope.spawn(|| self.end(running)).join().ok());
+    }
+
+    fn end(&self, Running { runtime, engine, app }: Running) {
         let requests = self.log.requests.clone();
         let lock = self.folder.join("lock");
         runtime.block_on(async move {
@@ -393,18 +411,6 @@ fn runtime(workers: usize) -> Result<Runtime, EngineError> {
         .enable_all()
         .build()
         .map_err(|error| start_error("the runtime", &error))
-}
-
-fn check_quorum(ledger: &Ledger) -> Result<(), EngineError> {
-    let wanted = thresholds(ledger).quorum;
-    let given = ThresholdParams::default().quorum;
-    if wanted.numerator * given.denominator > given.numerator * wanted.denominator {
-        return Err(EngineError::Quorum {
-            numerator: wanted.numerator,
-            denominator: wanted.denominator,
-        });
-    }
-    Ok(())
 }
 
 /// A log of a height that the stored blocks do not reach: blocks that were acknowledged are gone.
