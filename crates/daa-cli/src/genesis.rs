@@ -146,7 +146,7 @@ pub(crate) fn load(path: &Path) -> Result<Genesis, Failure> {
 }
 
 /// A public key as digits, or that of a key file.
-fn key(text: &str) -> Result<PublicKey, Failure> {
+pub(crate) fn key(text: &str) -> Result<PublicKey, Failure> {
     match PublicKey::from_hex(text) {
         Ok(key) => Ok(key),
         Err(error) if !Path::new(text).exists() => {

@@ -2,15 +2,17 @@
 
 use crate::args::RunArgs;
 use crate::exit::{Exit, Failure};
-use crate::invite::{self, Invite, NodeInvite};
+use crate::invite::{self, Invite};
 use crate::messages::Messages;
 use crate::{genesis, keys, output};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use daa_agent::Join;
 use daa_agent::node::{GUESTS, agents_address, guest_key, reaches};
+use daa_coord::discovery::Multiaddr;
+use daa_coord::{AgentKey, Genesis};
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long a run goes on without any node that takes orders.
@@ -43,21 +45,34 @@ pub(crate) fn join(args: &RunArgs, given: &ArgMatches) -> Result<Option<Joined>,
     let addresses = addresses.map_err(|error| {
         Failure::new(Exit::Usage, error).with_hint("name where a node listens: --join IP:PORT")
     })?;
-    let Files {
-        genesis,
-        key,
-        of_node,
-    } = files(args)?;
-    let genesis = genesis::load(&genesis)?;
-    let key = keys::secret(&key)?;
+    let files = files(&args.join, args.genesis.as_deref(), args.key.as_deref())?;
+    let genesis = genesis::load(&files.genesis)?;
+    let key = keys::secret(&files.key)?;
     let public = key.public();
-    let is_node = of_node || genesis.validators().get(&public).is_some();
+    let is_node = files.of_node || genesis.validators().get(&public).is_some();
     let is_member = genesis.members().iter().any(|member| member.key == public);
     if !is_node && !is_member {
         let error = format!("the key {} is no member of the genesis", public.to_hex());
         return Err(Failure::text(Exit::Input, error).with_hint("`daa genesis show` lists the members"));
     }
-    let (key, seat) = if is_node {
+    let (key, seat) = seat(&genesis, key, files.of_node)?;
+    let join = Join {
+        addresses,
+        genesis,
+        key,
+        patience: PATIENCE,
+    };
+    Ok(Some(Joined { join, _seat: seat }))
+}
+
+/// The key by which this process is known: no two may have one. What keeps it, where it is one of several of a node's.
+pub(crate) fn seat(
+    genesis: &Genesis,
+    key: AgentKey,
+    of_node: bool,
+) -> Result<(AgentKey, Option<File>), Failure> {
+    let public = key.public();
+    Ok(if of_node || genesis.validators().get(&public).is_some() {
         // The node itself is there by its own name, and has registered guests.
         let name = public.to_hex();
         let (number, seat) = invite::seat(&name, GUESTS).ok_or_else(|| {
@@ -69,47 +84,44 @@ pub(crate) fn join(args: &RunArgs, given: &ArgMatches) -> Result<Option<Joined>,
         (guest_key(&key, number), seat)
     } else {
         (key, None)
-    };
-    let join = Join {
-        addresses,
-        genesis,
-        key,
-        patience: PATIENCE,
-    };
-    Ok(Some(Joined { join, _seat: seat }))
+    })
 }
 
 /// Which ledger, as whom.
-struct Files {
-    genesis: PathBuf,
-    key: PathBuf,
+pub(crate) struct Files {
+    pub(crate) genesis: PathBuf,
+    pub(crate) key: PathBuf,
     /// The key is that of a node on this machine.
-    of_node: bool,
+    pub(crate) of_node: bool,
 }
 
 /// The genesis and key files: those given, else those of the node on this machine that listens there.
-fn files(args: &RunArgs) -> Result<Files, Failure> {
-    if let (Some(genesis), Some(key)) = (&args.genesis, &args.key) {
+pub(crate) fn files(
+    join: &[Multiaddr],
+    genesis: Option<&Path>,
+    key: Option<&Path>,
+) -> Result<Files, Failure> {
+    if let (Some(genesis), Some(key)) = (genesis, key) {
         return Ok(Files {
-            genesis: genesis.clone(),
-            key: key.clone(),
+            genesis: genesis.to_owned(),
+            key: key.to_owned(),
             of_node: false,
         });
     }
     let nodes = invite::others().into_iter().filter_map(|invite| invite.node);
     let mut here = nodes.filter(|node| {
         let listens = node.address.parse();
-        listens.is_ok_and(|listens| args.join.iter().any(|wanted| reaches(wanted, &listens)))
+        listens.is_ok_and(|listens| join.iter().any(|wanted| reaches(wanted, &listens)))
     });
-    let NodeInvite { genesis, key, .. } = here.next().ok_or_else(|| {
+    let node = here.next().ok_or_else(|| {
         let error = "--join needs --genesis and --key: no node of this user on this machine listens there";
         Failure::text(Exit::Usage, error)
             .with_hint("name the ledger's genesis file, and the key file of a member")
     })?;
     Ok(Files {
-        genesis: args.genesis.clone().unwrap_or(genesis),
-        of_node: args.key.is_none(),
-        key: args.key.clone().unwrap_or(key),
+        genesis: genesis.map_or(node.genesis, Path::to_owned),
+        of_node: key.is_none(),
+        key: key.map_or(node.key, Path::to_owned),
     })
 }
 

@@ -11,6 +11,7 @@ mod genesis;
 mod invite;
 mod join;
 mod keys;
+mod ledger;
 mod logging;
 mod memory;
 mod messages;
@@ -64,6 +65,7 @@ fn dispatch(cli: &Cli, matches: &ArgMatches, messages: &Messages) -> Result<Exit
         Command::Keys(args) => keys::command(&cli.global, args, messages),
         Command::Genesis(args) => genesis::command(&cli.global, args, messages),
         Command::Node(args) => node::command(&cli.global, args, messages),
+        Command::Ledger(args) => ledger::command(&cli.global, args),
         Command::Replay(args) => replay::command(&cli.global, args),
         Command::Memory(args) => memory::command(&cli.global, args, messages),
     }

@@ -87,6 +87,15 @@ pub enum NodeError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// One process gives the order, and serves nobody else.
+    #[error("the genesis has no validators: there is nobody to follow")]
+    NoValidators,
+    /// No validator has told how far the ledger is.
+    #[error("no node of the ledger has answered within {patience:?}")]
+    Silent {
+        /// How long was waited.
+        patience: Duration,
+    },
     /// The folder is that of another node.
     #[error("{path} is the folder of node {owner}")]
     Folder {
@@ -110,6 +119,7 @@ impl NodeError {
         match self {
             Self::Config(_) | Self::Trust { .. } => RunErrorClass::Usage,
             Self::Agent(error) => error.class(),
+            Self::Silent { .. } => RunErrorClass::Timeout,
             _ => RunErrorClass::Input,
         }
     }
@@ -127,6 +137,12 @@ impl NodeError {
             Self::Trust { .. } => Some("leave --trust out".to_owned()),
             Self::Listen { .. } => Some(
                 "give a free --listen address of this machine; agents are listened for at the next port"
+                    .to_owned(),
+            ),
+            Self::NoValidators => None,
+            Self::Silent { .. } => Some(
+                "check that `daa node` runs there with the same genesis, and that the key is the operator's or that of an \
+                 agent which no other process uses"
                     .to_owned(),
             ),
             Self::Folder { .. } => Some("give each node a --folder of its own".to_owned()),

@@ -59,13 +59,14 @@ fn node(ports: &[u16], at: usize) -> Vec<String> {
         ("--key", format!("node{at}.key")),
         ("--folder", format!("node{at}")),
         ("--listen", address(&ports[at])),
-        ("--peer", others.join(",")),
         ("--device", "cpu".to_owned()),
         ("--threads", "1".to_owned()),
         ("-o", "json".to_owned()),
     ];
+    let peers = (!others.is_empty()).then(|| ("--peer", others.join(",")));
     let flags = flags
         .into_iter()
+        .chain(peers)
         .flat_map(|(flag, value)| [flag.to_owned(), value]);
     ["node".to_owned()].into_iter().chain(flags).collect()
 }
@@ -231,6 +232,73 @@ fn what_nodes_cannot_do_is_refused() {
     let ended = place.run(&["genesis", "check", "strict.json"]);
     assert_eq!(ended.code, Some(3), "{ended:?}");
     assert!(ended.stderr.contains("900/1000"), "{ended:?}");
+}
+
+#[test]
+fn the_operator_changes_what_the_ledger_says_and_nobody_else() {
+    let place = Place::new();
+    let port = port();
+    for key in ["operator", "node0", "late"] {
+        place.json(&["keys", "new", &format!("{key}.key"), "-o", "json"]);
+    }
+    let genesis = [
+        "genesis",
+        "new",
+        "genesis.json",
+        "--operator",
+        "operator.key",
+        "--validator",
+        "node0.key",
+        "-o",
+        "json",
+    ];
+    place.json(&genesis);
+    let args = node(&[port], 0);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut running = Running::start(&place, &args);
+    running.until(|line| line.contains("it takes part"));
+    let reach = format!("127.0.0.1:{port}");
+    let reach = ["--join", &reach, "-o", "json"];
+    let operator = ["--genesis", "genesis.json", "--key", "operator.key"];
+    let by_operator = |words: &[&str]| place.json(&[&["ledger"], words, &reach[..], &operator].concat());
+    let done = by_operator(&[
+        "quota",
+        "7",
+        "--nominal",
+        "1GiB/500",
+        "--cohort",
+        "1",
+        "--weight",
+        "2",
+    ]);
+    assert!(
+        done["done"].as_str().is_some_and(|text| text.contains("owner-7")),
+        "{done}"
+    );
+    by_operator(&["policy", "fair"]);
+    by_operator(&["member", "late.key", "--agent", "9", "--owner", "7"]);
+    // Genesis and key are those of the node on this machine.
+    let shown = place.json(&[&["ledger", "show"], &reach[..]].concat());
+    assert_eq!(shown["policy"], "fair");
+    assert_eq!(shown["quotas"][0]["nominal"]["share"], 500);
+    let agents = shown["agents"].as_array().expect("a list");
+    assert!(
+        agents.iter().any(|one| one["agent"] == 9 && one["owner"] == 7),
+        "{shown}"
+    );
+    assert_eq!(shown["devices"].as_array().map(Vec::len), Some(1), "{shown}");
+    by_operator(&["remove", "9"]);
+    let last_vote = [&["validator", "node0.key", "0"][..], &operator].concat();
+    for words in [&["policy", "queue"][..], &["remove", "1"], &last_vote] {
+        let ended = place.run(&[&["ledger"], words, &reach[..]].concat());
+        assert_eq!(ended.code, Some(3), "{words:?}: {ended:?}");
+        assert!(
+            ended.stderr.contains("the ledger refuses: "),
+            "{words:?}: {ended:?}"
+        );
+    }
+    signal(running.child.id(), "TERM");
+    assert_eq!(running.end().code, Some(0));
 }
 
 #[test]

@@ -5,12 +5,12 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::process::Stdio;
 
-const VERBS: [&str; 9] = [
-    "run", "predict", "memory", "keys", "genesis", "node", "replay", "devices", "doctor",
+const VERBS: [&str; 10] = [
+    "run", "predict", "memory", "keys", "genesis", "node", "ledger", "replay", "devices", "doctor",
 ];
 
 /// Verbs that have verbs of their own.
-const SUB_VERBS: [(&str, &str); 9] = [
+const SUB_VERBS: [(&str, &str); 17] = [
     ("memory", "forecast"),
     ("memory", "plan"),
     ("memory", "record"),
@@ -20,6 +20,14 @@ const SUB_VERBS: [(&str, &str); 9] = [
     ("genesis", "new"),
     ("genesis", "show"),
     ("genesis", "check"),
+    ("ledger", "show"),
+    ("ledger", "quota"),
+    ("ledger", "policy"),
+    ("ledger", "validator"),
+    ("ledger", "member"),
+    ("ledger", "remove"),
+    ("ledger", "revoke"),
+    ("ledger", "decide"),
 ];
 
 /// The long flags that a text names.

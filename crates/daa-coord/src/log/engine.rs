@@ -60,7 +60,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// How long a node that stops waits for its parts to stop.
@@ -121,9 +121,19 @@ enum Request {
 struct Shared {
     published: Publisher,
     counters: Mutex<HostCounters>,
+    /// The largest height that a connected validator has told.
+    told: watch::Sender<Option<u64>>,
 }
 
 impl Shared {
+    fn new(published: Publisher) -> Self {
+        Self {
+            published,
+            counters: Mutex::default(),
+            told: watch::Sender::default(),
+        }
+    }
+
     fn publish(&self, decided: &Decided, ledger: Arc<Ledger>, counters: HostCounters) {
         *self.lock_counters() = counters;
         self.published.publish(decided, ledger);
@@ -159,6 +169,13 @@ impl EngineLog {
     #[must_use]
     pub fn counters(&self) -> HostCounters {
         *self.shared.lock_counters()
+    }
+
+    /// The largest height that a connected validator has told; none until one has. Whoever is connected to liars only can
+    /// be told anything.
+    #[must_use]
+    pub fn told(&self) -> watch::Receiver<Option<u64>> {
+        self.shared.told.subscribe()
     }
 
     /// Has the validators decide on a block even though nothing waits for one.
@@ -258,10 +275,8 @@ impl EngineNode {
         Self::accepts(genesis)?;
         check_log(&chain.ledger, &found)?;
         let runtime = runtime(config.workers)?;
-        let shared = Arc::new(Shared {
-            published: Publisher::new(Arc::clone(&chain.ledger), history, config.publish_limits()),
-            counters: Mutex::default(),
-        });
+        let published = Publisher::new(Arc::clone(&chain.ledger), history, config.publish_limits());
+        let shared = Arc::new(Shared::new(published));
         let undecided = Undecided::default();
         let (storage, file) = storage.split();
         let public = key.public();

@@ -443,6 +443,11 @@ impl App {
             }
             StreamContent::Data(Part::Status { height }) => {
                 self.rest.heights.insert(publisher, height);
+                self.shared.told.send_if_modified(|told| {
+                    let higher = told.is_none_or(|told| told < height);
+                    *told = (*told).max(Some(height));
+                    higher
+                });
                 None
             }
             StreamContent::Fin => None,
