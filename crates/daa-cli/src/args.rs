@@ -1,19 +1,23 @@
 //! The command line.
 
+mod ledger;
+mod node;
+
+pub(crate) use ledger::{
+    LedgerArgs, LedgerCommand, MemberArgs, PolicyName, QuotaArgs, ReachArgs, VerdictName,
+};
+pub(crate) use node::NodeArgs;
+
 use clap::builder::{FalseyValueParser, PossibleValuesParser, Styles, TypedValueParser as _};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use daa_agent::config::{MAX_AGENTS, Trust};
-use daa_agent::node::MAX_SLOTS;
-use daa_base::{AgentId, Bytes};
-use daa_coord::RequestId;
+use daa_base::Bytes;
 use daa_coord::discovery::{Multiaddr, socket_address};
-use daa_coord::policy::Amount;
 use daa_gpu_core::DeviceChoice;
 use daa_gpu_core::pressure::forecast::{MAX_HORIZON, Target};
 use daa_learn::data::TaskKind;
 use daa_learn::search::config::MAX_BUDGET;
 use daa_learn::train::Verification;
-use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 /// Agents search and train networks on your data, sharing one device.
@@ -193,213 +197,6 @@ pub(crate) struct RunArgs {
     /// Records what is allocated on the device, for `daa memory`; a file of that name is replaced
     #[arg(long, value_name = "FILE")]
     pub(crate) record_memory: Option<PathBuf>,
-}
-
-/// `daa node`.
-#[derive(Debug, Args)]
-pub(crate) struct NodeArgs {
-    /// What the nodes of the ledger agree on: `daa genesis new` makes it
-    #[arg(long, env = "DAA_GENESIS", hide_env_values = true, value_name = "FILE")]
-    pub(crate) genesis: PathBuf,
-    /// The node's secret key: `daa keys new` makes it
-    #[arg(long, env = "DAA_KEY", hide_env_values = true, value_name = "FILE")]
-    pub(crate) key: PathBuf,
-    /// Where to listen: IP and port; agents are listened for at the next port
-    #[arg(long, env = "DAA_LISTEN", hide_env_values = true, default_value = "127.0.0.1:9000", value_parser = address, value_name = "ADDR")]
-    pub(crate) listen: Multiaddr,
-    /// Where another node listens; to be given for each that is known
-    #[arg(long = "peer", env = "DAA_PEERS", hide_env_values = true, value_delimiter = ',', value_parser = address, value_name = "ADDR")]
-    pub(crate) peers: Vec<Multiaddr>,
-    /// Where blocks and jobs are kept; it is made if it is not there
-    #[arg(
-        long,
-        env = "DAA_NODE_FOLDER",
-        hide_env_values = true,
-        default_value = "daa-node",
-        value_name = "DIR"
-    )]
-    pub(crate) folder: PathBuf,
-    /// Who agrees on leases: local is one sequencer in this process, bft the genesis' validators [default: by the genesis]
-    #[arg(
-        long,
-        env = "DAA_TRUST",
-        hide_env_values = true,
-        value_enum,
-        default_value_t,
-        hide_default_value = true,
-        value_name = "WHO"
-    )]
-    pub(crate) trust: TrustArg,
-    /// How many trainings it works on at once, spread over its devices [default: one per device]
-    #[arg(long, env = "DAA_AGENTS", hide_env_values = true, value_parser = places, value_name = "N")]
-    pub(crate) agents: Option<usize>,
-    /// What it lends; several with commas between
-    #[arg(long = "device", env = "DAA_DEVICE", hide_env_values = true, default_value = "auto", value_delimiter = ',', value_parser = devices(), value_name = "DEVICE")]
-    pub(crate) devices: Vec<DeviceChoice>,
-    /// What may be leased on each device at once, like 512MiB [default: what the device has to share]
-    #[arg(long, env = "DAA_MEMORY_LIMIT", hide_env_values = true, value_parser = memory, value_name = "SIZE")]
-    pub(crate) memory_limit: Option<Bytes>,
-    /// Worker threads of the CPU backend [default: one per core]
-    #[arg(long, env = "DAA_THREADS", hide_env_values = true, value_parser = threads, value_name = "T")]
-    pub(crate) threads: Option<usize>,
-    /// Looks for other nodes on the local network
-    #[arg(long, env = "DAA_MDNS", hide_env_values = true, value_parser = FalseyValueParser::new())]
-    pub(crate) mdns: bool,
-}
-
-/// `daa ledger`.
-#[derive(Debug, Args)]
-#[command(arg_required_else_help = true, subcommand_required = true)]
-pub(crate) struct LedgerArgs {
-    #[command(subcommand)]
-    pub(crate) command: LedgerCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum LedgerCommand {
-    /// Prints members, devices, quotas, leases and who waits
-    Show(ReachArgs),
-    /// Says what an owner is entitled to
-    Quota(QuotaArgs),
-    /// Changes how devices are allocated
-    Policy(PolicyArgs),
-    /// Gives a validator its weight, from the block after next on; 0: it votes no more
-    Validator(ValidatorArgs),
-    /// Lets an agent take part, with a block of numbers for devices and agents of its own
-    Member(MemberArgs),
-    /// Ends an agent's part, and that of what it registered
-    Remove(RemoveArgs),
-    /// Ends a lease at once
-    Revoke(RevokeArgs),
-    /// Settles a conflict about a request that waits
-    Decide(DecideArgs),
-}
-
-/// How to reach a ledger.
-#[derive(Debug, Args)]
-pub(crate) struct ReachArgs {
-    /// Where a node listens; several with commas between
-    #[arg(long, env = "DAA_JOIN", hide_env_values = true, value_delimiter = ',', required = true, value_parser = address, value_name = "ADDR")]
-    pub(crate) join: Vec<Multiaddr>,
-    /// The ledger's genesis file [default: that of the node on this machine]
-    #[arg(long, env = "DAA_GENESIS", hide_env_values = true, value_name = "FILE")]
-    pub(crate) genesis: Option<PathBuf>,
-    /// The key file of the operator, or to look only, of a member [default: that of the node on this machine]
-    #[arg(long, env = "DAA_KEY", hide_env_values = true, value_name = "FILE")]
-    pub(crate) key: Option<PathBuf>,
-}
-
-/// `daa ledger quota`.
-#[derive(Debug, Args)]
-pub(crate) struct QuotaArgs {
-    /// The owner's number
-    pub(crate) owner: u32,
-    /// What is its own: memory, and compute in thousandths of a device, like 8GiB/2000 [default: without limit]
-    #[arg(long, value_parser = amount, value_name = "AMOUNT")]
-    pub(crate) nominal: Option<Amount>,
-    /// Owners of one cohort lend to each other what they do not use [default: to nobody]
-    #[arg(long, value_name = "N")]
-    pub(crate) cohort: Option<u32>,
-    /// Most that it may use above its own [default: as much as the cohort lends]
-    #[arg(long, value_parser = amount, value_name = "AMOUNT")]
-    pub(crate) borrow: Option<Amount>,
-    /// Most of its own that others may use [default: all]
-    #[arg(long, value_parser = amount, value_name = "AMOUNT")]
-    pub(crate) lend: Option<Amount>,
-    /// Its claim relative to other owners', 1 to 65535
-    #[arg(long, default_value_t = NonZeroU16::MIN, value_name = "W")]
-    pub(crate) weight: NonZeroU16,
-    /// Takes the quota away
-    #[arg(long, conflicts_with_all = ["nominal", "cohort", "borrow", "lend", "weight"])]
-    pub(crate) none: bool,
-    #[command(flatten)]
-    pub(crate) reach: ReachArgs,
-}
-
-/// `daa ledger policy`.
-#[derive(Debug, Args)]
-pub(crate) struct PolicyArgs {
-    /// queue: in the order of requests, in turns; fair: by quotas and dominant shares, with preemption
-    pub(crate) policy: PolicyName,
-    #[command(flatten)]
-    pub(crate) reach: ReachArgs,
-}
-
-/// A policy of allocation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PolicyName {
-    Queue,
-    Fair,
-}
-
-/// `daa ledger validator`.
-#[derive(Debug, Args)]
-pub(crate) struct ValidatorArgs {
-    /// A public key or key file
-    pub(crate) validator: String,
-    /// Its weight, 0 to 4294967296
-    pub(crate) weight: u64,
-    #[command(flatten)]
-    pub(crate) reach: ReachArgs,
-}
-
-/// `daa ledger member`.
-#[derive(Debug, Args)]
-pub(crate) struct MemberArgs {
-    /// A public key or key file
-    pub(crate) member: String,
-    /// The agent's number, 1 to 1023, and not taken
-    #[arg(long, value_name = "N")]
-    pub(crate) agent: u32,
-    /// Whose agent it is
-    #[arg(long, value_name = "N")]
-    pub(crate) owner: u32,
-    #[command(flatten)]
-    pub(crate) reach: ReachArgs,
-}
-
-/// `daa ledger remove`.
-#[derive(Debug, Args)]
-pub(crate) struct RemoveArgs {
-    /// The agent's number
-    pub(crate) agent: u32,
-    #[command(flatten)]
-    pub(crate) reach: ReachArgs,
-}
-
-/// `daa ledger revoke`.
-#[derive(Debug, Args)]
-pub(crate) struct RevokeArgs {
-    /// The lease's number
-    pub(crate) lease: u64,
-    /// Why, for people
-    #[arg(long, default_value = "by the operator", value_name = "TEXT")]
-    pub(crate) reason: String,
-    #[command(flatten)]
-    pub(crate) reach: ReachArgs,
-}
-
-/// `daa ledger decide`.
-#[derive(Debug, Args)]
-pub(crate) struct DecideArgs {
-    /// The request, as `daa ledger show` names it: AGENT.NUMBER
-    #[arg(value_parser = request)]
-    pub(crate) request: RequestId,
-    /// hold: it is not granted until further notice; resume: it waits like any other; refuse: it ends without a lease
-    pub(crate) verdict: VerdictName,
-    /// Why, for people
-    #[arg(long, default_value = "by the operator", value_name = "TEXT")]
-    pub(crate) reason: String,
-    #[command(flatten)]
-    pub(crate) reach: ReachArgs,
-}
-
-/// What the operator makes of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum VerdictName {
-    Hold,
-    Resume,
-    Refuse,
 }
 
 /// Where to compute.
@@ -718,37 +515,6 @@ fn alignment(text: &str) -> Result<u64, String> {
     number
         .filter(|number| number.is_power_of_two() && *number <= 65_536)
         .ok_or_else(|| "allowed are the powers of two from 1 to 65536".to_owned())
-}
-
-fn places(text: &str) -> Result<usize, String> {
-    in_range(text, 1, MAX_SLOTS)
-}
-
-fn amount(text: &str) -> Result<Amount, String> {
-    let (bytes, share) = text
-        .split_once('/')
-        .ok_or("memory and compute are wanted, like 8GiB/2000 for two devices")?;
-    let share = share.parse().map_err(|_| {
-        format!(
-            "{share:?} is no compute; allowed are 0 to {} thousandths",
-            u32::MAX
-        )
-    })?;
-    let bytes = bytes
-        .parse()
-        .map_err(|error: daa_base::ParseBytesError| error.reason.to_owned())?;
-    Ok(Amount { bytes, share })
-}
-
-fn request(text: &str) -> Result<RequestId, String> {
-    let numbers = text.strip_prefix("request-").unwrap_or(text).split_once('.');
-    let parsed = numbers.and_then(|(agent, seq)| {
-        Some(RequestId {
-            agent: AgentId(agent.parse().ok()?),
-            seq: seq.parse().ok()?,
-        })
-    });
-    parsed.ok_or_else(|| "a request is AGENT.NUMBER, like 3.17".to_owned())
 }
 
 fn address(text: &str) -> Result<Multiaddr, String> {

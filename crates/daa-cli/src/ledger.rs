@@ -11,7 +11,7 @@ use daa_base::{AgentId, Bytes, LeaseId, OwnerId, SystemClock};
 use daa_coord::genesis::{POLICY_FAIR_SHARES, POLICY_ROTATING_QUEUE};
 use daa_coord::ledger::PolicyChoice;
 use daa_coord::policy::{Amount, CohortId, Quota, Rules};
-use daa_coord::{Command, Digest, Ledger, LedgerEvent, OperatorVerdict, ShortText};
+use daa_coord::{Command, Digest, Ledger, LedgerEvent, OPERATOR, OperatorVerdict, ShortText};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -347,7 +347,8 @@ fn waiting(ledger: &Ledger) -> Vec<WaitingRow> {
 }
 
 fn text(report: &Report) -> String {
-    let members = report.agents.iter().filter(|agent| agent.sponsor.is_none());
+    let own = report.agents.iter().filter(|agent| agent.sponsor.is_none());
+    let members = own.filter(|agent| agent.agent != OPERATOR.get());
     let mut text = output::fields(&[
         ("chain", report.chain.clone()),
         ("last block", report.height.to_string()),

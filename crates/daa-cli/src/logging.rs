@@ -25,13 +25,16 @@ fn filter(global: &Global) -> EnvFilter {
     }
     // Drivers and libraries from outside speak only of errors unless asked with -vvv. The recorder of a run logs the
     // events that the progress display tells already.
-    EnvFilter::new(match (global.quiet, global.verbose) {
+    // The engine's network says that it ends as an error; why it ends, this program says.
+    let quiet = "arc_malachitebft_engine::network=off";
+    let levels = match (global.quiet, global.verbose) {
         (true, _) => "error",
         (false, 0) => "error,daa=warn",
         (false, 1) => "error,daa=info",
         (false, 2) => "warn,daa=debug,daa_agent::recorder=info",
-        (false, _) => "info,daa=trace,daa_agent::recorder=info",
-    })
+        (false, _) => return EnvFilter::new("info,daa=trace,daa_agent::recorder=info"),
+    };
+    EnvFilter::new(format!("{levels},{quiet}"))
 }
 
 /// Whole lines, written between two drawings of the bars.

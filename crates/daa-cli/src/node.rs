@@ -75,9 +75,7 @@ async fn live(
         if now.places > 0 && !takes_part {
             takes_part = true;
             let (places, devices) = (now.places, status.devices.join(" and "));
-            messages.note(&format!(
-                "it takes part: {places} trainings at a time on {devices}"
-            ));
+            messages.note(&format!("it takes part: {places} at a time on {devices}"));
         } else if now.places == 0 && looks >= PATIENT_LOOKS && !waits {
             waits = true;
             messages.note(&format!(
