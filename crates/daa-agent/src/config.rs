@@ -1,10 +1,12 @@
 //! What a run is asked to do.
 
+use crate::knowledge::Suggested;
 use daa_base::{Bytes, Millis, Seed};
 use daa_gpu_core::DeviceChoice;
 use daa_gpu_core::memory::trace::Recorder as MemoryRecorder;
 use daa_learn::data::TaskKind;
 use daa_learn::search::config::MAX_BUDGET;
+use daa_learn::search::{MAX_SUGGESTIONS, Suggestion};
 use daa_learn::train::Verification;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -34,6 +36,14 @@ pub struct RunConfig {
     /// of the data when absent.
     #[serde(default)]
     pub epochs_budget: Option<u32>,
+    /// Whether the run shares what it learns with the node of its owner: it asks for recipes before its search, and tells
+    /// what it found after it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub knowledge: bool,
+    /// The recipes that the search tries because others found them good, at most [`MAX_SUGGESTIONS`]. A new run that
+    /// shares what it learns fills them in before it begins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suggested: Vec<Suggested>,
     /// How the work is spread; never changes what comes out on the CPU.
     pub schedule: Schedule,
 }
@@ -141,6 +151,8 @@ impl Default for RunConfig {
             task: TaskKind::default(),
             seed: Seed(1),
             epochs_budget: None,
+            knowledge: false,
+            suggested: Vec::new(),
             schedule: Schedule::default(),
         }
     }
@@ -191,6 +203,13 @@ impl RunConfig {
                 format!("2 to {MAX_BUDGET}"),
             )?;
         }
+        let suggested = self.suggested.len();
+        check(
+            suggested <= MAX_SUGGESTIONS,
+            "suggested",
+            format!("{suggested} recipes"),
+            format!("0 to {MAX_SUGGESTIONS}"),
+        )?;
         if let Some(limit) = schedule.memory_limit {
             check(
                 limit > Bytes::ZERO,
@@ -224,7 +243,12 @@ impl RunConfig {
         )
     }
 
-    /// The command line that starts the same run.
+    /// The recipes that others found good.
+    pub(crate) fn recipes(&self) -> Vec<Suggestion> {
+        self.suggested.iter().map(|one| one.recipe.clone()).collect()
+    }
+
+    /// The command line that starts the same run, but for what others suggested to it.
     #[must_use]
     pub fn command_line(&self) -> String {
         let mut words = vec!["daa run".to_owned(), format!("--data {}", shell_word(&self.data))];

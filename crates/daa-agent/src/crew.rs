@@ -3,6 +3,7 @@
 //! The run leads and only asks ([`work`](crate::work)). What a node reports is not trusted with more than its own order: a
 //! state that it hands in must be one of that training, or the order goes to another node and the node loses its standing.
 
+mod line;
 mod muster;
 
 use crate::agent::{Carried, blocking};
@@ -14,13 +15,14 @@ use crate::order::{Order, state_path};
 use crate::recorder::Recorder;
 use crate::stop::StopHandle;
 use crate::work::{Ask, End, OrderId, Tell, What};
-use daa_base::{AgentId, Clock, SystemClock};
-use daa_coord::discovery::{DiscoveryConfig, Incoming, Multiaddr, Network, Request, RequestError, Response};
+use daa_base::{AgentId, Clock};
+use daa_coord::discovery::{Incoming, Multiaddr, Network, Request, RequestError, Response};
 use daa_coord::streams::ContentId;
 use daa_coord::{AgentKey, Genesis, PublicKey};
 use daa_learn::train::{Outcome, TrainState, Trainer};
+pub(crate) use line::{Home, Line};
 use muster::Muster;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -55,6 +57,8 @@ pub struct Join {
     pub genesis: Genesis,
     /// The key of one of its agents, by which nodes know the run.
     pub key: AgentKey,
+    /// The member of the genesis whose run it is: with whose nodes it shares what it learns, if it does.
+    pub member: PublicKey,
     /// How long to go on without any node that takes orders.
     pub patience: Duration,
 }
@@ -103,6 +107,7 @@ struct Roll {
 #[derive(Debug)]
 pub(crate) struct Crew {
     network: Network,
+    home: Home,
     library: Arc<Library>,
     job: ContentId,
     roll: Arc<Mutex<Roll>>,
@@ -175,30 +180,12 @@ fn internal(error: impl std::fmt::Display) -> AgentError {
 impl Crew {
     /// Looks for nodes from now on. `job` is kept at `path` as long as nodes may fetch it.
     pub(crate) async fn start(
-        join: Join,
+        line: Line,
         job: &Job,
         path: PathBuf,
         recorder: Arc<Recorder>,
     ) -> Result<Self, AgentError> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let members: BTreeSet<PublicKey> = members(&join.genesis);
-        let mut config = DiscoveryConfig::default();
-        config.bootstrap = join.addresses;
-        config.round = MUSTER_EVERY;
-        let policy = Arc::new(members.clone());
-        let (network, incoming) = Network::start(
-            config,
-            &join.key,
-            join.genesis.chain_id(),
-            policy,
-            Arc::clone(&clock),
-        )
-        .map_err(AgentError::from)?;
-        let me = network.me();
-        let others = members.into_iter().filter(|key| *key != me);
-        let followed = network.set_members(others.map(|key| (key, 1)).collect());
-        followed.await.map_err(internal)?;
-        let library = Arc::new(Library::new(network.clone(), Arc::clone(&clock))?);
+        let library = Arc::new(Library::new(line.network.clone(), Arc::clone(&line.clock))?);
         let bytes = job.encode()?;
         let shelf = Arc::clone(&library);
         let job = blocking("the job", move || {
@@ -211,18 +198,24 @@ impl Crew {
         })
         .await?;
         let crew = Self {
-            network,
+            network: line.network,
+            home: line.home,
             library,
             job,
             roll: Arc::default(),
             changed: Arc::default(),
-            clock,
+            clock: line.clock,
             orders: AtomicU64::new(0),
-            patience: join.patience,
+            patience: line.patience,
             tasks: Mutex::default(),
         };
-        crew.spawn_tasks(incoming, recorder);
+        crew.spawn_tasks(line.incoming, recorder);
         Ok(crew)
+    }
+
+    /// The way to the nodes of the run's owner.
+    pub(crate) const fn home(&self) -> &Home {
+        &self.home
     }
 
     fn spawn_tasks(&self, mut incoming: Incoming, recorder: Arc<Recorder>) {
@@ -502,19 +495,8 @@ impl Crew {
     }
 }
 
-/// Who may be a node of `genesis`, or lead a run.
-fn members(genesis: &Genesis) -> BTreeSet<PublicKey> {
-    let validators = genesis
-        .validators()
-        .as_slice()
-        .iter()
-        .map(|validator| validator.key);
-    let members = genesis.members().iter().map(|member| member.key);
-    validators.chain(members).collect()
-}
-
 /// Asks a node; an answer that cannot be read is an error like no answer.
-async fn ask(network: &Network, node: PublicKey, ask: &Ask) -> Result<Tell, AgentError> {
+pub(crate) async fn ask(network: &Network, node: PublicKey, ask: &Ask) -> Result<Tell, AgentError> {
     let bytes = ask.encode().map_err(internal)?;
     match network.request(node, Request::Work(bytes)).await {
         Ok(Response::Work(bytes)) => Tell::decode(&bytes).map_err(internal),

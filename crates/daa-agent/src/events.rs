@@ -2,6 +2,8 @@
 //!
 //! The stream of events is the one source of all figures in the report: [`crate::record::RunRecord`] is a fold over it.
 
+mod shared;
+
 use daa_base::{AgentId, Bytes, FencingToken, LeaseId, Permille, TrialId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -84,6 +86,19 @@ pub struct EpochMetrics {
     pub validation_accuracy: Option<f64>,
     /// Root of the mean squared error on the validation rows, in units of the target (regression).
     pub validation_rmse: Option<f64>,
+}
+
+/// A recipe that somebody else found good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuggestedRecipe {
+    /// The key of who found it.
+    pub author: String,
+    /// In which version of what it said.
+    pub version: u64,
+    /// The candidate of the search that it is.
+    pub candidate: u32,
+    /// The network in short.
+    pub architecture: String,
 }
 
 /// What happened.
@@ -236,6 +251,29 @@ pub enum EventKind {
         node: String,
         reason: String,
     },
+    /// What the node of the run's owner knows of such data: recipes that the search tries.
+    Suggested {
+        node: String,
+        topic: String,
+        authors: usize,
+        recipes: Vec<SuggestedRecipe>,
+    },
+    /// How useful the recipes of one author were, −1000 to 1000, and whether that changed the trust in it.
+    SuggestionsMeasured {
+        author: String,
+        version: u64,
+        thousandths: i16,
+        counted: bool,
+    },
+    /// The node of the run's owner tells others what the search found.
+    RecipesTold {
+        node: String,
+        topic: String,
+        version: u64,
+        recipes: usize,
+    },
+    /// Something is not shared with the node of the run's owner.
+    NotShared { reason: String },
     /// The user asked to stop.
     StopRequested { reason: String },
     /// The run ended.
@@ -280,6 +318,10 @@ impl fmt::Display for EventKind {
             | Self::StopRequested { .. }
             | Self::RunEnded { .. } => fmt_run(self, f),
             Self::NodeJoined { .. } | Self::NodeLost { .. } | Self::OrderLost { .. } => fmt_node(self, f),
+            Self::Suggested { .. }
+            | Self::SuggestionsMeasured { .. }
+            | Self::RecipesTold { .. }
+            | Self::NotShared { .. } => shared::fmt(self, f),
             Self::LeaseRequested { .. }
             | Self::LeaseQueued { .. }
             | Self::LeaseGranted { .. }

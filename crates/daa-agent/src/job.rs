@@ -1,7 +1,7 @@
 //! A job as nodes of a ledger get it: everything that its trainings depend on, as one content with a digest for a name.
 //!
 //! ```text
-//! "daa.job/1\n" · u32 length of the header · header (canonical codec)
+//! "daa.job/1\n" · u32 length of the header · header (canonical codec) · suggested recipes, JSON
 //! · features, rows × columns of f32 · targets, rows of u32 or f32 · training rows, u32 · validation rows, u32
 //! ```
 //! Numbers are little-endian. The rows of the final test are not named: who trains does not know them.
@@ -10,6 +10,7 @@ use crate::error::AgentError;
 use daa_base::Seed;
 use daa_base::codec;
 use daa_learn::data::{Dataset, InputShape, Target};
+use daa_learn::search::{MAX_SUGGESTIONS, Suggestion};
 use daa_learn::train::PreparedData;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -18,6 +19,9 @@ const MAGIC: &[u8] = b"daa.job/1\n";
 
 /// Largest encoded header in bytes.
 const MAX_HEADER: usize = 256;
+
+/// Largest bytes of the suggested recipes.
+const MAX_RECIPES: u32 = 16 << 10;
 
 /// What trainings are made of.
 #[derive(Debug, Clone)]
@@ -35,6 +39,8 @@ pub(crate) struct Material {
 pub(crate) struct Job {
     pub(crate) seed: Seed,
     pub(crate) epochs_budget: Option<u32>,
+    /// Recipes that the search tries, at most [`MAX_SUGGESTIONS`]; whether they are of its space, the search says.
+    pub(crate) suggested: Vec<Suggestion>,
     pub(crate) material: Material,
 }
 
@@ -66,6 +72,9 @@ pub enum JobError {
         /// The values allowed.
         allowed: &'static str,
     },
+    /// Its recipes cannot be read.
+    #[error("the job's suggested recipes: {0}")]
+    Suggested(String),
     /// Its rows are no data to train on.
     #[error("the job's data: {0}")]
     Data(String),
@@ -78,6 +87,8 @@ struct Header {
     shape: InputShape,
     /// Absent for regression.
     classes: Option<u64>,
+    /// Bytes of the suggested recipes; 0: there are none.
+    suggested: u32,
     rows: u64,
     train: u64,
     validation: u64,
@@ -90,7 +101,7 @@ impl Header {
         let columns = self.shape.checked_values()? as u64;
         let numbers = self.rows.checked_mul(columns.checked_add(1)?)?;
         let numbers = numbers.checked_add(self.train)?.checked_add(self.validation)?;
-        numbers.checked_mul(4)
+        numbers.checked_mul(4)?.checked_add(self.suggested.into())
     }
 }
 
@@ -102,6 +113,7 @@ impl Job {
     pub(crate) fn encode(&self) -> Result<Vec<u8>, AgentError> {
         let data = &self.material.search;
         let dataset = data.dataset();
+        let suggested = recipes(&self.suggested)?;
         let header = Header {
             seed: self.seed,
             epochs_budget: self.epochs_budget,
@@ -110,6 +122,8 @@ impl Job {
                 Target::Classes { classes, .. } => Some(*classes as u64),
                 Target::Values(_) => None,
             },
+            // At most `MAX_RECIPES`.
+            suggested: suggested.len() as u32,
             rows: dataset.rows() as u64,
             train: data.train().len() as u64,
             validation: data.validation().len() as u64,
@@ -121,6 +135,7 @@ impl Job {
         // At most `MAX_HEADER`.
         bytes.extend_from_slice(&(encoded.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&encoded);
+        bytes.extend_from_slice(&suggested);
         put(&mut bytes, dataset.features(), f32::to_le_bytes);
         match dataset.target() {
             Target::Classes { labels, .. } => put(&mut bytes, labels, u32::to_le_bytes),
@@ -151,10 +166,12 @@ impl Job {
         if found != wanted {
             return Err(JobError::Length { found, wanted });
         }
+        let (suggested, rows) = body.split_at(header.suggested as usize);
         Ok(Self {
             seed: header.seed,
             epochs_budget: header.epochs_budget,
-            material: material(&header, body)?,
+            suggested: read_recipes(suggested)?,
+            material: material(&header, rows)?,
         })
     }
 }
@@ -175,10 +192,45 @@ fn check(header: &Header) -> Result<(), JobError> {
     if !(header.target_unit.is_finite() && header.target_unit > 0.0) {
         return refuse("unit of the target", header.target_unit.to_string(), "above 0");
     }
+    if header.suggested > MAX_RECIPES {
+        let value = header.suggested.to_string();
+        return refuse("bytes of suggested recipes", value, "0 to 16384");
+    }
     if header.validation == 0 {
         return refuse("number of validation rows", "0".to_owned(), "1 and more");
     }
     Ok(())
+}
+
+/// Recipes as JSON, which networks are described in; no bytes for none.
+fn recipes(suggested: &[Suggestion]) -> Result<Vec<u8>, AgentError> {
+    if suggested.is_empty() {
+        return Ok(Vec::new());
+    }
+    let text = serde_json::to_vec(suggested);
+    let text = text.map_err(|error| AgentError::internal("a job's recipes", error))?;
+    if text.len() > MAX_RECIPES as usize {
+        let reason = format!("they have {} bytes, allowed are 0 to {MAX_RECIPES}", text.len());
+        return Err(JobError::Suggested(reason).into());
+    }
+    Ok(text)
+}
+
+/// Only the bytes that [`recipes`] makes are taken.
+fn read_recipes(text: &[u8]) -> Result<Vec<Suggestion>, JobError> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let refuse = |reason: &str| JobError::Suggested(reason.to_owned());
+    let suggested: Vec<Suggestion> =
+        serde_json::from_slice(text).map_err(|error| refuse(&error.to_string()))?;
+    if suggested.len() > MAX_SUGGESTIONS {
+        return Err(refuse("there are more than a search takes"));
+    }
+    match recipes(&suggested) {
+        Ok(same) if same == text => Ok(suggested),
+        _ => Err(refuse("they are not in their canonical form")),
+    }
 }
 
 /// `body` has the length that `header` speaks of.
@@ -226,6 +278,8 @@ fn take<T>(bytes: &[u8], read: impl Fn([u8; 4]) -> T) -> Vec<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use daa_learn::nn::OutputHead;
+    use daa_learn::search::{CandidateId, SearchConfig};
     use proptest::prelude::*;
 
     fn job(target: Target) -> Job {
@@ -235,12 +289,19 @@ mod tests {
         Job {
             seed: Seed(5),
             epochs_budget: Some(9),
+            suggested: suggested(),
             material: Material {
                 merged: Arc::new(search.merged()),
                 search: Arc::new(search),
                 target_unit: 2.5,
             },
         }
+    }
+
+    fn suggested() -> Vec<Suggestion> {
+        let output = OutputHead::Classes { count: 2 };
+        let search = SearchConfig::for_dataset(3, InputShape::Flat { features: 3 }, output, Seed(4));
+        [5, 9].map(|id| search.suggestion(CandidateId(id))).to_vec()
     }
 
     fn classes() -> Target {
@@ -258,6 +319,7 @@ mod tests {
             let bytes = sent.encode().expect("small");
             let came = Job::decode(&bytes).expect("whole");
             assert_eq!((came.seed, came.epochs_budget), (Seed(5), Some(9)));
+            assert_eq!(came.suggested, suggested());
             assert_eq!(came.material.search.dataset(), sent.material.search.dataset());
             assert_eq!(came.material.merged.train(), [0, 1, 2, 5, 7]);
             assert_eq!(came.encode().expect("small"), bytes);
@@ -282,6 +344,17 @@ mod tests {
         odd.material.target_unit = f64::NAN;
         let odd = odd.encode().expect("small");
         assert!(matches!(Job::decode(&odd), Err(JobError::OutOfRange { .. })));
+        let mut many = job(classes());
+        many.suggested = [suggested(), suggested(), suggested()].concat();
+        let many = many.encode().expect("small");
+        assert!(matches!(Job::decode(&many), Err(JobError::Suggested(_))));
+        let at = bytes
+            .windows(2)
+            .position(|pair| pair == b"[{")
+            .expect("the recipes");
+        let mut spaced = bytes.clone();
+        spaced[at] = b' ';
+        assert!(matches!(Job::decode(&spaced), Err(JobError::Suggested(_))));
     }
 
     proptest! {

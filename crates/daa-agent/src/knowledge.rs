@@ -11,10 +11,14 @@
 //! better than half of the own ones gains nothing, one whose recipes are worse loses half of its weight, and without
 //! weight it is not heard.
 //!
+//! Who does what: a *node* keeps what is known for its owner, and what trust it has in whom; a *run* of that owner asks it
+//! for recipes before its search, and afterwards tells it what it found and how useful the recipes were. The node signs
+//! what its owner's runs found and sends it to the other nodes. `daa run --knowledge` asks for all of that.
+//!
 //! Suggestions are part of the search's configuration, so a run with other suggestions is another run: whoever wants the
 //! same model twice gives the same, or none.
 
-use daa_coord::knowledge::{KnowledgeBase, MAX_INSIGHT_PAYLOAD, Usefulness};
+use daa_coord::knowledge::{KnowledgeBase, MAX_INSIGHT_PAYLOAD, SignedInsight, Usefulness};
 use daa_coord::{PublicKey, ShortText};
 use daa_learn::data::InputShape;
 use daa_learn::nn::OutputHead;
@@ -60,13 +64,19 @@ pub fn topic(space: &SearchSpace) -> ShortText {
 }
 
 /// The payload that tells others of a finished search: its best recipes, at most [`MAX_RECIPES`]; `None` when no trial
-/// has a score. What was suggested to this search is not told again.
+/// has a score. What was suggested to this search is told again only if it is the teller's `own`, by its place among the
+/// suggestions: recipes of others are theirs to tell.
 #[must_use]
-pub fn insight(config: &SearchConfig, specs: &[TrialSpec], results: &[TrialResult]) -> Option<Vec<u8>> {
+pub fn insight(
+    config: &SearchConfig,
+    specs: &[TrialSpec],
+    results: &[TrialResult],
+    own: impl Fn(usize) -> bool,
+) -> Option<Vec<u8>> {
     let scored = results.iter().filter(|result| result.score_micro > i64::MIN);
     let mut ranked: Vec<(&TrialResult, &TrialSpec)> = scored
         .filter_map(|result| Some((result, specs.iter().find(|spec| spec.id == result.id)?)))
-        .filter(|(_, spec)| config.space.suggestion_of(spec.candidate).is_none())
+        .filter(|(_, spec)| config.space.suggestion_of(spec.candidate).is_none_or(&own))
         .collect();
     ranked.sort_by(|(a, _), (b, _)| a.ranking(b));
     let mut told: Vec<CandidateId> = Vec::new();
@@ -103,6 +113,12 @@ pub fn recipes(space: &SearchSpace, payload: &[u8]) -> Vec<Suggestion> {
     }
 }
 
+/// How many recipes a payload tells of, as far as `space` admits them.
+#[must_use]
+pub fn count(space: &SearchSpace, payload: &[u8]) -> usize {
+    recipes(space, payload).len()
+}
+
 /// Where a suggestion came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Source {
@@ -110,6 +126,32 @@ pub struct Source {
     pub author: PublicKey,
     /// In which version of its insight.
     pub version: u64,
+}
+
+/// A suggestion with its source, as it is part of a run's configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suggested {
+    /// Who gave it, in hexadecimal.
+    #[serde(with = "hexadecimal")]
+    pub author: PublicKey,
+    /// In which version of its insight.
+    pub version: u64,
+    /// The recipe.
+    pub recipe: Suggestion,
+}
+
+mod hexadecimal {
+    use daa_coord::PublicKey;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(key: &PublicKey, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&key.to_hex())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PublicKey, D::Error> {
+        PublicKey::from_hex(&String::deserialize(from)?).map_err(D::Error::custom)
+    }
 }
 
 /// What others suggest for one search.
@@ -123,18 +165,24 @@ pub struct Advice {
 
 impl Advice {
     /// The recipes of the authors with the most weight: the best of each, then the second of each, until `most` (at most
-    /// [`MAX_SUGGESTIONS`]) are there. Known networks, repetitions, and authors without weight are passed over.
+    /// [`MAX_SUGGESTIONS`]) are there. `said` are insights that hold, with their authors' weights. Known networks,
+    /// repetitions, authors without weight, and what `fits` refuses are passed over.
     #[must_use]
-    pub fn collect(base: &KnowledgeBase, space: &SearchSpace, most: usize) -> Self {
+    pub fn collect<'a>(
+        said: impl IntoIterator<Item = (&'a SignedInsight, u32)>,
+        space: &SearchSpace,
+        most: usize,
+        fits: impl Fn(&Suggestion) -> bool,
+    ) -> Self {
         let (topic, known) = (topic(space), space.known_good());
         let fresh = |payload: &[u8]| -> Vec<Suggestion> {
             let mut recipes = recipes(space, payload);
             recipes.retain(|recipe| !known.contains(&recipe.architecture));
             recipes
         };
-        let mut authors: Vec<(u32, Source, Vec<Suggestion>)> = base
-            .on(&topic)
-            .filter(|(_, weight)| *weight > 0)
+        let mut authors: Vec<(u32, Source, Vec<Suggestion>)> = said
+            .into_iter()
+            .filter(|(signed, weight)| *weight > 0 && signed.insight.topic == topic)
             .map(|(signed, weight)| {
                 let insight = &signed.insight;
                 let source = Source {
@@ -145,14 +193,15 @@ impl Advice {
             })
             .collect();
         // Authors come in the order of their keys, which decides between equals.
-        authors.sort_by_key(|(weight, ..)| Reverse(*weight));
+        authors.sort_by_key(|(weight, source, _)| (Reverse(*weight), source.author));
         let (mut sources, mut suggestions) = (Vec::new(), Vec::<Suggestion>::new());
         for place in 0..MAX_RECIPES {
             for (_, source, recipes) in &authors {
                 let Some(recipe) = recipes.get(place) else {
                     continue;
                 };
-                if !suggestions.contains(recipe) && suggestions.len() < most.min(MAX_SUGGESTIONS) {
+                let has_room = suggestions.len() < most.min(MAX_SUGGESTIONS);
+                if has_room && !suggestions.contains(recipe) && fits(recipe) {
                     sources.push(*source);
                     suggestions.push(recipe.clone());
                 }
@@ -163,6 +212,38 @@ impl Advice {
             sources,
             suggestions,
         }
+    }
+
+    /// The advice that a run was configured with.
+    #[must_use]
+    pub fn given(space: &SearchSpace, suggested: &[Suggested]) -> Self {
+        let source = |one: &Suggested| Source {
+            author: one.author,
+            version: one.version,
+        };
+        Self {
+            topic: topic(space),
+            sources: suggested.iter().map(source).collect(),
+            suggestions: suggested.iter().map(|one| one.recipe.clone()).collect(),
+        }
+    }
+
+    /// The advice as a part of a run's configuration.
+    #[must_use]
+    pub fn suggested(&self) -> Vec<Suggested> {
+        let both = self.sources.iter().zip(&self.suggestions);
+        both.map(|(source, recipe)| Suggested {
+            author: source.author,
+            version: source.version,
+            recipe: recipe.clone(),
+        })
+        .collect()
+    }
+
+    /// What it is about.
+    #[must_use]
+    pub const fn topic(&self) -> &ShortText {
+        &self.topic
     }
 
     /// The space with these suggestions, instead of those that it had.
@@ -221,19 +302,19 @@ impl Advice {
         };
         sums.into_iter().map(mean).collect()
     }
+}
 
-    /// Reports what [`Advice::measured`] says to the trust in the authors. Whoever was reported for this version before,
-    /// or is not listened to any more, is passed over; returns how many reports counted.
-    pub fn report(&self, base: &mut KnowledgeBase, measured: &[(Source, Usefulness)]) -> usize {
-        let mut counted = 0;
-        for (source, usefulness) in measured {
-            match base.report(&source.author, &self.topic, source.version, *usefulness) {
-                Ok(()) => counted += 1,
-                Err(error) => tracing::debug!(%error, "a measured insight does not count"),
-            }
+/// Reports what [`Advice::measured`] said to the trust in the authors. Whoever was reported for this version before, or is
+/// not listened to any more, is passed over; returns how many reports counted.
+pub fn report(base: &mut KnowledgeBase, topic: &ShortText, measured: &[(Source, Usefulness)]) -> usize {
+    let mut counted = 0;
+    for (source, usefulness) in measured {
+        match base.report(&source.author, topic, source.version, *usefulness) {
+            Ok(()) => counted += 1,
+            Err(error) => tracing::debug!(%error, "a measured insight does not count"),
         }
-        counted
     }
+    counted
 }
 
 /// Thousandths of `own` that are below `score`, less those that are above it.

@@ -22,6 +22,7 @@ pub mod record;
 mod recorder;
 pub mod report;
 pub mod run;
+mod sharing;
 mod stop;
 pub mod summary;
 mod work;

@@ -7,10 +7,14 @@
 mod config;
 mod duties;
 mod joining;
+mod lore;
+mod reception;
 mod status;
+mod teller;
 mod worker;
 
 pub use config::{MAX_DEVICES, MAX_SLOTS, NodeConfig, NodeError, agents_address, reaches};
+pub use lore::{AuthorStatus, KnowledgeStatus};
 pub use status::{CoordinationStatus, NodeStatus, SCHEMA};
 
 use crate::agent::blocking;
@@ -18,19 +22,22 @@ use crate::device::SharedDevice;
 use crate::error::{AgentError, FolderError};
 use crate::folder::{write_json, write_whole};
 use crate::library::Library;
-use crate::work::{Ask, Tell};
 use daa_base::{AgentId, Clock, DeviceId, Millis};
 use daa_coord::coordination::CoordinationWatch;
-use daa_coord::discovery::{Incoming, Multiaddr, Network, Policy, Refusal, Request, Response, Served};
+use daa_coord::discovery::{Multiaddr, Network, Policy};
+use daa_coord::genesis::OPERATOR;
 use daa_coord::log::engine::{EngineConfig, EngineNode};
 use daa_coord::{AgentKey, CommitLog, Ledger, LedgerNode, PublicKey, Sequencer, SequencerConfig, sponsored};
 use duties::{Counters, Duties};
 use joining::Joining;
+use lore::Lore;
+use reception::Reception;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use teller::Teller;
 use tokio::task::JoinSet;
 use worker::{Jobs, NodeDevice, Worker};
 
@@ -111,6 +118,7 @@ pub struct Node {
     ledger: Arc<LedgerNode>,
     network: Network,
     worker: Arc<Worker>,
+    lore: Arc<Lore>,
     history: CoordinationWatch,
     tasks: JoinSet<()>,
     status_file: PathBuf,
@@ -168,8 +176,15 @@ impl Node {
             places: Mutex::default(),
             jobs: Mutex::new(Jobs::default()),
         });
+        let lore = open_lore(&config, clock.as_ref())?;
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve(incoming, Arc::clone(&worker)));
+        let reception = Reception {
+            worker: Arc::clone(&worker),
+            lore: Arc::clone(&lore),
+            owner,
+        };
+        tasks.spawn(reception.serve(incoming));
+        tasks.spawn(Teller::new(&lore, &network, clock).run());
         let history = CoordinationWatch::start(&ledger, config.folder.join("history"), HISTORY)
             .map_err(|error| AgentError::internal("the history", error))?;
         let joining = Joining {
@@ -183,24 +198,38 @@ impl Node {
         tasks.spawn(joining.run());
         let counters = log.counters();
         let status_file = config.folder.join("status.json");
-        let duties = Duties::new(&worker, &network, &history, counters, status_file.clone());
-        tasks.spawn(duties.run());
-        Ok(Self {
+        let node = Self {
             log: Some(log),
             ledger,
             network,
             worker,
+            lore,
             history,
             tasks,
             status_file,
             _lock: lock,
-        })
+        };
+        Ok(node.at_work(counters))
+    }
+
+    /// The node, with its duties under way.
+    fn at_work(mut self, counters: Counters) -> Self {
+        let duties = Duties {
+            network: self.network.clone(),
+            worker: Arc::clone(&self.worker),
+            lore: Arc::clone(&self.lore),
+            history: self.history.clone(),
+            counters,
+            file: self.status_file.clone(),
+        };
+        self.tasks.spawn(duties.run());
+        self
     }
 
     /// How the node is.
     #[must_use]
     pub fn status(&self) -> NodeStatus {
-        status::of(&self.network, &self.worker, &self.history)
+        status::of(&self.network, &self.worker, &self.lore, &self.history)
     }
 
     /// Why the node's log has ended, if it has.
@@ -218,6 +247,9 @@ impl Node {
             tracing::warn!(%error, "the status is not written");
         }
         self.network.stop().await;
+        if let Err(error) = self.lore.tend(self.worker.clock.wall()) {
+            tracing::warn!(%error, "what others said last is not kept");
+        }
         if let Err(error) = self.history.sync() {
             tracing::warn!(%error, "the history may lack its last records");
         }
@@ -323,49 +355,23 @@ async fn start_log(
     Ok((NodeLog::Engine(Box::new(engine)), log))
 }
 
-/// Answers whoever asks.
-async fn serve(mut incoming: Incoming, worker: Arc<Worker>) {
-    while let Some(served) = incoming.next().await {
-        match &served.request {
-            Request::Work(bytes) => {
-                let answer = match Ask::decode(bytes) {
-                    Ok(ask) => answer(&worker, served.from, ask),
-                    Err(_) => Response::Refused(Refusal::Malformed),
-                };
-                let _gone = served.answer(answer);
-            }
-            Request::Commands(commands) => {
-                let log = worker.ledger.log();
-                // What does not fit now is submitted again by whoever needs it.
-                let taken = commands
-                    .iter()
-                    .filter(|command| log.submit((*command).clone()).is_ok());
-                let answer = match taken.count() {
-                    0 => Response::Refused(Refusal::TooMuch),
-                    _ => Response::Taken,
-                };
-                let _gone = served.answer(answer);
-            }
-            Request::Manifest(_) | Request::Chunk { .. } => {
-                let library = Arc::clone(&worker.library);
-                tokio::task::spawn_blocking(move || drop(library.serve(served)));
-            }
-            _ => refuse(served),
-        }
-    }
+/// What the node knows, from its folder.
+fn open_lore(config: &NodeConfig, clock: &dyn Clock) -> Result<Arc<Lore>, NodeError> {
+    let path = config.folder.join("knowledge");
+    let chain = config.genesis.chain_id();
+    let lore = Lore::open(config.key.clone(), chain, path, clock.wall())?;
+    lore.listen_to(
+        &config.genesis.members().iter().map(|member| member.key).collect(),
+        false,
+    );
+    Ok(Arc::new(lore))
 }
 
-fn answer(worker: &Arc<Worker>, from: PublicKey, ask: Ask) -> Response {
-    let tell: Tell = worker.answer(from, ask);
-    match tell.encode() {
-        Ok(bytes) => Response::Work(bytes),
-        Err(error) => {
-            tracing::error!(%error, "an answer does not fit");
-            Response::Refused(Refusal::NotHere)
-        }
-    }
-}
-
-fn refuse(served: Served) {
-    let _gone = served.answer(Response::Refused(Refusal::NotHere));
+/// Who may be an author: members in their own right. Agents that a member registered are none, or it could give itself as
+/// many names as it has agents.
+fn authors(ledger: &Ledger) -> BTreeSet<PublicKey> {
+    let members = ledger
+        .agents()
+        .filter(|agent| agent.sponsor.is_none() && agent.agent != OPERATOR);
+    members.map(|agent| agent.key).collect()
 }

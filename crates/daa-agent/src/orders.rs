@@ -10,7 +10,7 @@ use crate::order::{Order, Spec};
 use daa_base::{Bytes, Seed};
 use daa_learn::data::Target;
 use daa_learn::nn::{Architecture, Network, OutputHead, Purpose, compile};
-use daa_learn::search::{CandidateId, FinalSpec, SearchConfig, TrialSpec};
+use daa_learn::search::{Candidate, CandidateId, FinalSpec, SearchConfig, Suggestion, TrialSpec};
 use daa_learn::train::TrainConfig;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +32,7 @@ impl Orders {
     pub(crate) fn new(
         seed: Seed,
         epochs_budget: Option<u32>,
+        suggested: Vec<Suggestion>,
         material: Material,
     ) -> Result<Self, AgentError> {
         let data = &material.search;
@@ -43,13 +44,12 @@ impl Orders {
         if let Some(epochs) = epochs_budget {
             search = search.with_budget(epochs);
         }
+        search.space.suggested = suggested;
         search.validate()?;
         let mut largest = (String::new(), Bytes::ZERO);
         let mut networks = BTreeMap::new();
         for candidate in search.candidates() {
-            let network = network(&candidate.architecture, &candidate.training)?;
-            // The test loads a plan of its own.
-            let test = compile(&candidate.architecture, TEST_BATCH, Purpose::Predict)?.peak_bytes();
+            let (network, test) = compiled(&candidate)?;
             for (what, peak) in [("", network.peak_bytes()), ("testing ", test)] {
                 if peak > largest.1 {
                     largest = (format!("{what}{}", candidate.architecture), peak);
@@ -67,6 +67,24 @@ impl Orders {
 
     pub(crate) const fn search(&self) -> &SearchConfig {
         &self.search
+    }
+
+    /// Whether a recipe needs no more memory than the search may need without it. What others suggest must not be what a
+    /// device has no room for.
+    pub(crate) fn has_room_for(&self, suggestion: &Suggestion) -> bool {
+        let mut search = self.search.clone();
+        let first = search.space.known_good().len();
+        search.space.suggested = vec![suggestion.clone()];
+        // Known networks are few.
+        let candidate = search.candidate(CandidateId(first as u32));
+        let peaks = compiled(&candidate).map(|(network, test)| network.peak_bytes().max(test));
+        peaks.is_ok_and(|peak| peak <= self.largest.1)
+    }
+
+    /// How many suggestions the search can try: those behind the known networks that its budget can start.
+    pub(crate) fn most_suggestions(&self) -> usize {
+        let known = self.search.space.known_good().len();
+        self.search.max_candidates().saturating_sub(known)
     }
 
     /// The largest memory peak of anything that the run may load, and what has it.
@@ -184,6 +202,13 @@ impl Orders {
             target_unit: self.material.target_unit,
         })
     }
+}
+
+/// The network of a candidate, and the peak of the plan that its test loads.
+fn compiled(candidate: &Candidate) -> Result<(Arc<Network>, Bytes), AgentError> {
+    let network = network(&candidate.architecture, &candidate.training)?;
+    let test = compile(&candidate.architecture, TEST_BATCH, Purpose::Predict)?;
+    Ok((network, test.peak_bytes()))
 }
 
 fn network(architecture: &Architecture, training: &TrainConfig) -> Result<Arc<Network>, AgentError> {

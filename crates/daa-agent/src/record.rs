@@ -72,6 +72,30 @@ pub struct LeaseCounts {
     pub peak_bytes: Bytes,
 }
 
+/// How useful the recipes of one author were.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsefulnessRecord {
+    /// Its key.
+    pub author: String,
+    /// The version of what it said.
+    pub version: u64,
+    /// −1000, all candidates of the search's own were better, to 1000, none was.
+    pub thousandths: i16,
+    /// Whether it changed the trust in the author; it does so once.
+    pub counted: bool,
+}
+
+/// What a run told others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldRecord {
+    /// The node that tells it, by key.
+    pub node: String,
+    /// The version under which it is told.
+    pub version: u64,
+    /// How many recipes.
+    pub recipes: usize,
+}
+
 /// Everything a run did.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
@@ -91,6 +115,15 @@ pub struct RunRecord {
     pub chosen: Option<(TrialId, f64)>,
     /// Lines about what went wrong and was survived.
     pub notices: Vec<String>,
+    /// How useful the recipes of others were, by author and version.
+    #[serde(default)]
+    pub measured: Vec<UsefulnessRecord>,
+    /// What was told to others at last.
+    #[serde(default)]
+    pub told: Option<ToldRecord>,
+    /// What was not shared, and why.
+    #[serde(default)]
+    pub not_shared: Vec<String>,
     /// The leases that count at present.
     leased_now: BTreeMap<LeaseId, Bytes>,
     /// Leases that the ledger ended before their holders reported them as granted.
@@ -136,6 +169,9 @@ impl RunRecord {
             | EventKind::LeaseEnded { .. } => self.apply_lease(at, &event.kind),
             EventKind::Memory { sample } => self.add_memory(at, *sample),
             EventKind::Chosen { trial, score, .. } => self.chosen = Some((*trial, *score)),
+            EventKind::SuggestionsMeasured { .. }
+            | EventKind::RecipesTold { .. }
+            | EventKind::NotShared { .. } => self.apply_knowledge(&event.kind),
             EventKind::DataWarning { .. }
             | EventKind::DeviceFailed { .. }
             | EventKind::DeviceReturned { .. }
@@ -144,6 +180,46 @@ impl RunRecord {
             | EventKind::OrderLost { .. }
             | EventKind::StopRequested { .. } => {
                 self.notices.push(event.message.clone());
+            }
+            _ => {}
+        }
+    }
+
+    fn apply_knowledge(&mut self, kind: &EventKind) {
+        match kind {
+            EventKind::SuggestionsMeasured {
+                author,
+                version,
+                thousandths,
+                counted,
+            } => {
+                let known = |one: &&mut UsefulnessRecord| (&one.author, one.version) == (author, *version);
+                if let Some(known) = self.measured.iter_mut().find(known) {
+                    // A run that goes on reports again, which changes nothing.
+                    known.counted |= counted;
+                    return;
+                }
+                self.measured.push(UsefulnessRecord {
+                    author: author.clone(),
+                    version: *version,
+                    thousandths: *thousandths,
+                    counted: *counted,
+                });
+            }
+            EventKind::RecipesTold {
+                node,
+                version,
+                recipes,
+                ..
+            } => {
+                self.told = Some(ToldRecord {
+                    node: node.clone(),
+                    version: *version,
+                    recipes: *recipes,
+                });
+            }
+            EventKind::NotShared { reason } => {
+                self.not_shared.push(reason.clone());
             }
             _ => {}
         }

@@ -3,8 +3,8 @@
 mod plot;
 
 use crate::events::MemorySample;
-use crate::record::{RunRecord, WorkRecord};
-use crate::summary::Summary;
+use crate::record::{RunRecord, UsefulnessRecord, WorkRecord};
+use crate::summary::{KnowledgeSummary, Summary};
 use daa_base::{Bytes, TrialId};
 use daa_learn::train::Verification;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -45,6 +45,7 @@ pub fn render(summary: &Summary, record: &RunRecord) -> String {
                     (section("Learning curves", curves_note(record), curves(summary, record)))
                     (section("Final training", "Loss of the chosen network, trained on training and validation rows.", final_curve(record)))
                     (section("Trials", "Each row is one step of successive halving: a network trained from one epoch count to the next.", trials(summary, record)))
+                    @if let Some(knowledge) = &summary.knowledge { (shared(knowledge)) }
                     (section("Lease timeline", "Who held the device when. Pale: waiting for the grant.", leases(record)))
                     (section("Memory by tier", "Bytes that leases reserved in the pool over time.", memory(record)))
                     (section("Lease by lease", "What was leased and what was really reserved.", lease_table(record)))
@@ -271,6 +272,47 @@ fn trials(summary: &Summary, record: &RunRecord) -> Markup {
     }
 }
 
+/// What was learned from others and told to them.
+fn shared(knowledge: &KnowledgeSummary) -> Markup {
+    let note = format!(
+        "Recipes on {} that others found good, tried like all other candidates. Usefulness is measured on the first rung: the \
+         share of the search's own candidates that they beat, less the share that beat them.",
+        knowledge.topic
+    );
+    let usefulness = |author: &str, version: u64| {
+        let known = |one: &&UsefulnessRecord| one.author == author && one.version == version;
+        let found = knowledge.measured.iter().find(known);
+        found.map_or_else(|| "–".to_owned(), |one| signed(one.thousandths))
+    };
+    let body = html! {
+        @if knowledge.suggestions.is_empty() { p.empty { "Nothing was suggested." } }
+        @else { div.wide { table {
+            thead { tr {
+                th { "Candidate" } th { "Network" } th { "Author" } th { "Version" } th.n { "Score" }
+                th.n { "Usefulness of the author" }
+            } }
+            tbody { @for one in &knowledge.suggestions { tr {
+                td { (one.candidate) }
+                td { (one.architecture) }
+                td { (format!("{:.8}", one.author)) }
+                td { (one.version) }
+                td.n { (one.score.map_or_else(|| "–".to_owned(), |score| format!("{score:.4}"))) }
+                td.n { (usefulness(&one.author, one.version)) }
+            } } }
+        } } }
+        @if let Some(told) = &knowledge.told {
+            p.note { "Node " (format!("{:.8}", told.node)) " tells " (told.recipes) " recipes of this search as version " (told.version) "." }
+        }
+        @for line in &knowledge.not_shared { p.note { (line) } }
+    };
+    section("Shared knowledge", note, body)
+}
+
+/// Thousandths from −1 to 1.
+fn signed(thousandths: i16) -> String {
+    format!("{:+.3}", f64::from(thousandths) / 1000.0)
+}
+
 fn trial_cells(trial: &WorkRecord) -> Markup {
     let seconds = trial
         .done_ms
@@ -443,6 +485,7 @@ mod tests {
                 p99_ns: 300_000,
                 max_ns: 1_000_000,
             }],
+            knowledge: None,
         };
         (Summary::new(input, &record), record)
     }

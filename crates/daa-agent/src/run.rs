@@ -7,7 +7,7 @@ use crate::agent::{Agent, AgentHandle, Task, TaskEnd};
 use crate::book::TrialBook;
 use crate::chain::{Chain, DEVICE, agent_ids, fair_share};
 use crate::config::{ConfigError, RunConfig, Trust};
-use crate::crew::{Crew, Join};
+use crate::crew::{Crew, Join, Line};
 use crate::device::SharedDevice;
 use crate::error::AgentError;
 use crate::events::{EventKind, Observer};
@@ -15,6 +15,7 @@ use crate::folder::RunFolder;
 use crate::job::Job;
 use crate::orders::Orders;
 use crate::recorder::{Recorder, iso8601};
+use crate::sharing;
 use crate::stop::StopHandle;
 use crate::summary::Summary;
 use daa_base::{Bytes, Clock, Seed, SystemClock, Timestamp};
@@ -79,23 +80,37 @@ pub async fn run(
         // The test rows are scored once.
         return Ok(summary);
     }
-    let config = opened.config.clone();
+    let mut config = opened.config.clone();
     config.validate()?;
     if request.join.is_some() {
         fits_nodes(&config, &request.place)?;
     }
     let inputs = Inputs::read(&config, opened.earlier_digest()).await?;
-    let orders = Orders::new(config.seed, config.epochs_budget, inputs.material.clone())?;
+    let mut orders = orders_of(&config, &inputs)?;
     let (device, reason) = match &request.join {
         None => open_device(&config, &orders)?,
         Some(_) => open_host(&config)?,
     };
+    let line = match request.join {
+        None => None,
+        Some(join) => Some(Line::open(join).await?),
+    };
+    // A run that goes on keeps the suggestions that it began with.
+    let is_new = matches!(request.place, Place::New(_));
+    let heard = match &line {
+        Some(line) if config.knowledge && is_new => Some(sharing::ask(line.home(), &orders).await),
+        _ => None,
+    };
+    if let Some(heard) = heard.as_ref().filter(|heard| !heard.suggested.is_empty()) {
+        config.suggested.clone_from(&heard.suggested);
+        orders = orders_of(&config, &inputs)?;
+    }
     let (folder, resumed) = opened.folder(&request.place, &config, &inputs, clock.as_ref())?;
     let recorder = Arc::new(Recorder::new(Arc::clone(&folder), observer, Arc::clone(&clock))?);
-    let crew = match request.join {
+    let crew = match line {
         None => None,
-        Some(join) => Some(Arc::new(
-            muster(join, &config, &inputs, &folder, &recorder).await?,
+        Some(line) => Some(Arc::new(
+            muster(line, &config, &inputs, &folder, &recorder).await?,
         )),
     };
     let running = Running {
@@ -110,6 +125,9 @@ pub async fn run(
         stop,
     };
     running.announce(resumed, reason);
+    if let Some(heard) = heard {
+        heard.announce(&running.recorder);
+    }
     let result = running.perform().await;
     if let Err(error) = &result {
         let wall_seconds = running.recorder.elapsed().as_secs_f64();
@@ -148,9 +166,15 @@ fn fits_nodes(config: &RunConfig, place: &Place) -> Result<(), AgentError> {
     Ok(())
 }
 
+/// The trainings of the search, suggestions among them.
+fn orders_of(config: &RunConfig, inputs: &Inputs) -> Result<Orders, AgentError> {
+    let material = inputs.material.clone();
+    Orders::new(config.seed, config.epochs_budget, config.recipes(), material)
+}
+
 /// Has the nodes of a ledger train for a run.
 async fn muster(
-    join: Join,
+    line: Line,
     config: &RunConfig,
     inputs: &Inputs,
     folder: &RunFolder,
@@ -159,10 +183,11 @@ async fn muster(
     let job = Job {
         seed: config.seed,
         epochs_budget: config.epochs_budget,
+        suggested: config.recipes(),
         material: inputs.material.clone(),
     };
     let path = folder.path().join("state").join("job");
-    Crew::start(join, &job, path, Arc::clone(recorder)).await
+    Crew::start(line, &job, path, Arc::clone(recorder)).await
 }
 
 /// Opens the host, for the one test: all trainings are done elsewhere.
@@ -420,7 +445,7 @@ impl Running {
             return Err(AgentError::internal("the run", "it has no agents"));
         };
         match finish.train_and_test(agent).await? {
-            Some(best) => finish.finished(best),
+            Some(best) => finish.finished(best).await,
             None => finish.interrupted(&self.stop).await,
         }
     }

@@ -1,7 +1,7 @@
 //! What `daa run -o json` prints: one object about a finished run, schema `daa.run/1`. Fields are only ever added.
 
 use crate::config::RunConfig;
-use crate::record::{RunRecord, WorkRecord};
+use crate::record::{RunRecord, ToldRecord, UsefulnessRecord, WorkRecord};
 use daa_base::{AgentId, TrialId};
 use daa_gpu_core::{BackendKind, ProfileReport};
 use daa_learn::train::Verification;
@@ -52,6 +52,39 @@ pub struct Summary {
     /// lost on the way are not in it.
     #[serde(default)]
     pub kernels: Vec<KernelSummary>,
+    /// What was learned from others and told to them; absent for runs that do not share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub knowledge: Option<KnowledgeSummary>,
+}
+
+/// What a run learned from others and told to them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KnowledgeSummary {
+    /// The kind of data.
+    pub topic: String,
+    /// The recipes of others that were candidates of the search.
+    pub suggestions: Vec<SuggestionSummary>,
+    /// How useful they were, by author.
+    pub measured: Vec<UsefulnessRecord>,
+    /// What was told to others.
+    pub told: Option<ToldRecord>,
+    /// What was not shared, and why.
+    pub not_shared: Vec<String>,
+}
+
+/// A recipe of somebody else.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SuggestionSummary {
+    /// The key of who found it.
+    pub author: String,
+    /// The version of what it said.
+    pub version: u64,
+    /// The candidate of the search that it is.
+    pub candidate: u32,
+    /// The network in short.
+    pub architecture: String,
+    /// Validation score on the first rung; absent when it diverged or was not tried.
+    pub score: Option<f64>,
 }
 
 /// What one kernel took on one back end. Times are estimated from samples: [`daa_gpu_core::profile`] says how.
@@ -232,6 +265,8 @@ pub struct SummaryInput<'a> {
     pub wall_seconds: f64,
     /// Where the time went.
     pub kernels: Vec<KernelSummary>,
+    /// What was shared.
+    pub knowledge: Option<KnowledgeSummary>,
 }
 
 impl Summary {
@@ -267,6 +302,7 @@ impl Summary {
             agreement: input.agreement,
             wall_seconds: input.wall_seconds,
             kernels: input.kernels,
+            knowledge: input.knowledge,
         }
     }
 }

@@ -9,11 +9,16 @@ use crate::order::Spec;
 use daa_base::codec::{self, CodecError};
 use daa_base::{AgentId, Bytes, FencingToken, LeaseId, Permille};
 use daa_coord::discovery::MAX_WORK;
+use daa_coord::knowledge::SignedInsight;
 use daa_coord::streams::ContentId;
+use daa_coord::{PublicKey, ShortText};
 use serde::{Deserialize, Serialize};
 
 /// News in one answer.
 pub(crate) const MAX_NEWS: usize = 32;
+
+/// Measured insights in one message.
+pub(crate) const MAX_REPORTS: usize = daa_learn::search::MAX_SUGGESTIONS;
 
 /// Longest text in a message, in bytes.
 pub(crate) const MAX_TEXT: usize = 512;
@@ -46,6 +51,27 @@ pub(crate) enum Ask {
     Forget { job: ContentId, order: OrderId },
     /// The job is over. Answered with [`Tell::Taken`].
     Leave { job: ContentId },
+    /// Which insight on this topic has this place, by the weight of its author, from 0? Answered with [`Tell::Known`], to
+    /// agents of the node's owner.
+    Known { topic: ShortText, place: u32 },
+    /// How useful insights on this topic were measured to be; at most [`MAX_REPORTS`]. Answered with [`Tell::Counted`], to
+    /// agents of the node's owner.
+    Measured {
+        topic: ShortText,
+        reports: Vec<MeasuredInsight>,
+    },
+    /// What a run of the node's owner found, to be signed and told to others; at most
+    /// [`MAX_INSIGHT_PAYLOAD`](daa_coord::knowledge::MAX_INSIGHT_PAYLOAD) bytes. Answered with [`Tell::Signed`].
+    Found { topic: ShortText, payload: Vec<u8> },
+}
+
+/// How useful one insight was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MeasuredInsight {
+    pub(crate) author: PublicKey,
+    pub(crate) version: u64,
+    /// −1000 to 1000; beyond, it is cut.
+    pub(crate) thousandths: i16,
 }
 
 /// A training.
@@ -229,9 +255,23 @@ pub(crate) enum Tell {
     Going { news: Vec<News> },
     /// The order has ended, with the last news.
     Ended { news: Vec<News>, end: End },
+    /// The insight at that place with the weight of its author; nothing behind the last.
+    Known { said: Option<(SignedInsight, u32)> },
+    /// How many of the reports moved trust: each insight counts once.
+    Counted { reports: u32 },
+    /// The version under which it is told.
+    Signed { version: u64 },
 }
 
 impl Ask {
+    /// Whether what the node knows is to answer.
+    pub(crate) const fn is_about_knowledge(&self) -> bool {
+        matches!(
+            self,
+            Self::Known { .. } | Self::Measured { .. } | Self::Found { .. }
+        )
+    }
+
     pub(crate) fn encode(&self) -> Result<Vec<u8>, CodecError> {
         codec::encode::<MAX_WORK, _>(self)
     }

@@ -194,6 +194,9 @@ pub(crate) struct RunArgs {
     /// With --join: the key file of a member of the ledger [default: that of the node on this machine]
     #[arg(long, env = "DAA_KEY", hide_env_values = true, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
+    /// With --join: tries recipes that the owner's node knows to be good, and tells it what was found
+    #[arg(long, env = "DAA_KNOWLEDGE", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) knowledge: bool,
     /// Records what is allocated on the device, for `daa memory`; a file of that name is replaced
     #[arg(long, value_name = "FILE")]
     pub(crate) record_memory: Option<PathBuf>,

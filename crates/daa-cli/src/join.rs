@@ -31,7 +31,10 @@ pub(crate) fn join(args: &RunArgs, given: &ArgMatches) -> Result<Option<Joined>,
     if args.join.is_empty() {
         // Their variables may be there for the node on this machine.
         let on_command_line = |id: &&str| given.value_source(id) == Some(ValueSource::CommandLine);
-        return match ["genesis", "key"].iter().find(|id| on_command_line(id)) {
+        return match ["genesis", "key", "knowledge"]
+            .iter()
+            .find(|id| on_command_line(id))
+        {
             None => Ok(None),
             Some(flag) => Err(Failure::text(Exit::Usage, format!("--{flag} goes with --join"))
                 .with_hint("`daa help run` lists all flags and their values")),
@@ -60,6 +63,7 @@ pub(crate) fn join(args: &RunArgs, given: &ArgMatches) -> Result<Option<Joined>,
         addresses,
         genesis,
         key,
+        member: public,
         patience: PATIENCE,
     };
     Ok(Some(Joined { join, _seat: seat }))

@@ -142,5 +142,19 @@ fn text(status: &NodeStatus) -> String {
         ("state", status.state.clone()),
         ("validators", status.validators.to_string()),
         ("lent", format!("{} of {}", status.leased, status.capacity)),
+        ("knowledge", knowledge(status)),
     ])
+}
+
+/// What it knows, and by whom.
+fn knowledge(status: &NodeStatus) -> String {
+    let known = &status.knowledge;
+    let authors = known.authors.iter();
+    let authors: Vec<String> = authors
+        .map(|one| format!("{:.8} ({}, weight {})", one.author, one.insights, one.weight))
+        .collect();
+    if authors.is_empty() {
+        return "nothing".to_owned();
+    }
+    format!("{} insights, by {}", known.insights, authors.join(", "))
 }

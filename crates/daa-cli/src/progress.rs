@@ -97,6 +97,7 @@ impl Observer for Progress {
             tracing::info!("{}", event.message);
         }
         if let EventKind::DataWarning { .. }
+        | EventKind::NotShared { .. }
         | EventKind::DeviceFailed { .. }
         | EventKind::DeviceReturned { .. } = event.kind
         {

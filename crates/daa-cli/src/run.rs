@@ -12,6 +12,7 @@ use crate::signals::Signals;
 use anyhow::Context as _;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
+use daa_agent::summary::KnowledgeSummary;
 use daa_agent::{
     AgentError, FolderError, Place, RunConfig, RunRequest, StopHandle, Summary, default_run_dir,
 };
@@ -25,7 +26,7 @@ use std::sync::Arc;
 const MAX_SAME_SECOND: u32 = 1_000;
 
 /// Flags that say what a run is; a run that goes on has said it already.
-const FIXED_BY_RESUME: [(&str, &str); 9] = [
+const FIXED_BY_RESUME: [(&str, &str); 10] = [
     ("data", "--data"),
     ("target", "--target"),
     ("task", "--task"),
@@ -34,6 +35,7 @@ const FIXED_BY_RESUME: [(&str, &str); 9] = [
     ("verify", "--verify"),
     ("trust", "--trust"),
     ("seed", "--seed"),
+    ("knowledge", "--knowledge"),
     ("out", "--out"),
 ];
 
@@ -238,6 +240,8 @@ fn config(args: &RunArgs) -> RunConfig {
     config.task = args.task.into();
     config.seed = Seed(args.seed);
     config.epochs_budget = args.epochs_budget;
+    // Its variable may be there for runs that join.
+    config.knowledge = args.knowledge && !args.join.is_empty();
     config.schedule.agents = args.agents;
     config.schedule.device = args.place.device;
     config.schedule.memory_limit = args.place.memory_limit;
@@ -272,6 +276,37 @@ fn kernels(summary: &Summary) -> String {
     words.join(", ")
 }
 
+/// What was learned from others and told to them.
+fn shared(knowledge: &KnowledgeSummary) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    for one in &knowledge.suggestions {
+        let score = one.score.map_or_else(
+            || "no score".to_owned(),
+            |score| format!("validation score {score:.4}"),
+        );
+        let line = format!("{} by {:.8}, {score}", one.architecture, one.author);
+        lines.push(("suggested", line));
+    }
+    if knowledge.suggestions.is_empty() {
+        lines.push(("suggested", "nothing".to_owned()));
+    }
+    for one in &knowledge.measured {
+        let usefulness = f64::from(one.thousandths) / 1000.0;
+        lines.push((
+            "usefulness",
+            format!("{usefulness:+.3} of -1 to 1, recipes of {:.8}", one.author),
+        ));
+    }
+    if let Some(told) = &knowledge.told {
+        let line = format!(
+            "{} recipes, by node {:.8} as version {}",
+            told.recipes, told.node, told.version
+        );
+        lines.push(("told others", line));
+    }
+    lines
+}
+
 fn text(summary: &Summary) -> String {
     let mut lines = Vec::new();
     if let Some(best) = &summary.best {
@@ -293,6 +328,9 @@ fn text(summary: &Summary) -> String {
     }
     let (agents, trials, granted) = (summary.agents.len(), summary.trials.len(), summary.leases.granted);
     let folder = summary.run_dir.display().to_string();
+    if let Some(knowledge) = &summary.knowledge {
+        lines.extend(shared(knowledge));
+    }
     lines.extend([
         ("device", format!("{} ({})", summary.device, summary.backend)),
         (

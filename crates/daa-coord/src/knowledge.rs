@@ -42,7 +42,7 @@ mod base;
 mod insight;
 mod trust;
 
-pub use base::{KnowledgeBase, KnowledgeConfig, KnowledgeCounters};
+pub use base::{KeptInsight, KnowledgeBase, KnowledgeConfig, KnowledgeCounters};
 pub use insight::{Insight, InsightError, MAX_INSIGHT, MAX_INSIGHT_PAYLOAD, SignedInsight};
 pub use trust::{Contribution, Range, TrustBook, TrustConfig, TrustConfigError, Usefulness};
 

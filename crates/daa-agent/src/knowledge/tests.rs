@@ -61,6 +61,14 @@ fn say(base: &mut KnowledgeBase, space: &SearchSpace, author: u8, version: u64, 
     base.take(&Ed25519, signed).expect("new");
 }
 
+/// The advice of those whom `base` listens to.
+fn collect(base: &KnowledgeBase, space: &SearchSpace, most: usize) -> Advice {
+    let topic = topic(space);
+    let said: Vec<_> = base.on(&topic).collect();
+    let said = said.iter().map(|(signed, weight)| (signed.as_ref(), *weight));
+    Advice::collect(said, space, most, |_| true)
+}
+
 /// The payload of somebody whose search found that candidates `best` are the best, in this order.
 fn told(seed: u64, best: &[u32]) -> Vec<u8> {
     let config = config(seed);
@@ -69,7 +77,7 @@ fn told(seed: u64, best: &[u32]) -> Vec<u8> {
         scores[candidate as usize] = Some(points);
     }
     let (specs, results) = trials(&config, &scores);
-    insight(&config, &specs, &results).expect("something has a score")
+    insight(&config, &specs, &results, |_| false).expect("something has a score")
 }
 
 #[test]
@@ -85,7 +93,11 @@ fn the_best_recipes_of_a_search_reach_another_of_the_same_kind_only() {
     assert_eq!(recipes(&other.space, &payload), []);
     assert_ne!(topic(&other.space), topic(&mine.space));
     let (specs, results) = trials(&mine, &[None, None]);
-    assert_eq!(insight(&mine, &specs, &results), None, "nothing to tell");
+    assert_eq!(
+        insight(&mine, &specs, &results, |_| false),
+        None,
+        "nothing to tell"
+    );
 }
 
 #[test]
@@ -94,7 +106,7 @@ fn what_was_suggested_is_not_told_again_and_no_more_than_eight_are() {
     config.space.suggested = recipes(&config.space, &told(1, &[9, 10]));
     let scores: Vec<_> = (0..20).map(Some).collect();
     let (specs, results) = trials(&config, &scores);
-    let payload = insight(&config, &specs, &results).expect("scores");
+    let payload = insight(&config, &specs, &results, |_| false).expect("scores");
     let known = config.space.known_good().len() as u32;
     let suggested = known..known + 2;
     let best = (0..20)
@@ -103,6 +115,41 @@ fn what_was_suggested_is_not_told_again_and_no_more_than_eight_are() {
         .take(MAX_RECIPES);
     let best: Vec<_> = best.map(|id| config.suggestion(CandidateId(id))).collect();
     assert_eq!(recipes(&config.space, &payload), best);
+    // The second suggestion is one that the teller itself told before: the search ranks it like all others.
+    let scores: Vec<_> = (0..6).map(Some).collect();
+    let (specs, results) = trials(&config, &scores);
+    let again = insight(&config, &specs, &results, |place| place == 1).expect("scores");
+    let expected = [5, 4, 2, 1, 0].map(|id| config.suggestion(CandidateId(id)));
+    assert_eq!(recipes(&config.space, &again), expected);
+}
+
+#[test]
+fn what_does_not_fit_is_passed_over_and_a_configuration_gives_the_same_advice() {
+    let mine = config(2);
+    let base = base(&mine.space, &[told(1, &[12, 7, 15])]);
+    let topic = topic(&mine.space);
+    let refused = config(1).suggestion(CandidateId(12));
+    let said: Vec<_> = base.on(&topic).collect();
+    let said = || said.iter().map(|(signed, weight)| (signed.as_ref(), *weight));
+    let advice = Advice::collect(said(), &mine.space, 4, |recipe| *recipe != refused);
+    assert_eq!(advice.sources().len(), 2);
+    let suggested = advice.suggested();
+    assert!(suggested.iter().all(|one| one.recipe != refused));
+    let text = serde_json::to_string(&suggested).expect("JSON");
+    assert!(text.contains(&key(1).public().to_hex()), "{text}");
+    let read: Vec<Suggested> = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(Advice::given(&mine.space, &read), advice);
+    let other = SearchConfig::for_dataset(
+        90_000,
+        InputShape::Flat { features: 8 },
+        mine.space.output,
+        Seed(2),
+    );
+    assert_eq!(
+        Advice::collect(said(), &other.space, 4, |_| true).sources(),
+        [],
+        "another topic"
+    );
 }
 
 #[test]
@@ -115,7 +162,7 @@ fn advice_takes_the_best_of_each_author_by_weight_and_nothing_known_or_twice() {
         let number = |source: &Source| (1..=3).find(|&n| key(n).public() == source.author);
         advice.sources().iter().filter_map(number).collect()
     };
-    let advice = Advice::collect(&base, &mine.space, MAX_SUGGESTIONS);
+    let advice = collect(&base, &mine.space, MAX_SUGGESTIONS);
     let mut found = from(&advice);
     found.sort_unstable();
     assert_eq!(found.len(), 4);
@@ -137,7 +184,7 @@ fn advice_takes_the_best_of_each_author_by_weight_and_nothing_known_or_twice() {
         .is_ok()
     );
     // Trust decides who comes first, and whether.
-    let report = |base: &mut KnowledgeBase, n: u8, version, points| {
+    let judge = |base: &mut KnowledgeBase, n: u8, version, points| {
         base.report(
             &key(n).public(),
             &topic(&mine.space),
@@ -146,20 +193,20 @@ fn advice_takes_the_best_of_each_author_by_weight_and_nothing_known_or_twice() {
         )
         .expect("open");
     };
-    report(&mut base, 2, 1, 1000);
-    let advice = Advice::collect(&base, &mine.space, 1);
+    judge(&mut base, 2, 1, 1000);
+    let advice = collect(&base, &mine.space, 1);
     assert_eq!(from(&advice), [2], "what everybody knows is no advice");
-    let advice = Advice::collect(&base, &mine.space, 2);
+    let advice = collect(&base, &mine.space, 2);
     assert_eq!(advice.sources().len(), 2);
-    report(&mut base, 3, 1, -1000);
+    judge(&mut base, 3, 1, -1000);
     for version in 2..9 {
         say(&mut base, &mine.space, 3, version, told(1, &[12, 8]));
-        report(&mut base, 3, version, -1000);
+        judge(&mut base, 3, version, -1000);
     }
-    let advice = Advice::collect(&base, &mine.space, 9);
+    let advice = collect(&base, &mine.space, 9);
     assert!(!from(&advice).contains(&3), "a liar is not heard any more");
     assert_eq!(advice.sources().len(), 4, "12, 9, 7, 15");
-    let none = Advice::collect(&base, &mine.space, 0);
+    let none = collect(&base, &mine.space, 0);
     assert_eq!(none.give(mine.space.clone()), mine.space);
 }
 
@@ -167,7 +214,7 @@ fn advice_takes_the_best_of_each_author_by_weight_and_nothing_known_or_twice() {
 fn usefulness_is_measured_by_the_search_and_moves_trust_once() {
     let mine = config(2);
     let mut base = base(&mine.space, &[told(1, &[12]), told(5, &[9]), told(6, &[11])]);
-    let advice = Advice::collect(&base, &mine.space, MAX_SUGGESTIONS);
+    let advice = collect(&base, &mine.space, MAX_SUGGESTIONS);
     let given = SearchConfig {
         space: advice.give(mine.space.clone()),
         ..mine.clone()
@@ -198,8 +245,12 @@ fn usefulness_is_measured_by_the_search_and_moves_trust_once() {
         found.map(|(_, usefulness)| usefulness.get())
     };
     assert_eq!([of(1), of(2), of(3)], [Some(1000), Some(500), Some(-1000)]);
-    assert_eq!(advice.report(&mut base, &measured), 3);
-    assert_eq!(advice.report(&mut base, &measured), 0, "each counts once");
+    assert_eq!(report(&mut base, advice.topic(), &measured), 3);
+    assert_eq!(
+        report(&mut base, advice.topic(), &measured),
+        0,
+        "each counts once"
+    );
     let weight = |n: u8| base.trust().weight(&key(n).public());
     assert_eq!([weight(1), weight(2), weight(3)], [120, 110, 50]);
     // What was not tried, or cannot be compared, moves nothing.

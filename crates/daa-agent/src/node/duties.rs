@@ -1,7 +1,8 @@
 //! What a node does all the time: says how far it is, follows the validators, drops what nobody needs.
 
-use super::worker::Worker;
-use super::{NodeStatus, status};
+use super::lore::Lore;
+use super::worker::{Worker, lock};
+use super::{NodeStatus, authors, status};
 use crate::folder::write_json;
 use daa_coord::consensus::HostCounters;
 use daa_coord::coordination::CoordinationWatch;
@@ -13,41 +14,35 @@ use std::time::Duration;
 /// Time between two looks.
 const ROUND: Duration = Duration::from_millis(500);
 
+/// Time between two looks at members and at what is to be kept.
+const TEND_EVERY: Duration = Duration::from_secs(5);
+
 /// Reads what the node's validator counts.
 pub(super) type Counters = Box<dyn Fn() -> Option<HostCounters> + Send + Sync>;
 
 pub(super) struct Duties {
-    network: Network,
-    worker: Arc<Worker>,
-    history: CoordinationWatch,
-    counters: Counters,
-    file: PathBuf,
+    pub(super) network: Network,
+    pub(super) worker: Arc<Worker>,
+    pub(super) lore: Arc<Lore>,
+    pub(super) history: CoordinationWatch,
+    pub(super) counters: Counters,
+    pub(super) file: PathBuf,
 }
 
 impl Duties {
-    pub(super) fn new(
-        worker: &Arc<Worker>,
-        network: &Network,
-        history: &CoordinationWatch,
-        counters: Counters,
-        file: PathBuf,
-    ) -> Self {
-        Self {
-            network: network.clone(),
-            worker: Arc::clone(worker),
-            history: history.clone(),
-            counters,
-            file,
-        }
-    }
-
     pub(super) async fn run(self) {
         let mut round = tokio::time::interval(ROUND);
         round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut told, mut members) = (None, Vec::new());
+        let mut tended = Duration::ZERO;
         loop {
             round.tick().await;
             self.worker.drop_silent();
+            let now = self.worker.clock.monotonic();
+            if now.saturating_sub(tended) >= TEND_EVERY {
+                tended = now;
+                self.tend().await;
+            }
             let (status, validators) = self.worker.ledger.view(|ledger| {
                 let validators = ledger.validators().as_slice().iter();
                 let status = Status {
@@ -74,11 +69,24 @@ impl Duties {
             if let Some(counters) = (self.counters)() {
                 self.history.on_rounds(&counters);
             }
-            let now = status::of(&self.network, &self.worker, &self.history);
+            let now = status::of(&self.network, &self.worker, &self.lore, &self.history);
             if told.as_ref() != Some(&now) {
                 self.write(&now);
                 told = Some(now);
             }
+        }
+    }
+
+    /// Follows the members whose insights count, and keeps what is known.
+    async fn tend(&self) {
+        let members = self.worker.ledger.view(authors);
+        // Places are opened once the ledger has answered, so what it says is not of the past.
+        let settled = lock(&self.worker.places).all > 0;
+        self.lore.listen_to(&members, settled);
+        let (lore, now) = (Arc::clone(&self.lore), self.worker.clock.wall());
+        let tended = tokio::task::spawn_blocking(move || lore.tend(now)).await;
+        if let Ok(Err(error)) = tended {
+            tracing::warn!(%error, "what others said last is not kept");
         }
     }
 

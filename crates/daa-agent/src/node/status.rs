@@ -1,5 +1,6 @@
 //! How a node is, for people and for files.
 
+use super::lore::{KnowledgeStatus, Lore};
 use super::worker::Worker;
 use daa_base::Bytes;
 use daa_coord::coordination::CoordinationWatch;
@@ -39,6 +40,9 @@ pub struct NodeStatus {
     pub capacity: Bytes,
     /// What the agreement was like since the node started.
     pub coordination: CoordinationStatus,
+    /// What its owner's runs and those of others found.
+    #[serde(default)]
+    pub knowledge: KnowledgeStatus,
 }
 
 /// What was measured of requests for leases, and of the votes about them.
@@ -60,7 +64,7 @@ pub struct CoordinationStatus {
 /// The value of `schema`.
 pub const SCHEMA: &str = "daa.node/1";
 
-pub(super) fn of(network: &Network, worker: &Worker, history: &CoordinationWatch) -> NodeStatus {
+pub(super) fn of(network: &Network, worker: &Worker, lore: &Lore, history: &CoordinationWatch) -> NodeStatus {
     let metrics = history.metrics();
     let view = network.view();
     let (chain, height, state, validators) = worker.ledger.view(|ledger| {
@@ -99,5 +103,6 @@ pub(super) fn of(network: &Network, worker: &Worker, history: &CoordinationWatch
             sharing: metrics.resource_sharing_efficiency,
             decided_per_round: metrics.consensus_reached_ratio,
         },
+        knowledge: lore.status(),
     }
 }

@@ -93,7 +93,7 @@ impl Places {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -120,6 +120,8 @@ impl Worker {
                 self.leave(from, job);
                 Tell::Taken
             }
+            // Another part of the node answers these.
+            Ask::Known { .. } | Ask::Measured { .. } | Ask::Found { .. } => Tell::Unknown,
         }
     }
 

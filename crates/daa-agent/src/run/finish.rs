@@ -15,6 +15,7 @@ use crate::orders::Orders;
 use crate::record::RunRecord;
 use crate::recorder::{Recorder, iso8601};
 use crate::report;
+use crate::sharing::Found;
 use crate::stop::StopHandle;
 use crate::summary::{self, AgreementSummary, BestSummary, Summary, SummaryInput};
 use daa_base::{Bytes, Timestamp};
@@ -22,7 +23,7 @@ use daa_coord::Lease;
 use daa_gpu_core::{ComputeContext, TenantSpec, Weight};
 use daa_learn::data::Target;
 use daa_learn::model::{MODEL_SCHEMA, Model, Predictor, TrainingSummary};
-use daa_learn::search::{FinalSpec, select_final};
+use daa_learn::search::{FinalSpec, TrialResult, TrialSpec, select_final};
 use daa_learn::train::TrainState;
 use daa_learn::train::checkpoint::CHECKPOINT_SCHEMA;
 use std::collections::BTreeMap;
@@ -223,8 +224,34 @@ impl Finish<'_> {
         Ok(Some((accuracy, rmse)))
     }
 
+    fn found<'a>(&'a self, specs: &'a [TrialSpec], results: &'a [TrialResult]) -> Found<'a> {
+        Found {
+            search: self.orders.search(),
+            suggested: &self.config.suggested,
+            specs,
+            results,
+        }
+    }
+
+    /// Tells the node of the owner what the search found, if the run shares.
+    async fn share(&self) {
+        if !self.config.knowledge {
+            return;
+        }
+        let Some(crew) = self.crew else {
+            let reason = "nothing is told: the run went on without --join".to_owned();
+            self.recorder.emit(EventKind::NotShared { reason });
+            return;
+        };
+        let (specs, results) = self.book.contents();
+        self.found(&specs, &results)
+            .tell(crew.home(), self.recorder)
+            .await;
+    }
+
     /// Writes report and summary of a run that is done.
-    pub(super) fn finished(&self, best: BestSummary) -> Result<Summary, AgentError> {
+    pub(super) async fn finished(&self, best: BestSummary) -> Result<Summary, AgentError> {
+        self.share().await;
         self.close(FINISHED, Some(best))
     }
 
@@ -268,7 +295,8 @@ impl Finish<'_> {
             wall_seconds,
         });
         let record = self.recorder.record();
-        let (specs, _) = self.book.contents();
+        let (specs, results) = self.book.contents();
+        let found = self.found(&specs, &results);
         let candidates: Vec<_> = specs.iter().map(|spec| (spec.id, spec.candidate.0)).collect();
         let (backend, device) = self.ran_on(&record);
         let input = SummaryInput {
@@ -282,6 +310,7 @@ impl Finish<'_> {
             best,
             agreement: self.agreement(),
             kernels: summary::kernels(&self.device.profiles()),
+            knowledge: self.config.knowledge.then(|| found.summary(&record)),
             wall_seconds,
         };
         let summary = Summary::new(input, &record);

@@ -165,6 +165,7 @@ fn what_does_not_fit_is_told_with_its_range() {
     ] {
         refused(&[&["run"][..], &flags].concat(), 2, word);
     }
+    refused(&["run", "--knowledge"], 2, "--knowledge goes with --join");
 }
 
 #[test]
@@ -301,14 +302,34 @@ fn the_operator_changes_what_the_ledger_says_and_nobody_else() {
     assert_eq!(running.end().code, Some(0));
 }
 
-#[test]
-fn a_run_names_the_join_that_would_share_a_device_of_this_machine() {
-    let place = clouds();
-    // One sequencer: there is nobody to agree with.
-    let port = port();
+/// A node of its own ledger, where one sequencer gives the order: there is nobody to agree with. Returned when it takes part.
+fn start_alone(place: &Place, listen: &str) -> Running {
+    let args = [
+        "node",
+        "--genesis",
+        "genesis.json",
+        "--key",
+        "node.key",
+        "--listen",
+        listen,
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+        "-o",
+        "json",
+    ];
+    let mut node = Running::start(place, &args);
+    node.until(|line| line.contains("it takes part"));
+    node
+}
+
+/// The key and the genesis for [`start_alone`]; the public key.
+fn found_alone(place: &Place) -> String {
     place.json(&["keys", "new", "node.key", "-o", "json"]);
     let public = place.json(&["keys", "show", "node.key", "-o", "json"]);
-    let member = format!("{}=1", public["public"].as_str().expect("a key"));
+    let public = public["public"].as_str().expect("a key").to_owned();
+    let member = format!("{public}=1");
     let genesis = [
         "genesis",
         "new",
@@ -321,20 +342,90 @@ fn a_run_names_the_join_that_would_share_a_device_of_this_machine() {
         "json",
     ];
     place.json(&genesis);
+    public
+}
+
+/// A run long enough to try suggestions, on the node that listens there.
+fn run_at(place: &Place, listen: &str, out: &str, more: &[&str]) -> serde_json::Value {
+    let args = ["--epochs-budget", "200", "--join", listen, "-o", "json"];
+    let ended = place.run(&[&short(out, &[])[..5], &["--out", out], &args, more].concat());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    serde_json::from_str(&ended.stdout).expect("one object")
+}
+
+/// What the weight of whoever is new becomes by one report.
+fn weight_after(thousandths: i64) -> i64 {
+    match thousandths {
+        ..-50 => 50,
+        -50..=0 => 100,
+        _ => 100 + 20 * thousandths / 1000,
+    }
+}
+
+#[test]
+fn runs_of_one_owner_learn_from_each_other_through_its_node() {
+    let place = clouds();
+    let node_key = found_alone(&place);
+    let listen = format!("127.0.0.1:{}", port());
+    let mut node = start_alone(&place, &listen);
+    let run = |out: &str, seed: &str, more: &[&str]| {
+        run_at(&place, &listen, out, &[&["--seed", seed], more].concat())
+    };
+    let first = run("first", "1", &["--knowledge"]);
+    assert_eq!(
+        first["knowledge"]["suggestions"],
+        serde_json::json!([]),
+        "{first}"
+    );
+    let told = &first["knowledge"]["told"];
+    assert_eq!(told["node"], node_key.as_str(), "{first}");
+    assert!(told["recipes"].as_u64() > Some(0), "{first}");
+    // The node remembers after a restart.
+    signal(node.child.id(), "TERM");
+    let status_before = status(&node.end());
+    let known = &status_before["knowledge"];
+    assert_eq!(known["insights"], 1, "{status_before}");
+    assert_eq!(known["authors"][0]["weight"], 100, "{status_before}");
+    node = start_alone(&place, &listen);
+    let second = run("second", "2", &["--knowledge"]);
+    let knowledge = &second["knowledge"];
+    let suggested = &knowledge["suggestions"][0];
+    assert_eq!(suggested["author"], node_key.as_str(), "{second}");
+    assert_eq!(suggested["version"], told["version"], "{second}");
+    assert!(suggested["score"].as_f64() > Some(0.0), "it was tried: {second}");
+    assert_eq!(knowledge["measured"][0]["counted"], true, "{second}");
+    assert_eq!(knowledge["not_shared"], serde_json::json!([]), "{second}");
+    let report = String::from_utf8(place.read("second/report.html")).expect("text");
+    assert!(report.contains("Shared knowledge") && report.contains(&node_key[..8]));
+    // Without the flag, the run is that of one process.
+    let plain = run("plain", "2", &[]);
+    assert_eq!(plain.get("knowledge"), None, "{plain}");
+    let alone = [
+        &short("alone", &[])[..5],
+        &["--epochs-budget", "200", "--seed", "2", "--out", "alone"],
+    ]
+    .concat();
+    assert_eq!(place.run(&alone).code, Some(0));
+    let model = |run: &str| place.read(&format!("{run}/model.safetensors"));
+    assert_eq!(model("plain"), model("alone"));
+    signal(node.child.id(), "TERM");
+    let status = status(&node.end());
+    let points = knowledge["measured"][0]["thousandths"]
+        .as_i64()
+        .expect("a number");
+    let weight = status["knowledge"]["authors"][0]["weight"]
+        .as_i64()
+        .expect("a number");
+    assert_eq!(weight, weight_after(points), "{status}");
+}
+
+#[test]
+fn a_run_names_the_join_that_would_share_a_device_of_this_machine() {
+    let place = clouds();
+    found_alone(&place);
+    let port = port();
     let listen = format!("127.0.0.1:{port}");
-    let args = [
-        "node",
-        "--genesis",
-        "genesis.json",
-        "--key",
-        "node.key",
-        "--listen",
-        &listen,
-        "--device",
-        "cpu",
-    ];
-    let mut node = Running::start(&place, &args);
-    node.until(|line| line.contains("it takes part"));
+    let node = start_alone(&place, &listen);
     let told = place.run(&short("alone", &[]));
     let join = format!("daa run --join /ip4/127.0.0.1/tcp/{port}");
     assert!(told.stderr.contains(&join), "{told:?}");

@@ -1,10 +1,11 @@
 //! The newest insight of each author and topic.
 
-use super::insight::{InsightError, SignedInsight};
+use super::insight::{Insight, InsightError, SignedInsight};
 use super::trust::{TrustBook, Usefulness};
 use crate::genesis::ChainId;
 use crate::keys::{PublicKey, SignatureScheme};
 use crate::text::ShortText;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -55,6 +56,15 @@ struct Topic {
 struct Shelf {
     topics: BTreeMap<ShortText, Topic>,
     bytes: usize,
+}
+
+/// An insight with what is remembered about it, as it is kept in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptInsight {
+    /// The newest of its author and topic.
+    pub signed: SignedInsight,
+    /// The first version whose usefulness can still be reported.
+    pub open_from: u64,
 }
 
 /// What the authors that are listened to say, and the trust in them.
@@ -176,6 +186,14 @@ impl KnowledgeBase {
         Some(&self.shelves.get(author)?.topics.get(topic)?.newest)
     }
 
+    /// The newest insights of `author`, by topic.
+    pub fn by(&self, author: &PublicKey) -> impl Iterator<Item = &Arc<SignedInsight>> {
+        let shelf = self.shelves.get(author);
+        shelf
+            .into_iter()
+            .flat_map(|shelf| shelf.topics.values().map(|topic| &topic.newest))
+    }
+
     /// The newest insights on `topic` by author, with the author's weight. Those without weight come too: the layers
     /// above may try them where they can do no harm.
     pub fn on<'a>(
@@ -208,6 +226,57 @@ impl KnowledgeBase {
         topic.open_from = version.saturating_add(1);
         self.trust.measured(author, usefulness);
         Ok(())
+    }
+
+    /// Everything that is known, to be kept in a file: insights by author and topic. The weights are
+    /// [`TrustBook::measured_weights`].
+    pub fn kept(&self) -> impl Iterator<Item = KeptInsight> + '_ {
+        let topics = self.shelves.values().flat_map(|shelf| shelf.topics.values());
+        topics.map(|topic| KeptInsight {
+            signed: SignedInsight::clone(&topic.newest),
+            open_from: topic.open_from,
+        })
+    }
+
+    /// Takes up what was kept. A file is believed no more than a peer: authors that are not listened to, what is beyond
+    /// the bounds, and signatures that do not hold are passed over; returns how many insights were. Nothing is counted
+    /// as having come in.
+    pub fn restore(
+        &mut self,
+        scheme: &dyn SignatureScheme,
+        kept: impl IntoIterator<Item = KeptInsight>,
+        weights: impl IntoIterator<Item = (PublicKey, u32)>,
+    ) -> usize {
+        let mut refused = 0;
+        for KeptInsight { signed, open_from } in kept {
+            let Ok(newest) = self.judged(scheme, signed) else {
+                refused += 1;
+                continue;
+            };
+            let Insight {
+                author,
+                topic,
+                version,
+                ..
+            } = &newest.insight;
+            let shelf = self.shelves.get_mut(author);
+            if let Some(topic) = shelf.and_then(|shelf| shelf.topics.get_mut(topic)) {
+                topic.open_from = open_from.min(version.saturating_add(1));
+            }
+        }
+        for (author, weight) in weights {
+            if self.shelves.contains_key(&author) {
+                self.trust.restore(&author, weight);
+            }
+        }
+        refused
+    }
+
+    /// The authors that are listened to, with the number of their insights and their weight.
+    pub fn authors(&self) -> impl Iterator<Item = (PublicKey, usize, u32)> + '_ {
+        let one =
+            |(author, shelf): (&PublicKey, &Shelf)| (*author, shelf.topics.len(), self.trust.weight(author));
+        self.shelves.iter().map(one)
     }
 
     /// The trust in authors.

@@ -140,6 +140,53 @@ fn each_insight_is_reported_once() {
 }
 
 #[test]
+fn what_was_kept_comes_back_and_what_is_not_allowed_does_not() {
+    let mut before = base(2);
+    let lr = topic("lr");
+    before.take(&Ed25519, said(1, "lr", 7, b"a")).expect("new");
+    before.take(&Ed25519, said(2, "lr", 3, b"b")).expect("new");
+    before
+        .report(&key(1).public(), &lr, 7, Usefulness::new(500))
+        .expect("open");
+    let weights: Vec<_> = before.trust().measured_weights().collect();
+    assert_eq!(weights, [(key(1).public(), 110)]);
+    let mut kept: Vec<KeptInsight> = before.kept().collect();
+    let mut forged = kept[0].clone();
+    forged.signed.insight.topic = topic("depth");
+    let stranger = KeptInsight {
+        signed: said(3, "lr", 1, b"c"),
+        open_from: 0,
+    };
+    // A report of a version that nobody has seen does not shut out the next ones.
+    kept.iter_mut()
+        .filter(|kept| kept.signed.insight.version == 3)
+        .for_each(|kept| kept.open_from = 99);
+    kept.extend([forged, stranger]);
+    let mut after = base(2);
+    let weights = [
+        (key(1).public(), 110),
+        (key(2).public(), u32::MAX),
+        (key(3).public(), 5),
+    ];
+    assert_eq!(after.restore(&Ed25519, kept, weights), 2);
+    assert_eq!(after.counters(), &KnowledgeCounters::default());
+    let mut known: Vec<_> = after.authors().collect();
+    known.sort_by_key(|(.., weight)| *weight);
+    assert_eq!(known, [(key(1).public(), 1, 110), (key(2).public(), 1, 1000)]);
+    let mut reported = |n: u8, version| after.report(&key(n).public(), &lr, version, Usefulness::new(0));
+    assert_eq!(
+        reported(1, 7),
+        Err(InsightError::NotOpen { version: 7 }),
+        "counted before"
+    );
+    assert_eq!(reported(2, 3), Err(InsightError::NotOpen { version: 3 }));
+    after.take(&Ed25519, said(2, "lr", 4, b"d")).expect("newer");
+    after
+        .report(&key(2).public(), &lr, 4, Usefulness::new(0))
+        .expect("open");
+}
+
+#[test]
 fn encoded_insights_survive_and_the_largest_fits() {
     let largest = SignedInsight::sign(
         &key(1),

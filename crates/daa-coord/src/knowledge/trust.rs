@@ -139,6 +139,16 @@ impl TrustBook {
         self.weights.get(author).copied().unwrap_or(self.config.initial)
     }
 
+    /// The authors of whom something was measured, with their weights.
+    pub fn measured_weights(&self) -> impl Iterator<Item = (PublicKey, u32)> + '_ {
+        self.weights.iter().map(|(&author, &weight)| (author, weight))
+    }
+
+    /// Gives `author` the weight that it had, cut to `most`.
+    pub(super) fn restore(&mut self, author: &PublicKey, weight: u32) {
+        self.weights.insert(*author, weight.min(self.config.most));
+    }
+
     /// Moves the weight of `author` by the rule.
     pub(super) fn measured(&mut self, author: &PublicKey, usefulness: Usefulness) {
         let u = i32::from(usefulness.get());

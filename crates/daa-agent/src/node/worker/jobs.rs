@@ -46,7 +46,7 @@ impl Bench {
         let job = Job::decode(&bytes)?;
         drop(bytes);
         Ok(Self {
-            orders: Orders::new(job.seed, job.epochs_budget, job.material)?,
+            orders: Orders::new(job.seed, job.epochs_budget, job.suggested, job.material)?,
             folder: Arc::new(RunFolder::create(folder)?),
         })
     }
