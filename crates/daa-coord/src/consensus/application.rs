@@ -24,6 +24,10 @@ use std::time::Duration;
 /// Proofs of misbehaviour that wait for a block.
 const MAX_PENDING_EVIDENCE: usize = 256;
 
+/// Turns of each validator to propose after which a proof is let go. By then this validator's blocks are not taken, as when its
+/// clock is wrong; while it has a proof that nobody else has, it begins heights in which there is nothing else to decide.
+const TURNS: u64 = 4;
+
 /// A block of the height in work, with what it would do to the ledger.
 #[derive(Debug, Clone)]
 pub(crate) struct Judged {
@@ -38,6 +42,14 @@ pub(crate) struct Judged {
 pub(crate) struct Outcome {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) events: Arc<[LedgerEvent]>,
+}
+
+/// A proof that waits for a block.
+#[derive(Debug)]
+struct Pending {
+    /// The last block when it was found.
+    since: u64,
+    proof: Evidence,
 }
 
 /// A finished height, until the next begins.
@@ -85,7 +97,7 @@ pub(crate) struct Application {
     parent: BlockId,
     recent: VecDeque<Arc<Decided>>,
     pub(crate) pool: Mempool,
-    evidence: BTreeMap<Digest, Evidence>,
+    evidence: BTreeMap<Digest, Pending>,
     /// Blocks of the height in work.
     pub(crate) candidates: BTreeMap<BlockId, Judged>,
     /// Blocks of others found invalid so far.
@@ -237,8 +249,7 @@ impl Application {
             .pool
             .pick(&self.ledger, max_entries, self.limits.max_block_bytes);
         let wanted = self
-            .evidence
-            .values()
+            .pending_evidence()
             .filter(|proof| self.ledger.wants_evidence(proof));
         let evidence = wanted.take(MAX_BLOCK_EVIDENCE).cloned().collect();
         NamedBlock::new(ConsensusBlock {
@@ -283,12 +294,15 @@ impl Application {
         self.candidates.clear();
         self.pool.prune(&self.ledger);
         let ledger = &self.ledger;
-        self.evidence.retain(|_, proof| ledger.wants_evidence(proof));
+        let turns = TURNS * ledger.validators().len() as u64;
+        self.evidence.retain(|_, pending| {
+            ledger.wants_evidence(&pending.proof) && ledger.height() < pending.since + turns
+        });
     }
 
     /// Proofs that wait for a block.
     pub(crate) fn pending_evidence(&self) -> impl Iterator<Item = &Evidence> {
-        self.evidence.values()
+        self.evidence.values().map(|pending| &pending.proof)
     }
 
     /// Keeps what the core found against validators, for the next blocks.
@@ -309,10 +323,13 @@ impl Application {
 
     /// Keeps a proof that was found outside the core, for the next blocks, if the ledger wants it.
     pub(crate) fn accuse(&mut self, proof: Evidence) {
+        let digest = proof.digest();
         if self.evidence.len() < MAX_PENDING_EVIDENCE
+            && !self.evidence.contains_key(&digest)
             && self.ledger.wants_evidence(&proof)
-            && self.evidence.insert(proof.digest(), proof).is_none()
         {
+            let since = self.ledger.height();
+            self.evidence.insert(digest, Pending { since, proof });
             self.evidence_found += 1;
         }
     }

@@ -258,7 +258,7 @@ fn trust_fades_by_the_day_also_while_the_node_is_off() {
     drop(lore);
     let lore = open(&dir, after(3, 0));
     lore.tend(after(3, 0)).expect("kept");
-    assert_eq!(weight(&lore, 2), Some(114), "two days more");
+    assert_eq!(weight(&lore, 2), Some(115), "two days more: by two, then by one");
     lore.tend(Timestamp(u64::MAX)).expect("kept");
     assert_eq!(weight(&lore, 2), Some(100));
 }
