@@ -68,6 +68,7 @@ impl Watch {
                 lease,
                 bytes,
                 token,
+                ..
             } => {
                 let share = self.shares[agent];
                 let (work, bytes) = (*work, *bytes);
@@ -385,6 +386,7 @@ fn a_lapsed_lease_counts_no_longer_whatever_is_told_first() {
         lease: LeaseId(lease),
         bytes: Bytes(100),
         token: daa_base::FencingToken(lease),
+        waited_ms: None,
     };
     let lapsed = |lease: u64| EventKind::LeaseLapsed {
         agent: AgentId(lease as u32),

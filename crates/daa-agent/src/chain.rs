@@ -172,16 +172,16 @@ impl Chain {
         match &self.log {
             RunLog::Sequencer(_) => AgreementSummary {
                 validators: 0,
-                blocks,
+                blocks: Some(blocks),
                 ..AgreementSummary::default()
             },
             RunLog::Validators(cluster) => {
                 let counters = cluster.counters(0).unwrap_or_default();
                 AgreementSummary {
                     validators: cluster.len(),
-                    blocks,
-                    extra_rounds: counters.extra_rounds,
-                    signature_checks: counters.checks.made,
+                    blocks: Some(blocks),
+                    extra_rounds: Some(counters.extra_rounds),
+                    signature_checks: Some(counters.checks.made),
                 }
             }
         }

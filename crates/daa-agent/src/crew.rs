@@ -5,30 +5,33 @@
 
 mod line;
 mod muster;
+mod roll;
+mod watch;
 
 use crate::agent::{Carried, blocking};
 use crate::error::AgentError;
 use crate::events::{EventKind, RanOn};
 use crate::job::Job;
-use crate::library::Library;
+use crate::library::{Library, Published};
 use crate::order::{Order, state_path};
 use crate::recorder::Recorder;
 use crate::stop::StopHandle;
-use crate::work::{Ask, End, OrderId, Tell, What};
+use crate::work::{Ask, Crowd, End, JobId, MAX_NEWS, OrderId, Tell, What};
 use daa_base::{AgentId, Clock};
 use daa_coord::discovery::{Incoming, Multiaddr, Network, Request, RequestError, Response};
 use daa_coord::streams::ContentId;
 use daa_coord::{AgentKey, Genesis, PublicKey};
-use daa_learn::train::{Outcome, TrainState, Trainer};
+use daa_learn::train::{Outcome, TrainState};
 pub(crate) use line::{Home, Line};
 use muster::Muster;
-use std::collections::BTreeMap;
+use roll::Roll;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use watch::{Queue, Trials, Watch};
 
 /// Time between two looks at an order.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -36,14 +39,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Time between two looks at which nodes there are, and at each of them.
 const MUSTER_EVERY: Duration = Duration::from_secs(1);
 
-/// A node that does not answer for so long has lost its orders.
-const LOST_AFTER: Duration = Duration::from_secs(10);
-
-/// Orders that a node may fail before it gets no more of this run.
-const MAX_STRIKES: u32 = 3;
-
-/// Nodes that may fail one order before the run fails.
-const MAX_ATTEMPTS: u32 = 6;
+/// Longest wait for one answer. Two of them, as a look at a node takes, are shorter than the time after which a node that
+/// does not answer is lost.
+const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 
 /// Largest state that is fetched, in bytes.
 const MAX_STATE: u64 = 2 << 30;
@@ -63,53 +61,16 @@ pub struct Join {
     pub patience: Duration,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Standing {
-    /// Not ready for the job.
-    New,
-    Ready,
-    /// It gets no orders.
-    Out,
-}
-
-#[derive(Debug)]
-struct Hand {
-    standing: Standing,
-    slots: u32,
-    used: u32,
-    strikes: u32,
-    /// When it answered last.
-    heard: Duration,
-}
-
-/// What nodes said about their ledger.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Heard {
-    pub(crate) validators: u32,
-    first: Option<u64>,
-    last: u64,
-}
-
-impl Heard {
-    /// Blocks since the run first heard of the ledger.
-    pub(crate) fn blocks(&self) -> u64 {
-        self.first.map_or(0, |first| self.last.saturating_sub(first))
-    }
-}
-
-#[derive(Debug, Default)]
-struct Roll {
-    hands: BTreeMap<PublicKey, Hand>,
-    heard: Heard,
-}
-
 /// The nodes that work for one run.
 #[derive(Debug)]
 pub(crate) struct Crew {
     network: Network,
     home: Home,
     library: Arc<Library>,
-    job: ContentId,
+    validators: usize,
+    job: JobId,
+    /// What keeps the job where nodes find it.
+    _published: Published,
     roll: Arc<Mutex<Roll>>,
     changed: Arc<Notify>,
     clock: Arc<dyn Clock>,
@@ -127,35 +88,57 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(hand) = lock(&self.roll).hands.get_mut(&self.node) {
-            hand.used = hand.used.saturating_sub(1);
-        }
+        lock(&self.roll).give_back(&self.node);
         self.changed.notify_waiters();
     }
 }
 
 /// How an order ended at one node.
 enum Attempt {
-    Carried(Carried, Option<RanOn>),
-    /// The node has no place left.
-    Full,
+    Carried(Brought, Option<RanOn>),
+    /// The node did not take it for now.
+    Full(Crowd),
     /// The node is lost or failed; `blame`: it broke the rules.
     Lost {
         reason: String,
         blame: bool,
+        /// It was taken away for want of progress.
+        is_stuck: bool,
     },
 }
 
 impl Attempt {
     fn lost(reason: impl std::fmt::Display) -> Self {
-        let reason = reason.to_string();
-        Self::Lost { reason, blame: false }
+        Self::Lost {
+            reason: reason.to_string(),
+            blame: false,
+            is_stuck: false,
+        }
     }
 
     fn failed(reason: impl std::fmt::Display) -> Self {
-        let reason = reason.to_string();
-        Self::Lost { reason, blame: true }
+        Self::Lost {
+            reason: reason.to_string(),
+            blame: true,
+            is_stuck: false,
+        }
     }
+
+    fn stuck(stuck: Duration) -> Self {
+        Self::Lost {
+            reason: format!("no epoch was told for {} s", stuck.as_secs()),
+            blame: false,
+            is_stuck: true,
+        }
+    }
+}
+
+/// What came of an order that nodes were given.
+#[derive(Debug)]
+pub(crate) enum Brought {
+    Carried(Carried),
+    /// This node says that the training diverged, which would end a run for good: it is believed when it is done again.
+    Diverged(PublicKey),
 }
 
 /// What an answer is that does not go with the question.
@@ -167,6 +150,7 @@ struct Errand<'a> {
     order: &'a Arc<Order>,
     recorder: &'a Arc<Recorder>,
     stop: &'a StopHandle,
+    what: What,
 }
 
 fn lock(roll: &Mutex<Roll>) -> MutexGuard<'_, Roll> {
@@ -197,11 +181,15 @@ impl Crew {
             shelf.publish(&path)
         })
         .await?;
+        let content = job.id();
+        let run = token()?;
         let crew = Self {
             network: line.network,
             home: line.home,
             library,
-            job,
+            validators: line.validators,
+            job: JobId { content, run },
+            _published: job,
             roll: Arc::default(),
             changed: Arc::default(),
             clock: line.clock,
@@ -239,14 +227,14 @@ impl Crew {
         tasks.spawn(muster.run());
     }
 
-    /// What nodes said about their ledger up to now.
-    pub(crate) fn heard(&self) -> Heard {
-        lock(&self.roll).heard
+    /// Validators that agree on the ledger's leases at its beginning; 0 where one sequencer gives the order.
+    pub(crate) const fn validators(&self) -> usize {
+        self.validators
     }
 
     /// Tells the nodes that the run is over, and leaves the network.
     pub(crate) async fn leave(&self) {
-        let nodes: Vec<PublicKey> = lock(&self.roll).hands.keys().copied().collect();
+        let nodes: Vec<PublicKey> = lock(&self.roll).nodes();
         let mut leaving = JoinSet::new();
         for node in nodes {
             let (network, job) = (self.network.clone(), self.job);
@@ -270,7 +258,7 @@ impl Crew {
         order: &Arc<Order>,
         recorder: &Arc<Recorder>,
         stop: &StopHandle,
-    ) -> Result<(Carried, Option<RanOn>), AgentError> {
+    ) -> Result<(Brought, Option<RanOn>), AgentError> {
         let from = match &order.from {
             None => None,
             Some(dir) => {
@@ -278,197 +266,226 @@ impl Crew {
                 Some(blocking("a state", move || library.publish(&path)).await?)
             }
         };
-        let carried = self.carry_on(agent, order, from, (recorder, stop)).await;
-        if let Some(from) = &from {
-            self.library.withdraw(from);
-        }
-        carried
-    }
-
-    async fn carry_on(
-        &self,
-        agent: AgentId,
-        order: &Arc<Order>,
-        from: Option<ContentId>,
-        (recorder, stop): (&Arc<Recorder>, &StopHandle),
-    ) -> Result<(Carried, Option<RanOn>), AgentError> {
         let what = What {
             spec: order.spec,
-            from,
+            from: from.as_ref().map(Published::id),
         };
         let errand = Errand {
             agent,
             order,
             recorder,
             stop,
+            what,
         };
-        let mut attempts = 0;
+        self.carry_on(&errand).await
+    }
+
+    async fn carry_on(&self, errand: &Errand<'_>) -> Result<(Brought, Option<RanOn>), AgentError> {
+        let mut trials = Trials::default();
+        let mut queue = Queue::new(self.patience, self.clock.monotonic());
         loop {
-            let Some(place) = self.place(stop).await? else {
-                return Ok((Carried::Stopped, None));
+            let Some(place) = self.place(&mut queue, errand.stop).await? else {
+                return Ok((Brought::Carried(Carried::Stopped), None));
             };
-            match self.attempt(&place, &errand, what).await? {
+            let begun = self.clock.monotonic();
+            let attempt = self.attempt(&place, errand, trials.stuck).await?;
+            let now = self.clock.monotonic();
+            match attempt {
                 Attempt::Carried(carried, ran_on) => return Ok((carried, ran_on)),
-                // Another run was quicker.
-                Attempt::Full => {
-                    drop(place);
-                    tokio::time::sleep(MUSTER_EVERY).await;
-                }
-                Attempt::Lost { reason, blame } => {
-                    attempts += u32::from(blame);
-                    self.strike(&place.node, blame);
-                    recorder.emit(EventKind::OrderLost {
-                        agent,
-                        work: order.work,
-                        node: place.node.to_hex(),
-                        reason: reason.clone(),
-                    });
-                    if attempts >= MAX_ATTEMPTS {
-                        return Err(AgentError::Orders {
-                            work: order.work,
-                            attempts,
-                            reason,
-                        });
+                Attempt::Full(why) => {
+                    let change = lock(&self.roll).full(&place.node, why, now);
+                    if let Some(told) = change.and_then(|change| muster::full(&place.node, change)) {
+                        errand.recorder.emit(told);
                     }
+                }
+                Attempt::Lost {
+                    reason,
+                    blame,
+                    is_stuck,
+                } => {
+                    trials.stuck += u32::from(is_stuck);
+                    let wasted = now.saturating_sub(begun);
+                    lock(&self.roll).lost(&place.node, blame, wasted, now);
+                    queue = Queue::new(self.patience, now);
+                    self.tell_lost(errand, &place.node, reason, trials.lost(blame))?;
                 }
             }
         }
     }
 
-    fn strike(&self, node: &PublicKey, blame: bool) {
-        let mut roll = lock(&self.roll);
-        let Some(hand) = roll.hands.get_mut(node) else {
-            return;
-        };
-        hand.strikes += u32::from(blame);
-        hand.standing = if hand.strikes >= MAX_STRIKES {
-            Standing::Out
-        } else {
-            // It is asked anew whether it is ready before it gets another.
-            Standing::New
-        };
+    /// `attempts`: how often the order was lost, if that is too often.
+    fn tell_lost(
+        &self,
+        errand: &Errand<'_>,
+        node: &PublicKey,
+        reason: String,
+        attempts: Option<u32>,
+    ) -> Result<(), AgentError> {
+        let work = errand.order.work;
+        errand.recorder.emit(EventKind::OrderLost {
+            agent: errand.agent,
+            work,
+            node: node.to_hex(),
+            reason: reason.clone(),
+        });
+        match attempts {
+            None => Ok(()),
+            Some(attempts) => Err(AgentError::Orders {
+                work,
+                attempts,
+                reason,
+            }),
+        }
     }
 
-    /// A place at the node with the most free ones, once there is one; `None` when the run stops first.
-    async fn place(&self, stop: &StopHandle) -> Result<Option<Place>, AgentError> {
-        let mut alone_since = self.clock.monotonic();
+    /// `node` said that a training diverged, and it did not.
+    pub(crate) fn convict(&self, node: &PublicKey) {
+        let now = self.clock.monotonic();
+        lock(&self.roll).lost(node, true, Duration::ZERO, now);
+    }
+
+    /// A place at a node, once there is one; `None` when the run stops first.
+    async fn place(&self, queue: &mut Queue, stop: &StopHandle) -> Result<Option<Place>, AgentError> {
         loop {
             // Registered before the look, so that no change in between is missed.
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if let Some(place) = self.take() {
-                return Ok(Some(place));
-            }
             let now = self.clock.monotonic();
-            if lock(&self.roll)
-                .hands
-                .values()
-                .any(|hand| hand.standing == Standing::Ready)
-            {
-                alone_since = now;
+            let (taken, outlook) = {
+                let mut roll = lock(&self.roll);
+                let taken = roll.take(now);
+                (taken, roll.outlook())
+            };
+            if let Some(node) = taken {
+                return Ok(Some(Place {
+                    node,
+                    roll: Arc::clone(&self.roll),
+                    changed: Arc::clone(&self.changed),
+                }));
             }
-            let waited = now.saturating_sub(alone_since);
-            if waited >= self.patience {
-                return Err(AgentError::NoNodes { waited });
-            }
+            queue.wait(outlook, now)?;
             tokio::select! {
                 () = changed => {}
-                () = tokio::time::sleep(MUSTER_EVERY) => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
                 _ = stop.stopped() => return Ok(None),
             }
         }
     }
 
-    fn take(&self) -> Option<Place> {
-        let mut roll = lock(&self.roll);
-        let ready = roll
-            .hands
-            .iter_mut()
-            .filter(|(_, hand)| hand.standing == Standing::Ready && hand.used < hand.slots);
-        let (&node, hand) = ready.max_by_key(|(_, hand)| hand.slots - hand.used)?;
-        hand.used += 1;
-        Some(Place {
-            node,
-            roll: Arc::clone(&self.roll),
-            changed: Arc::clone(&self.changed),
-        })
-    }
-
-    async fn attempt(&self, place: &Place, errand: &Errand<'_>, what: What) -> Result<Attempt, AgentError> {
-        let (node, job) = (place.node, self.job);
-        let id = OrderId(self.orders.fetch_add(1, Ordering::Relaxed));
-        match ask(&self.network, node, &Ask::Do { job, order: id, what }).await {
+    async fn attempt(&self, place: &Place, errand: &Errand<'_>, stuck: u32) -> Result<Attempt, AgentError> {
+        let (node, job, what) = (place.node, self.job, errand.what);
+        let order = OrderId(self.orders.fetch_add(1, Ordering::Relaxed));
+        match ask(&self.network, node, &Ask::Do { job, order, what }).await {
             Ok(Tell::Taken) => {}
-            Ok(Tell::Full) => return Ok(Attempt::Full),
-            Ok(Tell::Unknown) => return Ok(Attempt::lost("it has begun anew")),
+            Ok(Tell::Full { why }) => return Ok(Attempt::Full(why)),
+            Ok(Tell::Unknown) => return Ok(Attempt::lost("it does not know the job any more")),
             Ok(Tell::Invalid { reason }) => return Ok(Attempt::failed(reason)),
             Ok(_) => return Ok(Attempt::failed(NONSENSE)),
-            Err(error) => return Ok(Attempt::lost(error)),
+            Err(error) => {
+                // It may have taken it all the same.
+                self.forget(node, order);
+                return Ok(Attempt::lost(error));
+            }
         }
-        let end = match self.await_end(node, id, errand).await {
-            Ok(end) => end,
-            Err(attempt) => return Ok(attempt),
+        lock(&self.roll).took(&node);
+        let epochs = errand.order.config.epochs;
+        let mut watch = Watch::new(epochs, stuck, self.clock.monotonic());
+        let attempt = match self.await_end(node, order, errand, &mut watch).await {
+            Ok(end) => self.ended(node, errand, end, &watch).await,
+            Err(attempt) => Ok(attempt),
         };
-        let End::Done {
-            state,
-            diverged,
-            ran_on,
-        } = end
-        else {
-            let End::Failed { reason } = end else {
-                return Ok(Attempt::failed(NONSENSE));
-            };
-            return Ok(Attempt::failed(reason));
+        self.forget(node, order);
+        attempt
+    }
+
+    /// Tells a node that nobody needs the order any more, which nobody has to wait for: a node that does not hear it forgets
+    /// the order with the job.
+    fn forget(&self, node: PublicKey, order: OrderId) {
+        let (network, job) = (self.network.clone(), self.job);
+        tokio::spawn(async move {
+            let _lost = ask(&network, node, &Ask::Forget { job, order }).await;
+        });
+    }
+
+    async fn ended(
+        &self,
+        node: PublicKey,
+        errand: &Errand<'_>,
+        end: End,
+        watch: &Watch,
+    ) -> Result<Attempt, AgentError> {
+        let (state, diverged, ran_on) = match end {
+            End::Done {
+                state,
+                diverged,
+                ran_on,
+            } => (state, diverged, ran_on),
+            End::Failed { reason } => return Ok(Attempt::failed(reason)),
+            End::Left { reason } => return Ok(Attempt::lost(reason)),
         };
         let outcome = if diverged {
             Outcome::Diverged
         } else {
             Outcome::Finished
         };
-        let taken = self.take_in(node, errand.order, state).await;
-        // A node that does not hear it forgets the order with the job.
-        let _lost = ask(&self.network, node, &Ask::Forget { job, order: id }).await;
+        let taken = tokio::select! {
+            taken = self.take_in(node, errand.order, state, outcome) => taken,
+            () = tokio::time::sleep(watch.handing_in()) => {
+                Err(Attempt::stuck(watch.spent(self.clock.monotonic())))
+            }
+            _ = errand.stop.stopped() => return Ok(Attempt::Carried(Brought::Carried(Carried::Stopped), None)),
+        };
         Ok(match taken {
-            Err(error) => Attempt::failed(error),
+            Err(attempt) => attempt,
+            Ok(_) if diverged => Attempt::Carried(Brought::Diverged(node), None),
             Ok(state) => {
+                lock(&self.roll).delivered(&node);
                 let state = Box::new(state);
-                Attempt::Carried(Carried::Finished { outcome, state }, ran_on)
+                Attempt::Carried(Brought::Carried(Carried::Finished { outcome, state }), ran_on)
             }
         })
     }
 
     /// Looks at an order until it has ended, and tells its news; how the attempt ends without an end of the order is the
     /// error.
-    async fn await_end(&self, node: PublicKey, order: OrderId, errand: &Errand<'_>) -> Result<End, Attempt> {
+    async fn await_end(
+        &self,
+        node: PublicKey,
+        order: OrderId,
+        errand: &Errand<'_>,
+        watch: &mut Watch,
+    ) -> Result<End, Attempt> {
         let job = self.job;
-        let mut told = 0_u64;
-        let mut heard = self.clock.monotonic();
         loop {
             tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 _ = errand.stop.stopped() => {
-                    let _lost = ask(&self.network, node, &Ask::Forget { job, order }).await;
-                    return Err(Attempt::Carried(Carried::Stopped, None));
+                    return Err(Attempt::Carried(Brought::Carried(Carried::Stopped), None));
                 }
             }
-            let (news, end) = match ask(&self.network, node, &Ask::Look { job, order, told }).await {
+            let told = watch.told();
+            let answer = ask(&self.network, node, &Ask::Look { job, order, told }).await;
+            let now = self.clock.monotonic();
+            let (news, end) = match answer {
                 Ok(Tell::Going { news }) => (news, None),
                 Ok(Tell::Ended { news, end }) => (news, Some(end)),
-                Ok(Tell::Unknown) => return Err(Attempt::lost("it has begun anew")),
+                Ok(Tell::Unknown) => return Err(Attempt::lost("it does not know the order any more")),
                 Ok(_) => return Err(Attempt::failed(NONSENSE)),
-                Err(error) if self.clock.monotonic().saturating_sub(heard) >= LOST_AFTER => {
-                    return Err(Attempt::lost(error));
-                }
+                Err(error) if watch.is_silent(now) => return Err(Attempt::lost(error)),
                 Err(_) => continue,
             };
-            heard = self.clock.monotonic();
-            told += news.len() as u64;
+            if news.len() > MAX_NEWS || !watch.heard(&news, now) {
+                return Err(Attempt::failed("it tells more than there is to tell"));
+            }
             for one in news {
                 errand.recorder.emit(one.event(errand.agent, errand.order.work));
             }
             if let Some(end) = end {
                 return Ok(end);
+            }
+            if let Some(stuck) = watch.stuck(now) {
+                return Err(Attempt::stuck(stuck));
             }
         }
     }
@@ -479,26 +496,35 @@ impl Crew {
         node: PublicKey,
         order: &Arc<Order>,
         state: ContentId,
-    ) -> Result<TrainState, AgentError> {
+        outcome: Outcome,
+    ) -> Result<TrainState, Attempt> {
         let path = order.dir.join("handed-in.safetensors");
-        self.library.fetch(state, node, &path, MAX_STATE).await?;
+        let fetched = self.library.fetch(state, node, &path, MAX_STATE).await;
+        fetched.map_err(Attempt::lost)?;
         let order = Arc::clone(order);
-        blocking("a state", move || {
-            let state = TrainState::load(&path)?;
+        let checked = blocking("a state", move || {
+            let state = TrainState::load(&path);
             // Only its place is of use; a crash before this line leaves a file that nobody reads.
             let _gone = std::fs::remove_file(&path);
-            let (network, data) = (Arc::clone(&order.network), Arc::clone(&order.data));
-            let trainer = Trainer::new(network, data, order.config.clone(), order.seed, Some(state))?;
-            Ok(trainer.into_state())
-        })
-        .await
+            order.ended_in(state?, outcome)
+        });
+        checked.await.map_err(Attempt::failed)
     }
+}
+
+/// A number that no other process of this run, or of another run of the same job, has.
+fn token() -> Result<u64, AgentError> {
+    let mut token = [0; 8];
+    getrandom::fill(&mut token).map_err(|error| AgentError::internal("a random number", error))?;
+    Ok(u64::from_le_bytes(token))
 }
 
 /// Asks a node; an answer that cannot be read is an error like no answer.
 pub(crate) async fn ask(network: &Network, node: PublicKey, ask: &Ask) -> Result<Tell, AgentError> {
     let bytes = ask.encode().map_err(internal)?;
-    match network.request(node, Request::Work(bytes)).await {
+    let answer = network.request(node, Request::Work(bytes));
+    let answer = tokio::time::timeout(ANSWER_WITHIN, answer).await;
+    match answer.unwrap_or(Err(RequestError::Timeout { peer: node })) {
         Ok(Response::Work(bytes)) => Tell::decode(&bytes).map_err(internal),
         Ok(_) => Err(internal("an answer of another kind")),
         Err(error) => Err(AgentError::from(error)),

@@ -202,6 +202,14 @@ pub enum AgentError {
         /// How long was waited.
         waited: Duration,
     },
+    /// All nodes that could be reached had no room for the run.
+    #[error("the nodes have had no room for {} s: {reason}", waited.as_secs())]
+    NodesFull {
+        /// How long was waited.
+        waited: Duration,
+        /// What one of them said last.
+        reason: String,
+    },
     /// Nodes failed an order again and again.
     #[error("{work} failed on {attempts} nodes, at last: {reason}")]
     Orders {
@@ -292,7 +300,9 @@ impl AgentError {
                 ErrorClass::Validation => RunErrorClass::NoAdapter,
                 _ => RunErrorClass::Device,
             },
-            Self::LogTimeout { .. } | Self::LogClosed | Self::NoNodes { .. } => RunErrorClass::Timeout,
+            Self::LogTimeout { .. } | Self::LogClosed | Self::NoNodes { .. } | Self::NodesFull { .. } => {
+                RunErrorClass::Timeout
+            }
             _ => match self.gpu() {
                 Some(ErrorClass::Timeout) => RunErrorClass::Timeout,
                 Some(ErrorClass::Internal) | None => RunErrorClass::Internal,
@@ -359,6 +369,7 @@ impl AgentError {
             Self::NoNodes { .. } => {
                 "check --join, and that `daa node` runs there with the same genesis; go on with --resume"
             }
+            Self::NodesFull { .. } => "others use the nodes: go on later with --resume",
             Self::Orders { .. } => "the nodes' own logs say more; go on with --resume",
             Self::Discovery(_) => "check the addresses given to --join",
             Self::Job(_) | Self::Stream(_) => "go on with --resume",

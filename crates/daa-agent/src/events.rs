@@ -169,6 +169,9 @@ pub enum EventKind {
         lease: LeaseId,
         bytes: Bytes,
         token: FencingToken,
+        /// Since it was asked for, in milliseconds, where the node that holds it said so; else the events' times tell.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        waited_ms: Option<u64>,
     },
     /// The ledger refused a request.
     LeaseRefused {
@@ -242,6 +245,8 @@ pub enum EventKind {
         capacity: Bytes,
         slots: u32,
     },
+    /// A node has no room for the run now; it is asked again.
+    NodeFull { node: String, reason: String },
     /// A node works no more for the run; what it had is given to others.
     NodeLost { node: String, reason: String },
     /// An order that a node had taken is given to another.
@@ -250,6 +255,12 @@ pub enum EventKind {
         work: Work,
         node: String,
         reason: String,
+    },
+    /// A node says that a training diverged; the run does it again by itself before it believes that.
+    DivergenceDoubted {
+        agent: AgentId,
+        work: Work,
+        node: String,
     },
     /// What the node of the run's owner knows of such data: recipes that the search tries.
     Suggested {
@@ -317,7 +328,11 @@ impl fmt::Display for EventKind {
             | Self::DeviceReturned { .. }
             | Self::StopRequested { .. }
             | Self::RunEnded { .. } => fmt_run(self, f),
-            Self::NodeJoined { .. } | Self::NodeLost { .. } | Self::OrderLost { .. } => fmt_node(self, f),
+            Self::NodeJoined { .. }
+            | Self::NodeFull { .. }
+            | Self::NodeLost { .. }
+            | Self::OrderLost { .. }
+            | Self::DivergenceDoubted { .. } => fmt_node(self, f),
             Self::Suggested { .. }
             | Self::SuggestionsMeasured { .. }
             | Self::RecipesTold { .. }
@@ -349,7 +364,12 @@ fn fmt_node(kind: &EventKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f,
             "node {node:.8} joins with {device}, {capacity} to lease, {slots} at a time"
         ),
+        EventKind::NodeFull { node, reason } => write!(f, "node {node:.8} is full: {reason}"),
         EventKind::NodeLost { node, reason } => write!(f, "node {node:.8} is lost: {reason}"),
+        EventKind::DivergenceDoubted { work, node, .. } => write!(
+            f,
+            "node {node:.8} says that {work} diverged: it is done again here to see whether it does"
+        ),
         EventKind::OrderLost {
             work, node, reason, ..
         } => write!(
@@ -453,6 +473,7 @@ fn fmt_lease(kind: &EventKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             lease,
             bytes,
             token,
+            ..
         } => {
             write!(f, "{agent} got {lease} over {bytes} for {work} ({token})")
         }

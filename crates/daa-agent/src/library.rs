@@ -25,10 +25,42 @@ pub(crate) struct Library {
     shelves: Mutex<Shelves>,
 }
 
+/// A file that others may fetch until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Published {
+    library: Arc<Library>,
+    id: ContentId,
+    path: PathBuf,
+}
+
+impl Published {
+    /// What it is fetched by.
+    pub(crate) const fn id(&self) -> ContentId {
+        self.id
+    }
+}
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        let mut shelves = self.library.lock();
+        let Some(paths) = shelves.files.get_mut(&self.id) else {
+            return;
+        };
+        if let Some(at) = paths.iter().position(|path| *path == self.path) {
+            paths.swap_remove(at);
+        }
+        if paths.is_empty() {
+            shelves.files.remove(&self.id);
+            shelves.provider.withdraw(&self.id);
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Shelves {
     provider: Provider,
-    files: BTreeMap<ContentId, PathBuf>,
+    /// Where each content lies: several places have the same where trainings end in the same state.
+    files: BTreeMap<ContentId, Vec<PathBuf>>,
 }
 
 impl Library {
@@ -50,8 +82,8 @@ impl Library {
         self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Provides the file at `path` from now on. Reads it: not for threads that must not block.
-    pub(crate) fn publish(&self, path: &Path) -> Result<ContentId, AgentError> {
+    /// Provides the file at `path` as long as what is returned is kept. Reads it: not for threads that must not block.
+    pub(crate) fn publish(self: &Arc<Self>, path: &Path) -> Result<Published, AgentError> {
         let file = File::open(path).map_err(|source| FolderError::Io {
             path: path.to_owned(),
             doing: "open",
@@ -60,15 +92,12 @@ impl Library {
         let manifest = Arc::new(Manifest::of(file, MAX_CHUNK)?);
         let mut shelves = self.lock();
         let id = shelves.provider.publish(manifest)?;
-        shelves.files.insert(id, path.to_owned());
-        Ok(id)
-    }
-
-    /// No longer provides it.
-    pub(crate) fn withdraw(&self, id: &ContentId) {
-        let mut shelves = self.lock();
-        shelves.provider.withdraw(id);
-        shelves.files.remove(id);
+        shelves.files.entry(id).or_default().push(path.to_owned());
+        Ok(Published {
+            library: Arc::clone(self),
+            id,
+            path: path.to_owned(),
+        })
     }
 
     /// Answers a request for content; any other request is given back. Reads a file: not for threads that must not block.
@@ -76,7 +105,10 @@ impl Library {
         let mut shelves = self.lock();
         let Shelves { provider, files } = &mut *shelves;
         provide(provider, served, |chunk| {
-            let path = files.get(&chunk.id).ok_or(io::ErrorKind::NotFound)?;
+            let path = files
+                .get(&chunk.id)
+                .and_then(|paths| paths.last())
+                .ok_or(io::ErrorKind::NotFound)?;
             let mut file = File::open(path)?;
             file.seek(SeekFrom::Start(chunk.offset))?;
             let mut bytes = vec![0; chunk.length as usize];
@@ -137,5 +169,48 @@ impl Library {
             })
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use daa_base::SystemClock;
+    use daa_coord::AgentKey;
+    use daa_coord::discovery::DiscoveryConfig;
+    use daa_coord::genesis::ChainId;
+    use std::collections::BTreeSet;
+
+    #[tokio::test]
+    async fn what_lies_in_two_places_is_there_until_both_are_given_up() {
+        let (key, clock) = (AgentKey::from_secret(&[1; 32]), Arc::new(SystemClock::new()));
+        let nobody = Arc::new(BTreeSet::<PublicKey>::new());
+        let network = Network::start(
+            DiscoveryConfig::default(),
+            &key,
+            ChainId([7; 32]),
+            nobody,
+            clock.clone(),
+        );
+        let (network, _incoming) = network.expect("nobody to reach");
+        let library = Arc::new(Library::new(network, clock).expect("empty"));
+        let dir = tempfile::tempdir().expect("a folder");
+        // As two trainings leave it that end in the same state.
+        let publish = |name: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, b"the same").expect("written");
+            library.publish(&path).expect("room")
+        };
+        let (first, second) = (publish("first"), publish("second"));
+        let id = first.id();
+        assert_eq!(id, second.id());
+        drop(first);
+        std::fs::remove_file(dir.path().join("first")).expect("there");
+        assert!(library.lock().provider.manifest(id).is_ok());
+        let left = library.lock().files[&id].clone();
+        assert_eq!(left, [dir.path().join("second")]);
+        drop(second);
+        assert!(library.lock().provider.manifest(id).is_err());
+        assert!(library.lock().files.is_empty());
     }
 }

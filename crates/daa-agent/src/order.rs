@@ -1,5 +1,7 @@
 //! A piece of work, ready to be carried out: what to train, from where, to where.
 
+mod ended;
+
 use crate::error::{AgentError, FolderError};
 use crate::events::Work;
 use crate::folder::{read_json, write_json};
@@ -7,7 +9,7 @@ use daa_base::{Bytes, Seed};
 use daa_coord::Digest;
 use daa_learn::nn::Network;
 use daa_learn::search::{FinalSpec, TrialResult, TrialSpec};
-use daa_learn::train::{PreparedData, TrainConfig, TrainState};
+use daa_learn::train::{Outcome, PreparedData, TrainConfig, TrainState};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -128,13 +130,20 @@ impl Order {
         })
     }
 
-    /// Writes the final state, then the result that names it, so that a result is never there without its state.
+    /// Writes the final state, then the result that names it, so that a result is never there without its state. A state
+    /// that does not stand where the order ends is refused.
     pub(crate) fn store(
         &self,
         decision: Digest,
         state: &TrainState,
         result: Option<TrialResult>,
     ) -> Result<StoredResult, AgentError> {
+        let outcome = if state.is_diverged() {
+            Outcome::Diverged
+        } else {
+            Outcome::Finished
+        };
+        self.check_end(state, outcome)?;
         let path = state_path(&self.dir);
         state.save(&path)?;
         let stored = StoredResult {
@@ -193,15 +202,19 @@ fn file_digest(path: &Path) -> Result<Option<String>, FolderError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use daa_base::TrialId;
+    use crate::config::Schedule as Devices;
+    use crate::device::SharedDevice;
+    use daa_base::{FencingToken, TrialId};
+    use daa_gpu_core::{DeviceChoice, TenantSpec, Weight};
+    use daa_kernels::Runner;
     use daa_learn::data::{Dataset, InputShape, Target};
     use daa_learn::nn::{Architecture, OutputHead, Purpose, compile};
     use daa_learn::search::CandidateId;
-    use daa_learn::train::{Optimizer, Schedule, Trainer};
+    use daa_learn::train::{Control, Optimizer, RunHistory, Schedule, Trainer};
     use std::fs;
 
     /// A trial in `dir` on twelve rows of one number.
-    fn order(dir: &Path, from: Option<PathBuf>) -> Order {
+    pub(super) fn order(dir: &Path, from: Option<PathBuf>) -> Order {
         let features: Vec<f32> = (0_u8..12).map(f32::from).collect();
         let target = Target::Values(features.clone());
         let shape = InputShape::Flat { features: 1 };
@@ -245,11 +258,43 @@ mod tests {
     }
 
     /// The state before the first step.
-    fn state(order: &Order) -> TrainState {
+    pub(super) fn state(order: &Order) -> TrainState {
         let (network, data) = (Arc::clone(&order.network), Arc::clone(&order.data));
         Trainer::new(network, data, order.config.clone(), order.seed, None)
             .expect("sound")
             .into_state()
+    }
+
+    /// The state after `steps` steps, or at the end.
+    pub(super) fn trained(order: &Order, from: Option<TrainState>, steps: u32) -> TrainState {
+        let device = SharedDevice::open(&Devices {
+            device: DeviceChoice::Cpu,
+            ..Devices::default()
+        });
+        let spec = TenantSpec {
+            name: "test".to_owned(),
+            budget: order.peak(),
+            token: FencingToken(1),
+            weight: Weight::default(),
+        };
+        let failover = Arc::clone(device.expect("a host").failover());
+        let mut runner = Runner::new(failover, Arc::clone(order.network.plan()), spec);
+        let (network, data) = (Arc::clone(&order.network), Arc::clone(&order.data));
+        let trainer = Trainer::new(network, data, order.config.clone(), order.seed, from);
+        let mut trainer = trainer.expect("sound");
+        runner.prepare().expect("a place");
+        let mut left = steps;
+        let mut control = |_: &daa_learn::train::Progress<'_>| {
+            left = left.saturating_sub(1);
+            if left == 0 {
+                Control::Yield
+            } else {
+                Control::Continue
+            }
+        };
+        let ended = trainer.run_once(&mut runner, &mut RunHistory::default(), &mut control);
+        ended.expect("trained");
+        trainer.into_state()
     }
 
     /// `bytes` as crashes and bad disks leave them.
@@ -295,7 +340,11 @@ mod tests {
     fn a_damaged_result_or_state_is_made_again() {
         let dir = tempfile::tempdir().expect("a folder");
         let order = order(dir.path(), None);
-        let (state, decision) = (state(&order), Digest::of(b"a decision"));
+        let (begun, decision) = (state(&order), Digest::of(b"a decision"));
+        let early = order.store(decision, &begun, None).expect_err("not the end");
+        assert!(early.to_string().contains("position"), "{early}");
+        assert_eq!(order.finished(decision).expect("nothing there"), None);
+        let state = trained(&order, None, u32::MAX);
         let result = TrialResult::of(TrialId(0), &state);
         let stored = order.store(decision, &state, Some(result)).expect("stored");
         assert_eq!(order.finished(decision).expect("read"), Some(stored.clone()));

@@ -176,8 +176,10 @@ impl RunRecord {
             | EventKind::DeviceFailed { .. }
             | EventKind::DeviceReturned { .. }
             | EventKind::NodeJoined { .. }
+            | EventKind::NodeFull { .. }
             | EventKind::NodeLost { .. }
             | EventKind::OrderLost { .. }
+            | EventKind::DivergenceDoubted { .. }
             | EventKind::StopRequested { .. } => {
                 self.notices.push(event.message.clone());
             }
@@ -320,8 +322,13 @@ impl RunRecord {
                 work,
                 lease,
                 bytes,
+                waited_ms,
                 ..
             } => {
+                let asked = match waited_ms {
+                    Some(waited) => Some(at.saturating_sub(*waited)),
+                    None => self.asked_ms.get(agent).copied(),
+                };
                 self.lease_counts.granted += 1;
                 if !self.lapsed.remove(lease) {
                     self.leased_now.insert(*lease, *bytes);
@@ -333,7 +340,7 @@ impl RunRecord {
                     agent: *agent,
                     work: *work,
                     bytes: *bytes,
-                    requested_ms: self.asked_ms.get(agent).copied().unwrap_or(at),
+                    requested_ms: asked.unwrap_or(at),
                     granted_ms: at,
                     ended_ms: None,
                     end: None,
@@ -401,6 +408,33 @@ mod tests {
             message: kind.to_string(),
             kind,
         });
+    }
+
+    #[test]
+    fn leases_of_nodes_were_asked_for_when_the_nodes_say() {
+        let mut record = RunRecord::default();
+        for (waited_ms, asked) in [(Some(150), 50), (None, 200), (Some(900), 0)] {
+            let (agent, work, bytes) = (AgentId(1), Work::Final, Bytes(5));
+            let share = daa_base::Permille::new(1000).expect("the whole");
+            let requested = EventKind::LeaseRequested {
+                agent,
+                work,
+                bytes,
+                share,
+            };
+            tell(&mut record, 200, requested);
+            let granted = EventKind::LeaseGranted {
+                agent,
+                work,
+                lease: LeaseId(1),
+                bytes,
+                token: daa_base::FencingToken(1),
+                waited_ms,
+            };
+            tell(&mut record, 200, granted);
+            let lease = record.leases.last().expect("granted");
+            assert_eq!((lease.requested_ms, lease.granted_ms), (asked, 200));
+        }
     }
 
     fn claim(record: &mut RunRecord, at_ms: u64, agent: u32) {

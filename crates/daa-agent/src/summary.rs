@@ -219,12 +219,15 @@ pub struct BestSummary {
 pub struct AgreementSummary {
     /// Validators that had to agree by more than two thirds; 0 where one sequencer gave the order.
     pub validators: usize,
-    /// Blocks.
-    pub blocks: u64,
-    /// Rounds that were needed beyond the first of each block.
-    pub extra_rounds: u64,
-    /// Signatures that the first validator checked.
-    pub signature_checks: u64,
+    /// Blocks of the run's own ledger; absent where nodes agree, whose ledger serves others, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<u64>,
+    /// Rounds that were needed beyond the first of each block; absent where this process does not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra_rounds: Option<u64>,
+    /// Signatures that the first validator checked; absent where this process does not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature_checks: Option<u64>,
 }
 
 /// The leases of a run.

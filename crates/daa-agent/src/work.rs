@@ -23,7 +23,17 @@ pub(crate) const MAX_REPORTS: usize = daa_learn::search::MAX_SUGGESTIONS;
 /// Longest text in a message, in bytes.
 pub(crate) const MAX_TEXT: usize = 512;
 
-/// Names an order within one job.
+/// Names a job: what it is made of, and the process that leads it. Two processes may lead the same job with one key, one
+/// after the other or at a time; their orders have nothing to do with each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct JobId {
+    /// The [`Job`](crate::job::Job) as it can be fetched.
+    pub(crate) content: ContentId,
+    /// Drawn by the process when it starts.
+    pub(crate) run: u64,
+}
+
+/// Names an order within one [job](JobId).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct OrderId(pub(crate) u64);
 
@@ -34,23 +44,15 @@ pub(crate) enum Ask {
     Hello,
     /// Get ready for this job, which can be fetched from the sender. Answered with [`Tell::Job`]; asked again until it is
     /// ready.
-    Prepare { job: ContentId },
+    Prepare { job: JobId },
     /// Do this. Answered with [`Tell::Taken`], also when it was taken before.
-    Do {
-        job: ContentId,
-        order: OrderId,
-        what: What,
-    },
+    Do { job: JobId, order: OrderId, what: What },
     /// How is it going? `told`: how much of the news came already. Answered with [`Tell::Going`] or [`Tell::Ended`].
-    Look {
-        job: ContentId,
-        order: OrderId,
-        told: u64,
-    },
+    Look { job: JobId, order: OrderId, told: u64 },
     /// The sender needs the result no more. Answered with [`Tell::Taken`].
-    Forget { job: ContentId, order: OrderId },
+    Forget { job: JobId, order: OrderId },
     /// The job is over. Answered with [`Tell::Taken`].
-    Leave { job: ContentId },
+    Leave { job: JobId },
     /// Which insight on this topic has this place, by the weight of its author, from 0? Answered with [`Tell::Known`], to
     /// agents of the node's owner.
     Known { topic: ShortText, place: u32 },
@@ -108,6 +110,8 @@ pub(crate) enum News {
         lease: LeaseId,
         bytes: Bytes,
         token: FencingToken,
+        /// Since it was asked for, by the node's clock.
+        waited_ms: Option<u64>,
     },
     Ended {
         lease: LeaseId,
@@ -124,8 +128,8 @@ pub(crate) enum News {
 }
 
 impl News {
-    /// What `kind` says about an order, if that is of use to the run.
-    pub(crate) fn of(kind: &EventKind) -> Option<Self> {
+    /// What `kind` says about an order, if that is of use to the run. `waited_ms`: since the last lease was asked for.
+    pub(crate) fn of(kind: &EventKind, waited_ms: Option<u64>) -> Option<Self> {
         Some(match kind {
             EventKind::LeaseRequested { bytes, share, .. } => Self::Requested {
                 bytes: *bytes,
@@ -141,6 +145,7 @@ impl News {
                 lease: *lease,
                 bytes: *bytes,
                 token: *token,
+                waited_ms,
             },
             EventKind::LeaseEnded {
                 lease,
@@ -181,12 +186,18 @@ impl News {
                 ahead,
                 reason,
             },
-            Self::Granted { lease, bytes, token } => EventKind::LeaseGranted {
+            Self::Granted {
+                lease,
+                bytes,
+                token,
+                waited_ms,
+            } => EventKind::LeaseGranted {
                 agent,
                 work,
                 lease,
                 bytes,
                 token,
+                waited_ms,
             },
             Self::Ended {
                 lease,
@@ -223,6 +234,43 @@ pub(crate) enum End {
     },
     /// The node could not do it.
     Failed { reason: String },
+    /// The node did not come to do it, and nobody broke a rule.
+    Left { reason: String },
+}
+
+/// Why a node takes nothing more for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Crowd {
+    /// It works for as many runs as it can.
+    Jobs,
+    /// It works for as many runs of this owner as it may, so that others find room.
+    JobsOfOwner,
+    /// It works for as many runs with this key as it may.
+    JobsOfKey,
+    /// All its places are taken.
+    Places,
+    /// The next place is another owner's.
+    Turn,
+    /// It keeps as many ended orders of this job as it can.
+    Orders,
+    /// An earlier order for the same work is still stopping.
+    Stopping,
+}
+
+impl std::fmt::Display for Crowd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Jobs => "it works for as many runs as it can",
+            Self::JobsOfOwner => {
+                "it works for as many runs of this owner as it may, so that others find room"
+            }
+            Self::JobsOfKey => "it works for as many runs with this key as it may",
+            Self::Places => "all its places are taken",
+            Self::Turn => "the next place is another owner's",
+            Self::Orders => "it keeps as many orders of this run as it can",
+            Self::Stopping => "an earlier order for the same work is still stopping",
+        })
+    }
 }
 
 /// What a node answers.
@@ -245,8 +293,8 @@ pub(crate) enum Tell {
     Job(JobStage),
     /// It was done as asked.
     Taken,
-    /// All places are taken for now.
-    Full,
+    /// Not now.
+    Full { why: Crowd },
     /// Nothing like it is known here: it was dropped, or this node has begun anew.
     Unknown,
     /// The order breaks a rule.

@@ -260,10 +260,13 @@ fn resume_command(folder: &Path, args: &RunArgs) -> String {
 /// Who agreed on the leases.
 fn agreement(summary: &Summary) -> String {
     let agreed = &summary.agreement;
+    let blocks = agreed
+        .blocks
+        .map_or_else(String::new, |blocks| format!(", {blocks} blocks"));
     match agreed.validators {
-        0 => format!("one sequencer, {} blocks", agreed.blocks),
-        1 => format!("1 validator, {} blocks", agreed.blocks),
-        count => format!("{count} validators, {} blocks", agreed.blocks),
+        0 => format!("one sequencer{blocks}"),
+        1 => format!("1 validator{blocks}"),
+        count => format!("{count} validators{blocks}"),
     }
 }
 

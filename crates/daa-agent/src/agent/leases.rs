@@ -2,6 +2,7 @@
 
 use super::{Agent, SAVE_EVERY, TaskEnd};
 use crate::chain::Signal;
+use crate::crew::Brought;
 use crate::device::{SharedDevice, also_ran_on};
 use crate::error::AgentError;
 use crate::events::{EventKind, LeaseEnd, RanOn, Work};
@@ -78,11 +79,34 @@ const LEAST_GRACE: Duration = Duration::from_secs(1);
 impl Agent {
     /// Trains until the work is done or the run stops, under as many leases as it takes.
     pub(crate) async fn carry_out(&mut self, order: &Arc<Order>) -> Result<Carried, AgentError> {
-        if let Some(crew) = &self.crew {
-            let (carried, ran_on) = crew.carry_out(self.id, order, &self.recorder, &self.stop).await?;
-            also_ran_on(&mut self.ran_on, ran_on);
-            return Ok(carried);
+        let Some(crew) = self.crew.clone() else {
+            return self.train_here(order).await;
+        };
+        let (brought, ran_on) = crew.carry_out(self.id, order, &self.recorder, &self.stop).await?;
+        also_ran_on(&mut self.ran_on, ran_on);
+        match brought {
+            Brought::Carried(carried) => Ok(carried),
+            Brought::Diverged(node) => {
+                self.recorder.emit(EventKind::DivergenceDoubted {
+                    agent: self.id,
+                    work: order.work,
+                    node: node.to_hex(),
+                });
+                let carried = self.train_here(order).await?;
+                if let Carried::Finished {
+                    outcome: Outcome::Finished,
+                    ..
+                } = carried
+                {
+                    crew.convict(&node);
+                }
+                Ok(carried)
+            }
         }
+    }
+
+    /// Trains in this process until the work is done or the run stops, under as many leases as it takes.
+    async fn train_here(&mut self, order: &Arc<Order>) -> Result<Carried, AgentError> {
         loop {
             self.delay().await;
             let Some(lease) = self.acquire(order.work, order.peak()).await? else {
@@ -253,6 +277,7 @@ impl Agent {
             lease: id,
             bytes: lease.bytes,
             token,
+            waited_ms: None,
         });
         Ok(Some(lease))
     }

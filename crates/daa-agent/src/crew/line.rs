@@ -18,6 +18,8 @@ pub(crate) struct Line {
     pub(super) incoming: Incoming,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) patience: Duration,
+    /// Of the genesis.
+    pub(super) validators: usize,
     pub(super) home: Home,
 }
 
@@ -48,6 +50,7 @@ impl Line {
             incoming,
             clock,
             patience: join.patience,
+            validators: join.genesis.validators().len(),
             home,
         })
     }

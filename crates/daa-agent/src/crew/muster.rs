@@ -1,13 +1,14 @@
 //! Which nodes there are, and whether they are ready.
 
-use super::{Hand, LOST_AFTER, MUSTER_EVERY, Roll, Standing, ask, lock};
+use super::roll::{Change, LOST_AFTER};
+use super::{MUSTER_EVERY, Roll, ask, lock};
 use crate::events::EventKind;
 use crate::recorder::Recorder;
-use crate::work::{Ask, JobStage, Tell};
+use crate::work::{Ask, JobId, JobStage, Tell};
 use daa_base::Clock;
 use daa_coord::PublicKey;
 use daa_coord::discovery::Network;
-use daa_coord::streams::ContentId;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -15,7 +16,7 @@ use tokio::task::JoinSet;
 /// Looks for nodes and gets them ready.
 pub(super) struct Muster {
     pub(super) network: Network,
-    pub(super) job: ContentId,
+    pub(super) job: JobId,
     pub(super) roll: Arc<Mutex<Roll>>,
     pub(super) changed: Arc<Notify>,
     pub(super) clock: Arc<dyn Clock>,
@@ -23,15 +24,29 @@ pub(super) struct Muster {
 }
 
 impl Muster {
+    /// Each node is looked at in a task of its own, so that one that is slow to answer makes no other wait.
     pub(super) async fn run(self) {
         let this = Arc::new(self);
+        let mut looks = JoinSet::new();
+        let mut under_way = BTreeSet::new();
         loop {
-            let mut asked = JoinSet::new();
-            for node in this.network.view().connected {
-                let this = Arc::clone(&this);
-                asked.spawn(async move { this.look_at(node).await });
+            while let Some(ended) = looks.try_join_next() {
+                match ended {
+                    Ok(node) => {
+                        under_way.remove(&node);
+                    }
+                    Err(error) => tracing::error!(%error, "a look at a node failed"),
+                }
             }
-            while asked.join_next().await.is_some() {}
+            for node in this.network.view().connected {
+                if under_way.insert(node) {
+                    let this = Arc::clone(&this);
+                    looks.spawn(async move {
+                        this.look_at(node).await;
+                        node
+                    });
+                }
+            }
             this.drop_silent();
             tokio::time::sleep(MUSTER_EVERY).await;
         }
@@ -42,80 +57,62 @@ impl Muster {
             device,
             capacity,
             slots,
-            validators,
-            height,
+            ..
         }) = ask(&self.network, node, &Ask::Hello).await
         else {
             return;
         };
-        let standing = {
-            let mut roll = lock(&self.roll);
-            roll.heard.validators = roll.heard.validators.max(validators);
-            roll.heard.first.get_or_insert(height);
-            roll.heard.last = roll.heard.last.max(height);
-            let heard = self.clock.monotonic();
-            let hand = roll.hands.entry(node).or_insert(Hand {
-                standing: Standing::New,
-                slots: 0,
-                used: 0,
-                strikes: 0,
-                heard,
-            });
-            (hand.heard, hand.slots) = (heard, slots);
-            hand.standing.clone()
-        };
-        if standing == Standing::Out || slots == 0 {
+        let heard = self.clock.monotonic();
+        if !lock(&self.roll).here(node, slots, heard) {
             return;
         }
         // Asked of ready nodes too: it shows them that the run is there, and finds out those that have begun anew.
-        let stage = match ask(&self.network, node, &Ask::Prepare { job: self.job }).await {
-            Ok(Tell::Job(stage)) => stage,
-            _ => return,
-        };
+        let stage = ask(&self.network, node, &Ask::Prepare { job: self.job }).await;
         let mut roll = lock(&self.roll);
-        let Some(hand) = roll.hands.get_mut(&node) else {
-            return;
+        let told = match stage {
+            Ok(Tell::Job(JobStage::Ready)) => roll.ready(&node).map(|_| EventKind::NodeJoined {
+                node: node.to_hex(),
+                device,
+                capacity,
+                slots,
+            }),
+            Ok(Tell::Job(JobStage::Preparing)) => {
+                roll.unready(&node);
+                None
+            }
+            Ok(Tell::Job(JobStage::Refused { reason })) => roll.refused(&node).then(|| EventKind::NodeLost {
+                node: node.to_hex(),
+                reason,
+            }),
+            Ok(Tell::Full { why }) => {
+                let change = roll.no_room(&node, why);
+                change.and_then(|change| full(&node, change))
+            }
+            _ => None,
         };
-        match stage {
-            JobStage::Ready if standing == Standing::New => {
-                hand.standing = Standing::Ready;
-                drop(roll);
-                self.recorder.emit(EventKind::NodeJoined {
-                    node: node.to_hex(),
-                    device,
-                    capacity,
-                    slots,
-                });
-                self.changed.notify_waiters();
-            }
-            JobStage::Ready => {}
-            JobStage::Preparing => hand.standing = Standing::New,
-            JobStage::Refused { reason } => {
-                hand.standing = Standing::Out;
-                drop(roll);
-                let node = node.to_hex();
-                self.recorder.emit(EventKind::NodeLost { node, reason });
-            }
+        drop(roll);
+        if let Some(told) = told {
+            self.recorder.emit(told);
+            self.changed.notify_waiters();
         }
     }
 
     fn drop_silent(&self) {
-        let now = self.clock.monotonic();
-        let mut lost = Vec::new();
-        let mut roll = lock(&self.roll);
-        for (node, hand) in &mut roll.hands {
-            let silent = now.saturating_sub(hand.heard) >= LOST_AFTER;
-            if silent && hand.standing == Standing::Ready {
-                hand.standing = Standing::New;
-                lost.push(*node);
-            }
-        }
-        drop(roll);
-        for node in lost {
+        let silent = lock(&self.roll).silent(self.clock.monotonic());
+        for node in silent {
             self.recorder.emit(EventKind::NodeLost {
                 node: node.to_hex(),
                 reason: format!("no answer for {} s", LOST_AFTER.as_secs()),
             });
         }
     }
+}
+
+/// What the run tells of a node that is full.
+pub(super) fn full(node: &PublicKey, change: Change) -> Option<EventKind> {
+    let Change::Full(why) = change else { return None };
+    Some(EventKind::NodeFull {
+        node: node.to_hex(),
+        reason: why.to_string(),
+    })
 }

@@ -2,17 +2,18 @@
 
 mod desk;
 mod jobs;
+mod turns;
 
 use crate::agent::{Agent, Carried, blocking};
 use crate::chain::{ChainClient, fair_share};
 use crate::device::SharedDevice;
-use crate::error::{AgentError, FolderError};
+use crate::error::{AgentError, FolderError, RunErrorClass};
 use crate::events::{RanOn, Work};
-use crate::library::Library;
+use crate::library::{Library, Published};
 use crate::order::{Order, Spec, state_path};
 use crate::recorder::Recorder;
 use crate::stop::StopHandle;
-use crate::work::{Ask, End, JobStage, OrderId, Tell, What, short};
+use crate::work::{Ask, Crowd, End, JobId, JobStage, OrderId, Tell, What, short};
 use daa_base::{AgentId, Bytes, Clock, DeviceId, Millis};
 use daa_coord::streams::{ContentId, MAX_CHUNK, Manifest};
 use daa_coord::{AgentKey, Ledger, LedgerNode, PublicKey};
@@ -23,6 +24,7 @@ pub(super) use jobs::Jobs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use turns::{Holder, Turns};
 
 /// Largest job that is fetched, in bytes.
 const MAX_JOB: u64 = 512 << 20;
@@ -67,6 +69,7 @@ pub(super) struct Worker {
 pub(super) struct Places {
     pub(super) all: usize,
     free: Vec<Slot>,
+    turns: Turns,
 }
 
 impl Places {
@@ -76,15 +79,24 @@ impl Places {
         self.free = slots;
     }
 
-    /// The free place at the largest device.
-    fn take(&mut self) -> Option<Slot> {
+    /// The free place at the largest device, when it is the turn of `holder`.
+    fn take(&mut self, holder: Holder, now: Duration) -> Result<Slot, Crowd> {
+        let free = self.free.len();
+        if !self.turns.take(holder, free, now) {
+            return Err(if free == 0 { Crowd::Places } else { Crowd::Turn });
+        }
         let largest = self
             .free
             .iter()
             .enumerate()
             .max_by_key(|(_, slot)| slot.device.shared.capacity());
-        let at = largest.map(|(at, _)| at)?;
-        Some(self.free.swap_remove(at))
+        let at = largest.map_or(0, |(at, _)| at);
+        Ok(self.free.swap_remove(at))
+    }
+
+    fn give_back(&mut self, holder: Holder, slot: Slot) {
+        self.turns.give_back(holder);
+        self.free.push(slot);
     }
 
     /// How many are taken.
@@ -104,7 +116,7 @@ impl Worker {
         match ask {
             Ask::Hello => self.hello(),
             Ask::Prepare { job } => self.prepare(from, job, now),
-            Ask::Do { job, order, what } => self.begin(from, job, order, what),
+            Ask::Do { job, order, what } => self.begin(from, job, (order, what), now),
             Ask::Look { job, order, told } => {
                 let mut jobs = lock(&self.jobs);
                 let desk = jobs.seen(from, job, now).and_then(|job| job.desk(order));
@@ -112,12 +124,12 @@ impl Worker {
             }
             Ask::Forget { job, order } => {
                 if let Some(desk) = lock(&self.jobs).forget(from, job, order) {
-                    desk.close(&self.library);
+                    desk.close("the run needs it no more");
                 }
                 Tell::Taken
             }
             Ask::Leave { job } => {
-                self.leave(from, job);
+                self.leave(from, job, "the run is over");
                 Tell::Taken
             }
             // Another part of the node answers these.
@@ -142,13 +154,19 @@ impl Worker {
         }
     }
 
-    fn prepare(self: &Arc<Self>, from: PublicKey, job: ContentId, now: Duration) -> Tell {
+    fn prepare(self: &Arc<Self>, from: PublicKey, job: JobId, now: Duration) -> Tell {
+        let owners = |ledger: &Ledger| (Holder::of(from, ledger), Holder::all(ledger));
+        let (holder, all) = self.ledger.view(owners);
         let mut jobs = lock(&self.jobs);
+        for replaced in jobs.replaced(from, job, now) {
+            tokio::spawn(replaced.close("the run was resumed by another process"));
+        }
         if let Some(known) = jobs.seen(from, job, now) {
             return Tell::Job(known.stage());
         }
-        let Some(folder) = jobs.open(from, job, now, &self.folder) else {
-            return Tell::Full;
+        let folder = match jobs.open(from, job, (holder, &all), now, &self.folder) {
+            Ok(folder) => folder,
+            Err(why) => return Tell::Full { why },
         };
         drop(jobs);
         let this = Arc::clone(self);
@@ -163,7 +181,7 @@ impl Worker {
         Tell::Job(JobStage::Preparing)
     }
 
-    async fn fetch_job(&self, from: PublicKey, job: ContentId, folder: &Path) -> Result<Bench, AgentError> {
+    async fn fetch_job(&self, from: PublicKey, job: JobId, folder: &Path) -> Result<Bench, AgentError> {
         let (made, path) = (folder.to_owned(), folder.join("job"));
         blocking("a job's folder", move || {
             std::fs::create_dir_all(&made).map_err(|source| {
@@ -176,12 +194,19 @@ impl Worker {
             })
         })
         .await?;
-        self.library.fetch(job, from, &path, MAX_JOB).await?;
+        self.library.fetch(job.content, from, &path, MAX_JOB).await?;
         let folder = folder.join("run");
         blocking("a job", move || Bench::new(&path, &folder)).await
     }
 
-    fn begin(self: &Arc<Self>, from: PublicKey, job: ContentId, id: OrderId, what: What) -> Tell {
+    fn begin(
+        self: &Arc<Self>,
+        from: PublicKey,
+        job: JobId,
+        (id, what): (OrderId, What),
+        now: Duration,
+    ) -> Tell {
+        let holder = self.ledger.view(|ledger| Holder::of(from, ledger));
         let mut jobs = lock(&self.jobs);
         let Some(known) = jobs.get_mut(from, job) else {
             return Tell::Unknown;
@@ -203,22 +228,24 @@ impl Worker {
             return Tell::Invalid { reason };
         }
         // The same work of an earlier order leaves first: they share a folder.
-        if known.ends_work_on(work_of(&what.spec)) || !known.has_room() {
-            return Tell::Full;
+        if known.ends_work_on(work_of(&what.spec)) {
+            return Tell::Full { why: Crowd::Stopping };
         }
-        let Some(slot) = lock(&self.places).take() else {
-            return Tell::Full;
+        if !known.has_room() {
+            return Tell::Full { why: Crowd::Orders };
+        }
+        let slot = match lock(&self.places).take(holder, now) {
+            Ok(slot) => slot,
+            Err(why) => return Tell::Full { why },
         };
         let desk = Arc::new(Desk::new(work_of(&what.spec)));
         known.add(id, Arc::clone(&desk));
         let this = Arc::clone(self);
         let task = async move {
             let end = this.carry_out(from, &bench, what, &slot, &desk).await;
-            let end = end.unwrap_or_else(|error| End::Failed {
-                reason: short(&error.to_string()),
-            });
-            lock(&this.places).free.push(slot);
-            desk.end(end, &this.library);
+            let (end, result) = end.unwrap_or_else(|error| (failed(&error), None));
+            lock(&this.places).give_back(holder, slot);
+            desk.end(end, result);
         };
         known.spawn(task);
         Tell::Taken
@@ -231,7 +258,7 @@ impl Worker {
         what: What,
         slot: &Slot,
         desk: &Arc<Desk>,
-    ) -> Result<End, AgentError> {
+    ) -> Result<(End, Option<Published>), AgentError> {
         if let (Spec::Trial(spec), Some(state)) = (what.spec, what.from)
             && let Some(earlier) = spec.from
         {
@@ -250,9 +277,8 @@ impl Worker {
         .await?;
         let (carried, ran_on) = self.train(&order, &recorder, slot, desk.stop()).await?;
         let Carried::Finished { outcome, state } = carried else {
-            return Ok(End::Failed {
-                reason: "the node leaves".to_owned(),
-            });
+            let reason = desk.stop().stopped().await;
+            return Ok((End::Left { reason }, None));
         };
         let library = Arc::clone(&self.library);
         let state = blocking("a state", move || {
@@ -261,11 +287,12 @@ impl Worker {
             library.publish(&path)
         })
         .await?;
-        Ok(End::Done {
-            state,
+        let done = End::Done {
+            state: state.id(),
             diverged: outcome == Outcome::Diverged,
             ran_on,
-        })
+        };
+        Ok((done, Some(state)))
     }
 
     async fn train(
@@ -312,12 +339,10 @@ impl Worker {
         self.library.fetch(state, from, &path, MAX_STATE).await
     }
 
-    fn leave(&self, from: PublicKey, job: ContentId) {
-        let Some(job) = lock(&self.jobs).remove(from, job) else {
-            return;
-        };
-        let library = Arc::clone(&self.library);
-        tokio::spawn(job.close(library));
+    fn leave(&self, from: PublicKey, job: JobId, reason: &'static str) {
+        if let Some(job) = lock(&self.jobs).remove(from, job) {
+            tokio::spawn(job.close(reason));
+        }
     }
 
     /// Drops the jobs of runs that have fallen silent.
@@ -326,7 +351,7 @@ impl Worker {
         let silent = lock(&self.jobs).silent(now);
         for (from, job) in silent {
             tracing::info!(%from, "a run has fallen silent: its job is dropped");
-            self.leave(from, job);
+            self.leave(from, job, "the run has fallen silent");
         }
     }
 
@@ -334,7 +359,7 @@ impl Worker {
     pub(super) async fn close(&self) {
         let jobs = lock(&self.jobs).take();
         for job in jobs {
-            job.close(Arc::clone(&self.library)).await;
+            job.close("the node leaves").await;
         }
     }
 
@@ -354,6 +379,15 @@ impl Worker {
 
 /// Time after which a command without an answer is submitted again.
 pub(super) const RESUBMIT: Millis = Millis(500);
+
+/// How an order ends in which `error` came up: that an answer of the ledger took too long is nobody's fault.
+fn failed(error: &AgentError) -> End {
+    let reason = short(&error.to_string());
+    match error.class() {
+        RunErrorClass::Timeout => End::Left { reason },
+        _ => End::Failed { reason },
+    }
+}
 
 const fn work_of(spec: &Spec) -> Work {
     match spec {

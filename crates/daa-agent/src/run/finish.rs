@@ -278,12 +278,11 @@ impl Finish<'_> {
 
     /// Who agreed on the leases: the nodes, where they trained, else the run's own log.
     fn agreement(&self) -> AgreementSummary {
-        let Some(heard) = self.crew.map(Crew::heard) else {
+        let Some(validators) = self.crew.map(Crew::validators) else {
             return self.chain.agreement();
         };
         AgreementSummary {
-            validators: heard.validators as usize,
-            blocks: heard.blocks(),
+            validators,
             ..AgreementSummary::default()
         }
     }

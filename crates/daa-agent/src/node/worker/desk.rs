@@ -1,7 +1,7 @@
 //! What is known of one order, for the run that gave it.
 
-use crate::events::{Event, Observer, Work};
-use crate::library::Library;
+use crate::events::{Event, EventKind, Observer, Work};
+use crate::library::Published;
 use crate::stop::StopHandle;
 use crate::work::{End, MAX_NEWS, News, Tell};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,6 +13,10 @@ const MAX_KEPT: usize = 65_536;
 struct State {
     news: Vec<News>,
     end: Option<End>,
+    /// The state that was handed in, as long as somebody needs it.
+    result: Option<Published>,
+    /// When the last lease was asked for, by the times of events.
+    asked_ms: Option<u64>,
     /// Nobody needs the result any more.
     closed: bool,
 }
@@ -64,31 +68,33 @@ impl Desk {
         }
     }
 
-    /// The order has ended. When nobody waits for its result, that is withdrawn at once.
-    pub(super) fn end(&self, end: End, library: &Library) {
+    /// The order has ended, with this result. When nobody waits for it, it is withdrawn at once.
+    pub(super) fn end(&self, end: End, result: Option<Published>) {
         let mut state = self.lock();
-        if let (true, End::Done { state, .. }) = (state.closed, &end) {
-            library.withdraw(state);
+        if !state.closed {
+            state.result = result;
         }
         state.end = Some(end);
     }
 
-    /// The run needs it no more.
-    pub(super) fn close(&self, library: &Library) {
-        self.stop.stop("the run needs it no more");
+    /// Nobody needs it any more, for this `reason`.
+    pub(super) fn close(&self, reason: &str) {
+        self.stop.stop(reason);
         let mut state = self.lock();
         state.closed = true;
-        if let Some(End::Done { state, .. }) = &state.end {
-            library.withdraw(state);
-        }
+        state.result = None;
     }
 }
 
 impl Observer for Desk {
     fn observe(&self, event: &Event) {
         let mut state = self.lock();
+        if matches!(event.kind, EventKind::LeaseRequested { .. }) {
+            state.asked_ms = Some(event.at_ms);
+        }
+        let waited_ms = state.asked_ms.map(|asked| event.at_ms.saturating_sub(asked));
         if state.news.len() < MAX_KEPT {
-            state.news.extend(News::of(&event.kind));
+            state.news.extend(News::of(&event.kind, waited_ms));
         }
     }
 }
@@ -125,6 +131,56 @@ mod tests {
         );
         let news = Vec::new();
         assert_eq!(desk.look(u64::MAX), Tell::Ended { news, end });
+    }
+
+    #[test]
+    fn waits_for_leases_are_told_by_the_clock_of_the_node() {
+        use daa_base::{AgentId, Bytes, FencingToken, LeaseId, Permille};
+        let desk = Desk::new(Work::Final);
+        let observe = |at_ms, kind: EventKind| {
+            desk.observe(&Event {
+                at_ms,
+                time: String::new(),
+                message: String::new(),
+                kind,
+            });
+        };
+        let (agent, work, bytes) = (AgentId(1), Work::Final, Bytes(5));
+        let share = Permille::new(1000).expect("the whole");
+        observe(
+            40,
+            EventKind::LeaseRequested {
+                agent,
+                work,
+                bytes,
+                share,
+            },
+        );
+        observe(
+            1_040,
+            EventKind::LeaseGranted {
+                agent,
+                work,
+                lease: LeaseId(3),
+                bytes,
+                token: FencingToken(9),
+                waited_ms: None,
+            },
+        );
+        let Tell::Going { news } = desk.look(1) else {
+            panic!("under way");
+        };
+        let waited = news.first().cloned().map(|news| news.event(agent, work));
+        let is_told = |kind: &EventKind| {
+            matches!(
+                kind,
+                EventKind::LeaseGranted {
+                    waited_ms: Some(1_000),
+                    ..
+                }
+            )
+        };
+        assert!(waited.as_ref().is_some_and(is_told), "{waited:?}");
     }
 
     #[test]
