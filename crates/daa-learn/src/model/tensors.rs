@@ -9,6 +9,12 @@ use std::path::Path;
 /// Largest file that is read.
 pub(crate) const MAX_FILE_BYTES: u64 = 8 << 30;
 
+/// Most tensors of a file: the state of the deepest network has fewer.
+pub(crate) const MAX_TENSORS: usize = 4096;
+
+/// Longest description in front of the tensors, in bytes; safetensors itself reads up to 100 MB of it.
+pub(crate) const MAX_HEADER_BYTES: u64 = 32 << 20;
+
 /// The one metadata key, so that the order of keys cannot change the bytes.
 const HEADER_KEY: &str = "daa";
 
@@ -75,6 +81,12 @@ pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<TensorFile, TensorFile
         path: path.to_owned(),
         reason,
     };
+    let announced = bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    if announced > MAX_HEADER_BYTES {
+        return Err(broken(format!(
+            "its header has {announced} bytes, allowed are 0 to {MAX_HEADER_BYTES}"
+        )));
+    }
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| broken(error.to_string()))?;
     let header = metadata
         .metadata()
@@ -83,6 +95,12 @@ pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<TensorFile, TensorFile
         .cloned()
         .unwrap_or_default();
     let file = SafeTensors::deserialize(bytes).map_err(|error| broken(error.to_string()))?;
+    if file.len() > MAX_TENSORS {
+        return Err(broken(format!(
+            "it holds {} tensors, allowed are 0 to {MAX_TENSORS}",
+            file.len()
+        )));
+    }
     let mut tensors = Vec::with_capacity(file.len());
     for (name, view) in file.tensors() {
         if view.dtype() != Dtype::F32 {

@@ -77,6 +77,56 @@ fn another_schema_and_another_version_are_named() {
     );
 }
 
+fn refused(bytes: &[u8]) -> String {
+    TrainState::from_bytes(Path::new("state"), bytes)
+        .expect_err("refused")
+        .to_string()
+}
+
+#[test]
+fn more_parameters_than_tensors_are_refused() {
+    let mut state = state();
+    let tensors = state.tensors.len();
+    state.parameter_count = tensors + 1;
+    let error = refused(&state.to_bytes().expect("encodes"));
+    let wanted = format!("parameter_count is {}, allowed are 0 to {tensors}", tensors + 1);
+    assert!(error.contains(&wanted), "{error}");
+}
+
+#[test]
+fn a_best_epoch_that_is_yet_to_come_is_refused() {
+    let mut state = state();
+    let (epoch, _) = state.cursor.best.as_mut().expect("two epochs are done");
+    *epoch = 2;
+    let error = refused(&state.to_bytes().expect("encodes"));
+    assert!(
+        error.contains("the best epoch is 2, with 2 epochs done"),
+        "{error}"
+    );
+}
+
+#[test]
+fn more_tensors_than_any_network_has_are_refused() {
+    let mut state = state();
+    let tensor = state.tensors[0].clone();
+    state.tensors = (0..tensors::MAX_TENSORS)
+        .map(|at| StateTensor {
+            name: format!("{at}"),
+            ..tensor.clone()
+        })
+        .collect();
+    let error = refused(&state.to_bytes().expect("encodes"));
+    assert!(error.contains("tensors, allowed are 0 to 4096"), "{error}");
+}
+
+#[test]
+fn an_endless_header_is_refused_before_it_is_read() {
+    let mut bytes = (tensors::MAX_HEADER_BYTES + 1).to_le_bytes().to_vec();
+    bytes.resize(8 + tensors::MAX_HEADER_BYTES as usize + 1, b' ');
+    let error = refused(&bytes);
+    assert!(error.contains("its header has 33554433 bytes"), "{error}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
