@@ -14,6 +14,9 @@ const NUMBER: usize = 8;
 /// The largest vote, proposal or certificate: certificates have one signature per validator.
 const MAX_SIGNED: usize = 64 << 10;
 
+/// What is taken in memory for a body before any byte of it came.
+const FIRST: usize = 64 << 10;
+
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -94,7 +97,7 @@ impl Frame {
         out.extend_from_slice(&self.body);
     }
 
-    /// The next frame.
+    /// The next frame. Memory grows with what comes, not with what is promised.
     ///
     /// # Errors
     /// When the connection ends, or what comes is no frame.
@@ -107,8 +110,13 @@ impl Frame {
         let Some(kind) = kind.filter(|kind| length <= kind.limit()) else {
             return Err(io::ErrorKind::InvalidData.into());
         };
-        let mut body = vec![0; length];
+        let mut body = vec![0; length.min(FIRST)];
         input.read_exact(&mut body).await?;
+        while body.len() < length {
+            let came = body.len();
+            body.resize(length.min(2 * came), 0);
+            input.read_exact(&mut body[came..]).await?;
+        }
         Ok(Self::new(kind, body.into()))
     }
 }
@@ -118,6 +126,8 @@ mod tests {
     use super::*;
     use futures::FutureExt as _;
     use proptest::prelude::*;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
 
     fn read(bytes: &[u8]) -> io::Result<Frame> {
         let mut input = futures::io::Cursor::new(bytes);
@@ -136,6 +146,49 @@ mod tests {
             assert!(read(&bytes).is_err(), "{kind:?}");
         }
         assert!(read(&[0, 0, 0, 0, 8]).is_err(), "no such kind");
+    }
+
+    /// Notes the largest room that it was offered.
+    struct Wary<'a>(futures::io::Cursor<&'a [u8]>, usize);
+
+    impl AsyncRead for Wary<'_> {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            room: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            self.1 = self.1.max(room.len());
+            Pin::new(&mut self.0).poll_read(context, room)
+        }
+    }
+
+    #[test]
+    fn a_promise_is_not_believed() {
+        for (came, largest) in [
+            (0, FIRST),
+            (FIRST, FIRST),
+            (FIRST + 1, FIRST),
+            (5 * FIRST, 4 * FIRST),
+        ] {
+            let mut bytes = (Kind::Response.limit() as u32).to_le_bytes().to_vec();
+            bytes.push(Kind::Response as u8);
+            bytes.resize(HEADER + came, 7);
+            let mut input = Wary(futures::io::Cursor::new(&bytes), 0);
+            let read = Frame::read(&mut input).now_or_never().expect("all is here");
+            assert!(read.is_err_and(|error| error.kind() == io::ErrorKind::UnexpectedEof));
+            assert_eq!(input.1, largest, "after {came} bytes");
+        }
+    }
+
+    #[test]
+    fn large_frames_come_whole() {
+        for length in [FIRST - 1, FIRST, FIRST + 1, 2 * FIRST, 3 * FIRST + 5] {
+            let body: Vec<u8> = (0..length).map(|at| at as u8).collect();
+            let frame = Frame::new(Kind::Response, body.into());
+            let mut bytes = Vec::new();
+            frame.put(&mut bytes);
+            assert_eq!(read(&bytes).ok(), Some(frame));
+        }
     }
 
     #[test]
