@@ -1,5 +1,6 @@
 //! Everything a run did, folded from its events: what reports and summaries are made of.
 
+use crate::config::MAX_AGENTS;
 use crate::events::{EpochMetrics, Event, EventKind, LeaseEnd, MemorySample, RanOn, Work};
 use daa_base::{AgentId, Bytes, LeaseId, TrialId};
 use serde::{Deserialize, Serialize};
@@ -154,7 +155,7 @@ impl RunRecord {
                 self.leased_now.clear();
                 self.lapsed.clear();
                 self.close_leases(at);
-                for id in crate::chain::agent_ids(*agents) {
+                for id in crate::chain::agent_ids((*agents).min(MAX_AGENTS)) {
                     self.agent_tasks.entry(id).or_default();
                 }
             }
@@ -332,7 +333,9 @@ impl RunRecord {
                 self.lease_counts.granted += 1;
                 if !self.lapsed.remove(lease) {
                     self.leased_now.insert(*lease, *bytes);
-                    let leased: Bytes = self.leased_now.values().copied().sum();
+                    // Nodes of others say how much they granted.
+                    let leased = self.leased_now.values().map(|bytes| bytes.get());
+                    let leased = Bytes(leased.fold(0, u64::saturating_add));
                     self.lease_counts.peak_bytes = self.lease_counts.peak_bytes.max(leased);
                 }
                 self.leases.push(LeaseRecord {
@@ -435,6 +438,30 @@ mod tests {
             let lease = record.leases.last().expect("granted");
             assert_eq!((lease.requested_ms, lease.granted_ms), (asked, 200));
         }
+    }
+
+    #[test]
+    fn a_damaged_number_of_agents_and_grants_beyond_all_memory_are_cut() {
+        let mut record = RunRecord::default();
+        let started = EventKind::RunStarted {
+            seed: 1,
+            agents: usize::MAX,
+            resumed: false,
+        };
+        tell(&mut record, 0, started);
+        assert_eq!(record.agent_tasks.len(), MAX_AGENTS);
+        for lease in [1, 2] {
+            let granted = EventKind::LeaseGranted {
+                agent: AgentId(1),
+                work: Work::Final,
+                lease: LeaseId(lease),
+                bytes: Bytes(u64::MAX),
+                token: daa_base::FencingToken(lease),
+                waited_ms: None,
+            };
+            tell(&mut record, 1, granted);
+        }
+        assert_eq!(record.lease_counts.peak_bytes, Bytes(u64::MAX));
     }
 
     fn claim(record: &mut RunRecord, at_ms: u64, agent: u32) {
