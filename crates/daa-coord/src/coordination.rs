@@ -8,6 +8,8 @@ mod history;
 mod metrics;
 
 pub use book::{CoordinationBook, CoordinationWatch, WatchError};
+#[cfg(any(test, fuzzing))]
+pub use history::read_again;
 pub use history::{CoordinationHistory, HistoryError, HistoryKind, HistoryQuery, HistoryRecord};
 pub use metrics::{CoordinationMeter, CoordinationMetrics};
 

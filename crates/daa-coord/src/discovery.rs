@@ -54,6 +54,8 @@ pub use bulk::{fetch, provide};
 pub use config::{DiscoveryConfig, DiscoveryConfigError, DiscoveryError, RequestError};
 #[cfg(feature = "net")]
 pub use counters::Traffic;
+#[cfg(all(feature = "net", any(test, fuzzing)))]
+pub use frame::read_both;
 #[cfg(feature = "net")]
 pub use libp2p::Multiaddr;
 #[cfg(feature = "net")]

@@ -5,6 +5,7 @@
 
 use daa_base::{AgentId, codec};
 use daa_coord::consensus::{ConsensusBlock, Message, read_frames};
+use daa_coord::coordination;
 use daa_coord::discovery::{Request, Response};
 use daa_coord::genesis::file;
 use daa_coord::keys::Signed;
@@ -19,13 +20,24 @@ use daa_coord::{
 use std::path::Path;
 use std::sync::OnceLock;
 
+#[cfg(feature = "net")]
+pub mod engine;
 mod samples;
 
 /// A decoder: its name, what feeds it, and some bytes that it takes.
 pub type Decoder = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
 /// All of them.
-pub const DECODERS: [Decoder; 14] = [
+pub fn decoders() -> impl Iterator<Item = Decoder> {
+    #[cfg(feature = "net")]
+    let of_the_engine = engine::DECODERS;
+    #[cfg(not(feature = "net"))]
+    let of_the_engine = [];
+    DECODERS.into_iter().chain(of_the_engine)
+}
+
+/// Those that need no network.
+const DECODERS: [Decoder; 15] = [
     ("command", command, samples::command),
     ("signed_command", signed_command, samples::signed_command),
     ("consensus_message", consensus_message, samples::consensus_message),
@@ -40,6 +52,7 @@ pub const DECODERS: [Decoder; 14] = [
     ("contract", contract, samples::contract),
     ("request", request, samples::ask),
     ("response", response, samples::answer),
+    ("history", history, samples::history),
 ];
 
 const CHAIN: ChainId = ChainId([7; 32]);
@@ -133,6 +146,20 @@ fn read_log(bytes: &[u8]) {
         .flat_map(|record| record.frame().expect("it was read"))
         .collect();
     assert_eq!(again, bytes[..contents.whole]);
+}
+
+/// The file of a history: as it is, and as the body of a frame with the right digest.
+pub fn history(bytes: &[u8]) {
+    for bytes in [bytes, &noted(bytes)] {
+        let again = coordination::read_again(bytes);
+        assert_eq!(Some(&again[..]), bytes.get(..again.len()));
+    }
+}
+
+/// A history's frame around `body`, as the history itself makes it.
+fn noted(body: &[u8]) -> Vec<u8> {
+    let length = (body.len() as u32).to_le_bytes();
+    [&length[..], &blake3::hash(body).as_bytes()[..8], body].concat()
 }
 
 /// A ledger's snapshot.

@@ -1,6 +1,6 @@
 //! Bytes that the decoders take whole, from the real encoders: where fuzzing begins.
 
-use super::{CHAIN, framed, genesis, key};
+use super::{CHAIN, framed, genesis, key, noted};
 use arc_malachitebft_core_types::{NilOrVal, Round, Timeout, VoteType};
 use daa_base::{
     AgentId, Bytes, DeviceId, FencingToken, LeaseId, Millis, OwnerId, Permille, Timestamp, TrialId, codec,
@@ -10,6 +10,7 @@ use daa_coord::consensus::{
     BlockId, BlockMessage, Certificate, ConsensusBlock, Decided, Evidence, Header, Height, JudgedBlock,
     Message, NamedBlock, Polka, Proposal, RoundProof, Sealed, SignedVote, Vote, WalRecord,
 };
+use daa_coord::coordination::{HistoryKind, HistoryRecord};
 use daa_coord::discovery::{Refusal, Request, Response, Status};
 use daa_coord::genesis::file;
 use daa_coord::health::Opinion;
@@ -447,4 +448,28 @@ pub(super) fn answer() -> Samples {
     responses
         .map(|response| response.encode().expect("small"))
         .to_vec()
+}
+
+/// A whole file, and the bodies of its frames.
+pub(super) fn history() -> Samples {
+    let record = |kind, text: &str| HistoryRecord {
+        height: 3,
+        time: Timestamp(5),
+        kind,
+        agent: Some(AgentId(1)),
+        lease: Some(LeaseId(4)),
+        device: None,
+        text: text.to_owned(),
+    };
+    let records = [
+        record(HistoryKind::Lease, "lease-4 is agent-1's"),
+        record(HistoryKind::Health, ""),
+    ];
+    let mut samples: Samples = records
+        .iter()
+        .map(|record| codec::encode::<512, _>(record).expect("small"))
+        .collect();
+    let file = samples.iter().flat_map(|body| noted(body)).collect();
+    samples.push(file);
+    samples
 }

@@ -253,6 +253,18 @@ fn read_frames(bytes: &[u8]) -> (Vec<HistoryRecord>, usize) {
     (records, at)
 }
 
+/// The whole records at the beginning of a history's file, as they are written: for fuzzing and this crate's tests.
+///
+/// # Panics
+/// When more was read than there is.
+#[cfg(any(test, fuzzing))]
+#[must_use]
+pub fn read_again(bytes: &[u8]) -> Vec<u8> {
+    let (records, whole) = read_frames(bytes);
+    assert!(whole <= bytes.len());
+    records.iter().flat_map(frame).collect()
+}
+
 fn read_frame(bytes: &[u8]) -> Option<(HistoryRecord, usize)> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let (digest, rest) = rest.split_first_chunk::<8>()?;

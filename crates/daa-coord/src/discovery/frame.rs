@@ -31,6 +31,15 @@ async fn read(io: &mut (impl AsyncRead + Unpin + Send), limit: usize) -> io::Res
     Ok(bytes)
 }
 
+/// What a frame in `bytes` holds, as a request or as a response: for fuzzing and this crate's tests.
+#[cfg(any(test, fuzzing))]
+#[must_use]
+pub fn read_both(bytes: &[u8]) -> [Option<Vec<u8>>; 2] {
+    use futures::FutureExt as _;
+    let read = |limit| read(&mut futures::io::Cursor::new(bytes), limit).now_or_never();
+    [MAX_REQUEST, MAX_RESPONSE].map(|limit| read(limit).and_then(Result::ok))
+}
+
 async fn write(io: &mut (impl AsyncWrite + Unpin + Send), bytes: &[u8], limit: usize) -> io::Result<()> {
     if bytes.len() > limit {
         let text = format!(

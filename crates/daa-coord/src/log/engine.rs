@@ -21,6 +21,8 @@
 mod app;
 mod codec;
 mod config;
+#[cfg(any(test, fuzzing))]
+pub mod doors;
 mod links;
 mod parts;
 mod signer;

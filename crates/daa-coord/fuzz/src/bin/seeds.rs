@@ -1,13 +1,13 @@
 //! Writes the samples of every decoder into `corpus/<target>/`, for the fuzzer to begin with.
 
-use daa_coord_fuzz::DECODERS;
+use daa_coord_fuzz::decoders;
 // Its coverage counters are in everything that is built here.
 use libfuzzer_sys as _;
 use std::path::Path;
 use std::{fs, io};
 
 fn main() -> io::Result<()> {
-    for (name, _, samples) in DECODERS {
+    for (name, _, samples) in decoders() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
         fs::create_dir_all(&folder)?;
         for (number, sample) in samples().iter().enumerate() {

@@ -38,6 +38,20 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
+/// The frames at the beginning of `bytes`: the number of the kind, the body, and the body without a request's number.
+#[cfg(any(test, fuzzing))]
+pub(super) fn read_all(mut bytes: &[u8]) -> Vec<(u8, bytes::Bytes, bytes::Bytes)> {
+    use futures::FutureExt as _;
+    let mut frames = Vec::new();
+    while let Some(Ok(frame)) = frame::Frame::read(&mut bytes).now_or_never() {
+        let is_numbered = matches!(frame.kind, Kind::Request | Kind::Response);
+        let numbered = is_numbered.then(|| frame.number()).flatten();
+        let message = numbered.map_or_else(|| frame.body.clone(), |(_, message)| message);
+        frames.push((frame.kind as u8, frame.body, message));
+    }
+    frames
+}
+
 /// What a node's connections need.
 pub(super) struct LinksConfig {
     pub(super) me: PublicKey,

@@ -1,0 +1,4 @@
+//! See `daa_coord_fuzz::engine::engine_request`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| daa_coord_fuzz::engine::engine_request(bytes));
