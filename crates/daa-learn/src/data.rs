@@ -42,6 +42,8 @@ mod array;
 mod beside;
 mod columns;
 mod dataset;
+#[cfg(any(test, fuzzing))]
+pub mod doors;
 mod error;
 mod idx;
 mod limits;

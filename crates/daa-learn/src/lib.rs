@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod data;
+#[cfg(any(test, fuzzing))]
+pub mod doors;
 pub mod files;
 pub mod model;
 pub mod nn;
@@ -14,3 +16,8 @@ pub use model::{Model, Predictor};
 pub use nn::{Architecture, Network};
 pub use search::SearchConfig;
 pub use train::{PreparedData, TrainConfig, Trainer};
+
+#[cfg(test)]
+extern crate self as daa_learn;
+#[cfg(test)]
+mod hostile;
