@@ -19,6 +19,8 @@ mod lines;
 use crate::error::FolderError;
 use crate::events::{Event, Work};
 use daa_learn::files;
+#[cfg(any(test, fuzzing))]
+pub(crate) use lines::take_lines;
 use lines::{open_lines, read_lines};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -7,6 +7,8 @@ mod chain;
 pub mod config;
 mod crew;
 mod device;
+#[cfg(any(test, fuzzing))]
+pub mod doors;
 pub mod error;
 pub mod events;
 pub mod folder;
@@ -38,3 +40,8 @@ pub use record::RunRecord;
 pub use run::{Place, RunRequest, default_run_dir, run};
 pub use stop::StopHandle;
 pub use summary::Summary;
+
+#[cfg(test)]
+extern crate self as daa_agent;
+#[cfg(test)]
+mod hostile;

@@ -69,10 +69,14 @@ pub(super) fn read_lines(path: &Path, events: &mut Vec<Event>) -> Result<u64, Fo
         });
     }
     // The file may grow while it is read.
-    let mut lines = BufReader::new(file.take(MAX_LINES));
+    take_lines(BufReader::new(file.take(MAX_LINES)), events).map_err(io)
+}
+
+/// Adds the events of `lines` to `events`, and gives the number of lines that are none.
+pub(crate) fn take_lines(mut lines: impl BufRead, events: &mut Vec<Event>) -> std::io::Result<u64> {
     let mut line = Vec::new();
     let mut damaged = 0;
-    while read_line(&mut lines, &mut line).map_err(io)? {
+    while read_line(&mut lines, &mut line)? {
         let event = serde_json::from_slice::<Event>(&line).ok();
         match event.filter(|event| event.at_ms <= MAX_AT_MS) {
             Some(event) => events.push(event),

@@ -1,0 +1,4 @@
+//! See `daa_agent_fuzz::events`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| daa_agent_fuzz::events(bytes));
