@@ -10,10 +10,10 @@ use crate::orders::Orders;
 use crate::record::RunRecord;
 use crate::report::render;
 use crate::summary::{AgreementSummary, DataSummary, Summary, SummaryInput};
-use crate::work::{Ask, End, JobStage, News, OrderId, Tell, What};
+use crate::work::{Ask, Crowd, End, JobId, JobStage, MeasuredInsight, News, OrderId, Tell, What};
 use daa_base::{AgentId, Bytes, FencingToken, LeaseId, Permille, Seed, TrialId};
-use daa_coord::Digest;
 use daa_coord::streams::ContentId;
+use daa_coord::{AgentKey, Digest, ShortText};
 use daa_learn::data::{Dataset, InputShape, Target};
 use daa_learn::nn::{OptimizerKind, OutputHead, Purpose, compile};
 use daa_learn::search::{CandidateId, FinalSpec, SearchConfig, SearchSpace, TrialSpec};
@@ -79,7 +79,7 @@ pub fn orders_of_job(bytes: &[u8]) -> Option<bool> {
 }
 
 fn orders(job: Job) -> Option<Orders> {
-    Orders::new(job.seed, job.epochs_budget, job.material).ok()
+    Orders::new(job.seed, job.epochs_budget, job.suggested, job.material).ok()
 }
 
 /// Takes recipes of others, and compiles their networks.
@@ -125,6 +125,7 @@ fn page(record: &RunRecord) -> String {
         agreement: AgreementSummary::default(),
         wall_seconds: 1.0,
         kernels: Vec::new(),
+        knowledge: None,
     };
     render(&Summary::new(input, record), record)
 }
@@ -144,7 +145,14 @@ fn event(kind: EventKind) -> Event {
 /// Never: they are small.
 #[must_use]
 pub fn asks() -> Vec<Vec<u8>> {
-    let (job, order) = (ContentId(Digest([5; 32])), OrderId(3));
+    let (content, order) = (ContentId(Digest([5; 32])), OrderId(3));
+    let job = JobId { content, run: 11 };
+    let topic = ShortText::fitted("recipes");
+    let report = MeasuredInsight {
+        author: AgentKey::from_secret(&[1; 32]).public(),
+        version: 2,
+        thousandths: -1000,
+    };
     let trial = |rung, from: Option<u32>| {
         Spec::Trial(TrialSpec {
             id: TrialId(4),
@@ -170,11 +178,23 @@ pub fn asks() -> Vec<Vec<u8>> {
         Ask::Hello,
         Ask::Prepare { job },
         order_of(trial(0, None), None),
-        order_of(trial(1, Some(2)), Some(job)),
+        order_of(trial(1, Some(2)), Some(content)),
         order_of(chosen, None),
         Ask::Look { job, order, told: 7 },
         Ask::Forget { job, order },
         Ask::Leave { job },
+        Ask::Known {
+            topic: topic.clone(),
+            place: 1,
+        },
+        Ask::Measured {
+            topic: topic.clone(),
+            reports: vec![report; 2],
+        },
+        Ask::Found {
+            topic,
+            payload: b"recipes".to_vec(),
+        },
     ];
     asks.map(|ask| ask.encode().expect("small")).to_vec()
 }
@@ -208,7 +228,7 @@ pub fn tells() -> Vec<Vec<u8>> {
             reason: reason.clone(),
         }),
         Tell::Taken,
-        Tell::Full,
+        Tell::Full { why: Crowd::Places },
         Tell::Unknown,
         Tell::Invalid {
             reason: reason.clone(),
@@ -220,8 +240,17 @@ pub fn tells() -> Vec<Vec<u8>> {
         },
         Tell::Ended {
             news,
-            end: End::Failed { reason },
+            end: End::Failed {
+                reason: reason.clone(),
+            },
         },
+        Tell::Ended {
+            news: Vec::new(),
+            end: End::Left { reason },
+        },
+        Tell::Known { said: None },
+        Tell::Counted { reports: 2 },
+        Tell::Signed { version: 3 },
     ];
     tells.map(|tell| tell.encode().expect("small")).to_vec()
 }
@@ -248,6 +277,7 @@ fn news() -> Vec<News> {
             lease,
             bytes,
             token: FencingToken(3),
+            waited_ms: Some(20),
         },
         News::Epoch(metrics),
         News::Yielded {
@@ -305,6 +335,7 @@ fn job_of(shape: InputShape, target: Target) -> Job {
     Job {
         seed: Seed(5),
         epochs_budget: Some(60),
+        suggested: Vec::new(),
         material: Material {
             merged: Arc::new(search.merged()),
             search: Arc::new(search),
