@@ -50,7 +50,7 @@ const PACKAGES: [Package; 3] = [
     Package {
         folder: "crates/daa-agent",
         targets: &[
-            ("ask", 256),
+            ("ask", 600),
             ("tell", 600),
             ("job", 600),
             ("orders", 600),
