@@ -29,7 +29,7 @@ pub enum Mode {
     /// s / n, so that consecutive seeds visit every place between two effects of every validator.
     CrashPoints,
     /// One crash at one record of one validator's write-ahead log, before it, inside it or after it, as the seed says:
-    /// consecutive seeds go through all places of all records of all validators. Every [`POINTS`] seeds the rest of the run
+    /// consecutive seeds go through all places of all records of all validators. Every 20,000 seeds the rest of the run
     /// is another: calm first, then with the faults of a mixed one, but no other crash.
     WalPoints,
 }

@@ -109,7 +109,9 @@ fn a_best_epoch_that_is_yet_to_come_is_refused() {
 fn more_tensors_than_any_network_has_are_refused() {
     let mut state = state();
     let tensor = state.tensors[0].clone();
-    state.tensors = (0..tensors::MAX_TENSORS)
+    state.best_parameters = None;
+    state.cursor.best = None;
+    state.tensors = (0..=tensors::MAX_TENSORS)
         .map(|at| StateTensor {
             name: format!("{at}"),
             ..tensor.clone()
