@@ -323,6 +323,11 @@ impl ChainClient {
         &self.node
     }
 
+    /// Who it is.
+    pub(crate) const fn agent(&self) -> AgentId {
+        self.agent
+    }
+
     /// Signs and submits `command`; its answer comes as a [`Signal::Answered`] with the returned number.
     pub(crate) fn submit(&mut self, command: &Command) -> Result<u64, AgentError> {
         let (seq, effects) = self

@@ -3,9 +3,12 @@
 //! The run leads and only asks ([`work`](crate::work)). What a node reports is not trusted with more than its own order: a
 //! state that it hands in must be one of that training, or the order goes to another node and the node loses its standing.
 
+mod attempt;
+mod lessee;
 mod line;
 mod muster;
 mod roll;
+mod seat;
 mod watch;
 
 use crate::agent::{Carried, blocking};
@@ -16,22 +19,24 @@ use crate::library::{Library, Published};
 use crate::order::{Order, state_path};
 use crate::recorder::Recorder;
 use crate::stop::StopHandle;
-use crate::work::{Ask, Crowd, End, JobId, MAX_NEWS, OrderId, Tell, What};
+use crate::summary::AgreementSummary;
+use crate::work::{Ask, JobId, Tell, What};
+pub(crate) use attempt::Brought;
+use attempt::{Attempt, Errand};
 use daa_base::{AgentId, Clock};
 use daa_coord::discovery::{Incoming, Multiaddr, Network, Request, RequestError, Response};
-use daa_coord::streams::ContentId;
 use daa_coord::{AgentKey, Genesis, PublicKey};
-use daa_learn::train::{Outcome, TrainState};
 pub(crate) use line::{Home, Line};
 use muster::Muster;
 use roll::Roll;
+use seat::Seat;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use watch::{Queue, Trials, Watch};
+use watch::{Queue, Trials};
 
 /// Time between two looks at an order.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -57,6 +62,8 @@ pub struct Join {
     pub key: AgentKey,
     /// The member of the genesis whose run it is: with whose nodes it shares what it learns, if it does.
     pub member: PublicKey,
+    /// Where nodes listen for validators: there the run follows the ledger and asks it for leases.
+    pub validators: Vec<Multiaddr>,
     /// How long to go on without any node that takes orders.
     pub patience: Duration,
 }
@@ -67,7 +74,8 @@ pub(crate) struct Crew {
     network: Network,
     home: Home,
     library: Arc<Library>,
-    validators: usize,
+    /// Where validators agree on leases: the run's part there.
+    seat: Option<Arc<Seat>>,
     job: JobId,
     /// What keeps the job where nodes find it.
     _published: Published,
@@ -93,68 +101,8 @@ impl Drop for Place {
     }
 }
 
-/// How an order ended at one node.
-enum Attempt {
-    Carried(Brought, Option<RanOn>),
-    /// The node did not take it for now.
-    Full(Crowd),
-    /// The node is lost or failed; `blame`: it broke the rules.
-    Lost {
-        reason: String,
-        blame: bool,
-        /// It was taken away for want of progress.
-        is_stuck: bool,
-    },
-}
-
-impl Attempt {
-    fn lost(reason: impl std::fmt::Display) -> Self {
-        Self::Lost {
-            reason: reason.to_string(),
-            blame: false,
-            is_stuck: false,
-        }
-    }
-
-    fn failed(reason: impl std::fmt::Display) -> Self {
-        Self::Lost {
-            reason: reason.to_string(),
-            blame: true,
-            is_stuck: false,
-        }
-    }
-
-    fn stuck(stuck: Duration) -> Self {
-        Self::Lost {
-            reason: format!("no epoch was told for {} s", stuck.as_secs()),
-            blame: false,
-            is_stuck: true,
-        }
-    }
-}
-
-/// What came of an order that nodes were given.
-#[derive(Debug)]
-pub(crate) enum Brought {
-    Carried(Carried),
-    /// This node says that the training diverged, which would end a run for good: it is believed when it is done again.
-    Diverged(PublicKey),
-}
-
-/// What an answer is that does not go with the question.
-const NONSENSE: &str = "its answer makes no sense";
-
-/// An order on its way, and who wants it.
-struct Errand<'a> {
-    agent: AgentId,
-    order: &'a Arc<Order>,
-    recorder: &'a Arc<Recorder>,
-    stop: &'a StopHandle,
-    what: What,
-}
-
-fn lock(roll: &Mutex<Roll>) -> MutexGuard<'_, Roll> {
-    roll.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn internal(error: impl std::fmt::Display) -> AgentError {
@@ -162,13 +110,20 @@ fn internal(error: impl std::fmt::Display) -> AgentError {
 }
 
 impl Crew {
-    /// Looks for nodes from now on. `job` is kept at `path` as long as nodes may fetch it.
+    /// Looks for nodes from now on. `job` is kept in `folder` as long as nodes may fetch it, and so are blocks.
     pub(crate) async fn start(
         line: Line,
         job: &Job,
-        path: PathBuf,
+        folder: PathBuf,
         recorder: Arc<Recorder>,
     ) -> Result<Self, AgentError> {
+        let seat = if line.join.genesis.validators().is_empty() {
+            None
+        } else {
+            let seat = Seat::take(&line.join, folder.join("chain"), Arc::clone(&line.clock));
+            Some(Arc::new(seat.await?))
+        };
+        let path = folder.join("job");
         let library = Arc::new(Library::new(line.network.clone(), Arc::clone(&line.clock))?);
         let bytes = job.encode()?;
         let shelf = Arc::clone(&library);
@@ -187,14 +142,14 @@ impl Crew {
             network: line.network,
             home: line.home,
             library,
-            validators: line.validators,
+            seat,
             job: JobId { content, run },
             _published: job,
             roll: Arc::default(),
             changed: Arc::default(),
             clock: line.clock,
             orders: AtomicU64::new(0),
-            patience: line.patience,
+            patience: line.join.patience,
             tasks: Mutex::default(),
         };
         crew.spawn_tasks(line.incoming, recorder);
@@ -218,6 +173,7 @@ impl Crew {
         });
         let muster = Muster {
             network: self.network.clone(),
+            seat: self.seat.clone(),
             job: self.job,
             roll: Arc::clone(&self.roll),
             changed: Arc::clone(&self.changed),
@@ -227,9 +183,12 @@ impl Crew {
         tasks.spawn(muster.run());
     }
 
-    /// Validators that agree on the ledger's leases at its beginning; 0 where one sequencer gives the order.
-    pub(crate) const fn validators(&self) -> usize {
-        self.validators
+    /// How the leases were agreed on; nothing is known of that where one sequencer gives the order.
+    pub(crate) fn agreement(&self) -> AgreementSummary {
+        self.seat
+            .as_ref()
+            .map(|seat| seat.agreement())
+            .unwrap_or_default()
     }
 
     /// Tells the nodes that the run is over, and leaves the network.
@@ -244,6 +203,9 @@ impl Crew {
             });
         }
         while leaving.join_next().await.is_some() {}
+        if let Some(seat) = &self.seat {
+            seat.leave().await;
+        }
         self.network.stop().await;
         self.tasks
             .lock()
@@ -297,6 +259,10 @@ impl Crew {
                     if let Some(told) = change.and_then(|change| muster::full(&place.node, change)) {
                         errand.recorder.emit(told);
                     }
+                }
+                Attempt::Again(reason) => {
+                    tracing::debug!(node = %place.node, reason, "a lease ended before its order");
+                    queue = Queue::new(self.patience, now);
                 }
                 Attempt::Lost {
                     reason,
@@ -371,144 +337,6 @@ impl Crew {
                 _ = stop.stopped() => return Ok(None),
             }
         }
-    }
-
-    async fn attempt(&self, place: &Place, errand: &Errand<'_>, stuck: u32) -> Result<Attempt, AgentError> {
-        let (node, job, what) = (place.node, self.job, errand.what);
-        let order = OrderId(self.orders.fetch_add(1, Ordering::Relaxed));
-        match ask(&self.network, node, &Ask::Do { job, order, what }).await {
-            Ok(Tell::Taken) => {}
-            Ok(Tell::Full { why }) => return Ok(Attempt::Full(why)),
-            Ok(Tell::Unknown) => return Ok(Attempt::lost("it does not know the job any more")),
-            Ok(Tell::Invalid { reason }) => return Ok(Attempt::failed(reason)),
-            Ok(_) => return Ok(Attempt::failed(NONSENSE)),
-            Err(error) => {
-                // It may have taken it all the same.
-                self.forget(node, order);
-                return Ok(Attempt::lost(error));
-            }
-        }
-        lock(&self.roll).took(&node);
-        let epochs = errand.order.config.epochs;
-        let mut watch = Watch::new(epochs, stuck, self.clock.monotonic());
-        let attempt = match self.await_end(node, order, errand, &mut watch).await {
-            Ok(end) => self.ended(node, errand, end, &watch).await,
-            Err(attempt) => Ok(attempt),
-        };
-        self.forget(node, order);
-        attempt
-    }
-
-    /// Tells a node that nobody needs the order any more, which nobody has to wait for: a node that does not hear it forgets
-    /// the order with the job.
-    fn forget(&self, node: PublicKey, order: OrderId) {
-        let (network, job) = (self.network.clone(), self.job);
-        tokio::spawn(async move {
-            let _lost = ask(&network, node, &Ask::Forget { job, order }).await;
-        });
-    }
-
-    async fn ended(
-        &self,
-        node: PublicKey,
-        errand: &Errand<'_>,
-        end: End,
-        watch: &Watch,
-    ) -> Result<Attempt, AgentError> {
-        let (state, diverged, ran_on) = match end {
-            End::Done {
-                state,
-                diverged,
-                ran_on,
-            } => (state, diverged, ran_on),
-            End::Failed { reason } => return Ok(Attempt::failed(reason)),
-            End::Left { reason } => return Ok(Attempt::lost(reason)),
-        };
-        let outcome = if diverged {
-            Outcome::Diverged
-        } else {
-            Outcome::Finished
-        };
-        let taken = tokio::select! {
-            taken = self.take_in(node, errand.order, state, outcome) => taken,
-            () = tokio::time::sleep(watch.handing_in()) => {
-                Err(Attempt::stuck(watch.spent(self.clock.monotonic())))
-            }
-            _ = errand.stop.stopped() => return Ok(Attempt::Carried(Brought::Carried(Carried::Stopped), None)),
-        };
-        Ok(match taken {
-            Err(attempt) => attempt,
-            Ok(_) if diverged => Attempt::Carried(Brought::Diverged(node), None),
-            Ok(state) => {
-                lock(&self.roll).delivered(&node);
-                let state = Box::new(state);
-                Attempt::Carried(Brought::Carried(Carried::Finished { outcome, state }), ran_on)
-            }
-        })
-    }
-
-    /// Looks at an order until it has ended, and tells its news; how the attempt ends without an end of the order is the
-    /// error.
-    async fn await_end(
-        &self,
-        node: PublicKey,
-        order: OrderId,
-        errand: &Errand<'_>,
-        watch: &mut Watch,
-    ) -> Result<End, Attempt> {
-        let job = self.job;
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-                _ = errand.stop.stopped() => {
-                    return Err(Attempt::Carried(Brought::Carried(Carried::Stopped), None));
-                }
-            }
-            let told = watch.told();
-            let answer = ask(&self.network, node, &Ask::Look { job, order, told }).await;
-            let now = self.clock.monotonic();
-            let (news, end) = match answer {
-                Ok(Tell::Going { news }) => (news, None),
-                Ok(Tell::Ended { news, end }) => (news, Some(end)),
-                Ok(Tell::Unknown) => return Err(Attempt::lost("it does not know the order any more")),
-                Ok(_) => return Err(Attempt::failed(NONSENSE)),
-                Err(error) if watch.is_silent(now) => return Err(Attempt::lost(error)),
-                Err(_) => continue,
-            };
-            if news.len() > MAX_NEWS || !watch.heard(&news, now) {
-                return Err(Attempt::failed("it tells more than there is to tell"));
-            }
-            for one in news {
-                errand.recorder.emit(one.event(errand.agent, errand.order.work));
-            }
-            if let Some(end) = end {
-                return Ok(end);
-            }
-            if let Some(stuck) = watch.stuck(now) {
-                return Err(Attempt::stuck(stuck));
-            }
-        }
-    }
-
-    /// Fetches a state and looks whether it is one that this training can have ended in.
-    async fn take_in(
-        &self,
-        node: PublicKey,
-        order: &Arc<Order>,
-        state: ContentId,
-        outcome: Outcome,
-    ) -> Result<TrainState, Attempt> {
-        let path = order.dir.join("handed-in.safetensors");
-        let fetched = self.library.fetch(state, node, &path, MAX_STATE).await;
-        fetched.map_err(Attempt::lost)?;
-        let order = Arc::clone(order);
-        let checked = blocking("a state", move || {
-            let state = TrainState::load(&path);
-            // Only its place is of use; a crash before this line leaves a file that nobody reads.
-            let _gone = std::fs::remove_file(&path);
-            order.ended_in(state?, outcome)
-        });
-        checked.await.map_err(Attempt::failed)
     }
 }
 

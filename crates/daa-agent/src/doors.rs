@@ -10,7 +10,7 @@ use crate::orders::Orders;
 use crate::record::RunRecord;
 use crate::report::render;
 use crate::summary::{AgreementSummary, DataSummary, Summary, SummaryInput};
-use crate::work::{Ask, Crowd, End, JobId, JobStage, MeasuredInsight, News, OrderId, Tell, What};
+use crate::work::{Ask, Crowd, End, Grant, JobId, JobStage, MeasuredInsight, News, OrderId, Tell, What};
 use daa_base::{AgentId, Bytes, FencingToken, LeaseId, Permille, Seed, TrialId};
 use daa_coord::streams::ContentId;
 use daa_coord::{AgentKey, Digest, ShortText};
@@ -173,6 +173,10 @@ pub fn asks() -> Vec<Vec<u8>> {
         job,
         order,
         what: What { spec, from },
+        grant: Some(Grant {
+            lease: LeaseId(2),
+            token: FencingToken(5),
+        }),
     };
     let asks = [
         Ask::Hello,
@@ -181,6 +185,7 @@ pub fn asks() -> Vec<Vec<u8>> {
         order_of(trial(1, Some(2)), Some(content)),
         order_of(chosen, None),
         Ask::Look { job, order, told: 7 },
+        Ask::Stop { job, order },
         Ask::Forget { job, order },
         Ask::Leave { job },
         Ask::Known {
@@ -222,6 +227,7 @@ pub fn tells() -> Vec<Vec<u8>> {
             slots: 2,
             validators: 4,
             height: 9,
+            peers: vec!["/ip4/127.0.0.1/tcp/7000".to_owned()],
         },
         Tell::Job(JobStage::Preparing),
         Tell::Job(JobStage::Refused {

@@ -3,6 +3,7 @@
 use crate::config::ConfigError;
 use crate::events::Work;
 use crate::job::JobError;
+use crate::node::NodeError;
 use daa_base::{AgentId, Bytes, TrialId};
 use daa_coord::discovery::DiscoveryError;
 use daa_coord::streams::StreamError;
@@ -116,6 +117,9 @@ pub enum AgentError {
         /// Digest now.
         is: String,
     },
+    /// The ledger of the nodes cannot be followed.
+    #[error(transparent)]
+    Follow(Box<NodeError>),
     /// The run folder cannot be used.
     #[error(transparent)]
     Folder(#[from] FolderError),
@@ -281,6 +285,7 @@ impl AgentError {
     pub fn class(&self) -> RunErrorClass {
         match self {
             Self::Config(_) => RunErrorClass::Usage,
+            Self::Follow(error) => error.class(),
             Self::Data(_)
             | Self::RunFile { .. }
             | Self::DataChanged { .. }
@@ -319,6 +324,7 @@ impl AgentError {
                 "remove the row; in a CSV file, a field that is not the target may be left empty".to_owned()
             }
             Self::Data(error) => error.hint(),
+            Self::Follow(error) => return error.hint(),
             Self::MemoryLimit {
                 peak, given: true, ..
             } => {
@@ -409,6 +415,15 @@ fn io_hint(error: &io::Error) -> &'static str {
             "name a folder that can be written to"
         }
         _ => "check permissions and free space",
+    }
+}
+
+impl From<NodeError> for AgentError {
+    fn from(error: NodeError) -> Self {
+        match error {
+            NodeError::Agent(error) => error,
+            error => Self::Follow(Box::new(error)),
+        }
     }
 }
 

@@ -87,6 +87,11 @@ impl Follower {
         Ok(Self { client, engine })
     }
 
+    /// The side of the agent, and what the replica follows: it must live as long.
+    pub(crate) fn into_parts(self) -> (ChainClient, EngineNode) {
+        (self.client, self.engine)
+    }
+
     /// Reads the replica. Blocks wait meanwhile.
     pub fn view<R>(&self, look: impl FnOnce(&Ledger) -> R) -> R {
         self.client.node().view(look)

@@ -22,6 +22,7 @@ use crate::device::SharedDevice;
 use crate::error::{AgentError, FolderError};
 use crate::folder::{write_json, write_whole};
 use crate::library::Library;
+use crate::work::MAX_PEERS;
 use daa_base::{AgentId, Clock, DeviceId, Millis};
 use daa_coord::coordination::CoordinationWatch;
 use daa_coord::discovery::{Multiaddr, Network, Policy};
@@ -165,17 +166,7 @@ impl Node {
         )
         .map_err(AgentError::from)?;
         let library = Arc::new(Library::new(network.clone(), Arc::clone(&clock))?);
-        let worker = Arc::new(Worker {
-            ledger: Arc::clone(&ledger),
-            library,
-            clock: Arc::clone(&clock),
-            folder: config.folder.join("jobs"),
-            devices,
-            hold: config.lease,
-            patience: config.patience,
-            places: Mutex::default(),
-            jobs: Mutex::new(Jobs::default()),
-        });
+        let worker = Arc::new(worker_of(&config, &ledger, (library, devices), &clock));
         let lore = open_lore(&config, clock.as_ref())?;
         let mut tasks = JoinSet::new();
         let reception = Reception {
@@ -266,6 +257,29 @@ impl Node {
             tracing::error!("the node's log did not stop in order");
         }
         status
+    }
+}
+
+/// The part of the node that works for runs.
+fn worker_of(
+    config: &NodeConfig,
+    ledger: &Arc<LedgerNode>,
+    (library, devices): (Arc<Library>, Vec<NodeDevice>),
+    clock: &Arc<dyn Clock>,
+) -> Worker {
+    let peers = config.peers.iter().take(MAX_PEERS);
+    Worker {
+        ledger: Arc::clone(ledger),
+        library,
+        clock: Arc::clone(clock),
+        is_agreed: !config.is_local(),
+        peers: peers.map(ToString::to_string).collect(),
+        folder: config.folder.join("jobs"),
+        devices,
+        hold: config.lease,
+        patience: config.patience,
+        places: Mutex::default(),
+        jobs: Mutex::new(Jobs::default()),
     }
 }
 

@@ -186,8 +186,7 @@ async fn muster(
         suggested: config.recipes(),
         material: inputs.material.clone(),
     };
-    let path = folder.path().join("state").join("job");
-    Crew::start(line, &job, path, Arc::clone(recorder)).await
+    Crew::start(line, &job, folder.path().join("state"), Arc::clone(recorder)).await
 }
 
 /// Opens the host, for the one test: all trainings are done elsewhere.

@@ -20,6 +20,9 @@ pub(crate) const MAX_NEWS: usize = 32;
 /// Measured insights in one message.
 pub(crate) const MAX_REPORTS: usize = daa_learn::search::MAX_SUGGESTIONS;
 
+/// Addresses in one answer.
+pub(crate) const MAX_PEERS: usize = 16;
+
 /// Longest text in a message, in bytes.
 pub(crate) const MAX_TEXT: usize = 512;
 
@@ -46,9 +49,17 @@ pub(crate) enum Ask {
     /// ready.
     Prepare { job: JobId },
     /// Do this. Answered with [`Tell::Taken`], also when it was taken before.
-    Do { job: JobId, order: OrderId, what: What },
+    Do {
+        job: JobId,
+        order: OrderId,
+        what: What,
+        /// Where validators agree on leases: the one under which the sender has it done.
+        grant: Option<Grant>,
+    },
     /// How is it going? `told`: how much of the news came already. Answered with [`Tell::Going`] or [`Tell::Ended`].
     Look { job: JobId, order: OrderId, told: u64 },
+    /// Leave the device at the next step, and keep how far it is. Answered with [`Tell::Taken`].
+    Stop { job: JobId, order: OrderId },
     /// The sender needs the result no more. Answered with [`Tell::Taken`].
     Forget { job: JobId, order: OrderId },
     /// The job is over. Answered with [`Tell::Taken`].
@@ -65,6 +76,13 @@ pub(crate) enum Ask {
     /// What a run of the node's owner found, to be signed and told to others; at most
     /// [`MAX_INSIGHT_PAYLOAD`](daa_coord::knowledge::MAX_INSIGHT_PAYLOAD) bytes. Answered with [`Tell::Signed`].
     Found { topic: ShortText, payload: Vec<u8> },
+}
+
+/// A lease as who holds it names it; the node looks it up in its own replica of the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Grant {
+    pub(crate) lease: LeaseId,
+    pub(crate) token: FencingToken,
 }
 
 /// How useful one insight was.
@@ -288,6 +306,8 @@ pub(crate) enum Tell {
         validators: u32,
         /// The last block of its ledger.
         height: u64,
+        /// Where other validators listen, as far as it was told; at most [`MAX_PEERS`].
+        peers: Vec<String>,
     },
     /// How far the job is.
     Job(JobStage),

@@ -64,6 +64,7 @@ pub(crate) fn join(args: &RunArgs, given: &ArgMatches) -> Result<Option<Joined>,
         genesis,
         key,
         member: public,
+        validators: args.join.clone(),
         patience: PATIENCE,
     };
     Ok(Some(Joined { join, _seat: seat }))

@@ -17,9 +17,7 @@ pub(crate) struct Line {
     pub(super) network: Network,
     pub(super) incoming: Incoming,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) patience: Duration,
-    /// Of the genesis.
-    pub(super) validators: usize,
+    pub(super) join: Join,
     pub(super) home: Home,
 }
 
@@ -29,7 +27,7 @@ impl Line {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let members: BTreeSet<PublicKey> = members(&join.genesis);
         let mut config = DiscoveryConfig::default();
-        config.bootstrap = join.addresses;
+        config.bootstrap.clone_from(&join.addresses);
         config.round = MUSTER_EVERY;
         let policy = Arc::new(members.clone());
         let chain = join.genesis.chain_id();
@@ -49,8 +47,7 @@ impl Line {
             network,
             incoming,
             clock,
-            patience: join.patience,
-            validators: join.genesis.validators().len(),
+            join,
             home,
         })
     }

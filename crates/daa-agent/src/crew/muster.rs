@@ -1,6 +1,7 @@
 //! Which nodes there are, and whether they are ready.
 
 use super::roll::{Change, LOST_AFTER};
+use super::seat::Seat;
 use super::{MUSTER_EVERY, Roll, ask, lock};
 use crate::events::EventKind;
 use crate::recorder::Recorder;
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 /// Looks for nodes and gets them ready.
 pub(super) struct Muster {
     pub(super) network: Network,
+    pub(super) seat: Option<Arc<Seat>>,
     pub(super) job: JobId,
     pub(super) roll: Arc<Mutex<Roll>>,
     pub(super) changed: Arc<Notify>,
@@ -57,6 +59,7 @@ impl Muster {
             device,
             capacity,
             slots,
+            peers,
             ..
         }) = ask(&self.network, node, &Ask::Hello).await
         else {
@@ -65,6 +68,9 @@ impl Muster {
         let heard = self.clock.monotonic();
         if !lock(&self.roll).here(node, slots, heard) {
             return;
+        }
+        if let Some(seat) = &self.seat {
+            seat.meet(&peers);
         }
         // Asked of ready nodes too: it shows them that the run is there, and finds out those that have begun anew.
         let stage = ask(&self.network, node, &Ask::Prepare { job: self.job }).await;

@@ -236,6 +236,19 @@ impl Roll {
         }
     }
 
+    /// Orders that `node` says it takes at a time.
+    pub(super) fn slots(&self, node: &PublicKey) -> usize {
+        self.hands
+            .get(node)
+            .map_or(1, |hand| hand.slots.clamp(1, MAX_SLOTS))
+    }
+
+    /// Whether `node` has not answered for too long.
+    pub(super) fn is_silent(&self, node: &PublicKey, now: Duration) -> bool {
+        let hand = self.hands.get(node);
+        hand.is_none_or(|hand| now.saturating_sub(hand.heard) >= LOST_AFTER)
+    }
+
     /// What is to be expected when nobody has a place.
     pub(super) fn outlook(&self) -> Outlook {
         if self.hands.values().any(|hand| hand.used > 0) {

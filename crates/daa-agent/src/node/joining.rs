@@ -1,6 +1,6 @@
 //! How a node becomes part of its ledger, and what it owes the ledger from then on.
 
-use super::worker::{RESUBMIT, Slot, Worker};
+use super::worker::{RESUBMIT, Slot, Worker, lock};
 use super::{FIRST_GUEST, GUESTS, guest_key};
 use crate::chain::ChainClient;
 use crate::error::AgentError;
@@ -8,7 +8,7 @@ use daa_base::{AgentId, OwnerId};
 use daa_coord::discovery::Network;
 use daa_coord::health::{Sight, Vigil, VigilConfig};
 use daa_coord::{AgentKey, Command, LedgerEvent, sponsored};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
@@ -30,9 +30,8 @@ impl Joining {
         loop {
             match self.register().await {
                 Ok((client, slots)) => {
-                    tracing::info!(places = slots.len(), "the node takes part");
-                    let places = &self.worker.places;
-                    places.lock().unwrap_or_else(PoisonError::into_inner).open(slots);
+                    tracing::info!(places = self.slots, "the node takes part");
+                    self.open(slots);
                     if let Err(error) = self.watch(client).await {
                         tracing::warn!(%error, "the node reports nobody any more");
                     }
@@ -45,6 +44,15 @@ impl Joining {
                 return;
             }
             tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    fn open(&self, slots: Vec<Slot>) {
+        let mut places = lock(&self.worker.places);
+        if self.worker.is_agreed {
+            places.open_to_leases(self.slots);
+        } else {
+            places.open(slots);
         }
     }
 
@@ -63,8 +71,10 @@ impl Joining {
             }
         }
         let mut slots = Vec::new();
+        // Where validators agree, runs ask for leases themselves.
+        let own = if worker.is_agreed { 0 } else { self.slots };
         // Places are spread over the devices.
-        for (k, device) in (1_u16..).zip(worker.devices.iter().cycle().take(self.slots)) {
+        for (k, device) in (1_u16..).zip(worker.devices.iter().cycle().take(own)) {
             let key = self.key.derive("place", k.into());
             let agent = self.admit(&mut client, k, &key).await?;
             let device = device.clone();

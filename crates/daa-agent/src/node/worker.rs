@@ -2,28 +2,32 @@
 
 mod desk;
 mod jobs;
+mod tenure;
 mod turns;
 
 use crate::agent::{Agent, Carried, blocking};
 use crate::chain::{ChainClient, fair_share};
 use crate::device::SharedDevice;
 use crate::error::{AgentError, FolderError, RunErrorClass};
-use crate::events::{RanOn, Work};
+use crate::events::Work;
 use crate::library::{Library, Published};
+use crate::node::MAX_SLOTS;
 use crate::order::{Order, Spec, state_path};
 use crate::recorder::Recorder;
 use crate::stop::StopHandle;
-use crate::work::{Ask, Crowd, End, JobId, JobStage, OrderId, Tell, What, short};
-use daa_base::{AgentId, Bytes, Clock, DeviceId, Millis};
+use crate::work::{Ask, Crowd, End, Grant, JobId, JobStage, OrderId, Tell, What, short};
+use daa_base::{AgentId, Bytes, Clock, DeviceId, LeaseId, Millis};
 use daa_coord::streams::{ContentId, MAX_CHUNK, Manifest};
 use daa_coord::{AgentKey, Ledger, LedgerNode, PublicKey};
 use daa_learn::train::Outcome;
 use desk::Desk;
 use jobs::Bench;
 pub(super) use jobs::Jobs;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tenure::{InUse, Worked};
 use turns::{Holder, Turns};
 
 /// Largest job that is fetched, in bytes.
@@ -31,6 +35,9 @@ const MAX_JOB: u64 = 512 << 20;
 
 /// Largest state that is fetched, in bytes.
 const MAX_STATE: u64 = 2 << 30;
+
+/// Orders under leases at one time: twice as many as a node can have places, for runs that ask for small shares.
+const MAX_UNDER_LEASE: usize = 2 * MAX_SLOTS;
 
 /// One device of the node.
 #[derive(Debug, Clone)]
@@ -47,12 +54,31 @@ pub(super) struct Slot {
     pub(super) device: NodeDevice,
 }
 
+/// Where an order is carried out.
+enum Place {
+    /// At a place of the node's own, whose agent asks for leases.
+    Own(Box<Slot>),
+    /// Under a lease of the run.
+    Leased(Grant, InUse),
+}
+
+/// Why an order has no place.
+enum Unplaced {
+    Full(Crowd),
+    /// It breaks this rule.
+    Against(&'static str),
+}
+
 /// What all work of a node shares.
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) ledger: Arc<LedgerNode>,
     pub(super) library: Arc<Library>,
     pub(super) clock: Arc<dyn Clock>,
+    /// Whether validators agree on who holds leases.
+    pub(super) is_agreed: bool,
+    /// Where other validators listen, for runs.
+    pub(super) peers: Vec<String>,
     /// Where jobs lie.
     pub(super) folder: PathBuf,
     pub(super) devices: Vec<NodeDevice>,
@@ -64,19 +90,40 @@ pub(super) struct Worker {
     pub(super) jobs: Mutex<Jobs>,
 }
 
-/// The places of a node; there are none before its agents are registered.
+/// The places of a node; there are none before it takes part in the ledger.
+///
+/// Where validators agree, whoever holds a lease has a place: who that is they have decided. Where one sequencer gives the order
+/// nobody but the node asks it for leases, and places go round between those that ask the node.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     pub(super) all: usize,
     free: Vec<Slot>,
     turns: Turns,
+    /// Places of the node's own agents that are taken.
+    taken: usize,
+    /// Leases of runs that orders use.
+    leases: BTreeSet<LeaseId>,
 }
 
 impl Places {
-    /// Opens `slots`.
+    /// Opens `slots`, at which the node itself holds leases.
     pub(super) fn open(&mut self, slots: Vec<Slot>) {
         self.all = slots.len();
         self.free = slots;
+    }
+
+    /// Opens places for those who hold a lease; `all` is what runs are told to ask for at a time.
+    pub(super) fn open_to_leases(&mut self, all: usize) {
+        self.all = all;
+    }
+
+    /// Whether an order may begin to use a lease: no other does, and there are not more than the node takes.
+    fn start_using(&mut self, lease: LeaseId) -> bool {
+        self.leases.len() < MAX_UNDER_LEASE && self.leases.insert(lease)
+    }
+
+    fn stop_using(&mut self, lease: LeaseId) {
+        self.leases.remove(&lease);
     }
 
     /// The free place at the largest device, when it is the turn of `holder`.
@@ -91,17 +138,19 @@ impl Places {
             .enumerate()
             .max_by_key(|(_, slot)| slot.device.shared.capacity());
         let at = largest.map_or(0, |(at, _)| at);
+        self.taken += 1;
         Ok(self.free.swap_remove(at))
     }
 
     fn give_back(&mut self, holder: Holder, slot: Slot) {
         self.turns.give_back(holder);
+        self.taken -= 1;
         self.free.push(slot);
     }
 
     /// How many are taken.
-    pub(super) const fn taken(&self) -> usize {
-        self.all - self.free.len()
+    pub(super) fn taken(&self) -> usize {
+        self.taken + self.leases.len()
     }
 }
 
@@ -116,11 +165,23 @@ impl Worker {
         match ask {
             Ask::Hello => self.hello(),
             Ask::Prepare { job } => self.prepare(from, job, now),
-            Ask::Do { job, order, what } => self.begin(from, job, (order, what), now),
+            Ask::Do {
+                job,
+                order,
+                what,
+                grant,
+            } => self.begin(from, job, (order, what, grant), now),
             Ask::Look { job, order, told } => {
                 let mut jobs = lock(&self.jobs);
                 let desk = jobs.seen(from, job, now).and_then(|job| job.desk(order));
                 desk.map_or(Tell::Unknown, |desk| desk.look(told))
+            }
+            Ask::Stop { job, order } => {
+                let mut jobs = lock(&self.jobs);
+                if let Some(desk) = jobs.seen(from, job, now).and_then(|job| job.desk(order)) {
+                    desk.stop().stop("the run is to give its lease back");
+                }
+                Tell::Taken
             }
             Ask::Forget { job, order } => {
                 if let Some(desk) = lock(&self.jobs).forget(from, job, order) {
@@ -151,6 +212,7 @@ impl Worker {
             slots: u32::try_from(lock(&self.places).all).unwrap_or(u32::MAX),
             validators: u32::try_from(validators).unwrap_or(u32::MAX),
             height,
+            peers: self.peers.clone(),
         }
     }
 
@@ -203,7 +265,7 @@ impl Worker {
         self: &Arc<Self>,
         from: PublicKey,
         job: JobId,
-        (id, what): (OrderId, What),
+        (id, what, grant): (OrderId, What, Option<Grant>),
         now: Duration,
     ) -> Tell {
         let holder = self.ledger.view(|ledger| Holder::of(from, ledger));
@@ -234,21 +296,56 @@ impl Worker {
         if !known.has_room() {
             return Tell::Full { why: Crowd::Orders };
         }
-        let slot = match lock(&self.places).take(holder, now) {
-            Ok(slot) => slot,
-            Err(why) => return Tell::Full { why },
+        let place = match self.place((holder, grant), now) {
+            Ok(place) => place,
+            Err(Unplaced::Full(why)) => return Tell::Full { why },
+            Err(Unplaced::Against(rule)) => {
+                let reason = rule.to_owned();
+                return Tell::Invalid { reason };
+            }
         };
         let desk = Arc::new(Desk::new(work_of(&what.spec)));
         known.add(id, Arc::clone(&desk));
         let this = Arc::clone(self);
         let task = async move {
-            let end = this.carry_out(from, &bench, what, &slot, &desk).await;
+            let end = this.carry_out(from, &bench, what, &place, &desk).await;
             let (end, result) = end.unwrap_or_else(|error| (failed(&error), None));
-            lock(&this.places).give_back(holder, slot);
+            match place {
+                Place::Own(slot) => lock(&this.places).give_back(holder, *slot),
+                Place::Leased(_, in_use) => drop(in_use),
+            }
             desk.end(end, result);
         };
         known.spawn(task);
         Tell::Taken
+    }
+
+    /// A place for an order of `holder`, who may hold a lease.
+    fn place(
+        self: &Arc<Self>,
+        (holder, grant): (Holder, Option<Grant>),
+        now: Duration,
+    ) -> Result<Place, Unplaced> {
+        match (self.is_agreed, grant) {
+            (false, None) => {
+                let slot = lock(&self.places).take(holder, now);
+                slot.map(|slot| Place::Own(Box::new(slot)))
+                    .map_err(Unplaced::Full)
+            }
+            (true, Some(grant)) => {
+                let in_use = InUse::of(self, grant.lease);
+                let place = in_use.map(|in_use| Place::Leased(grant, in_use));
+                place.ok_or(Unplaced::Full(Crowd::Places))
+            }
+            (agreed, _) => {
+                let rule = if agreed {
+                    "orders come with a lease here"
+                } else {
+                    "leases of runs mean nothing here: one sequencer gives the order"
+                };
+                Err(Unplaced::Against(rule))
+            }
+        }
     }
 
     async fn carry_out(
@@ -256,7 +353,7 @@ impl Worker {
         from: PublicKey,
         bench: &Arc<Bench>,
         what: What,
-        slot: &Slot,
+        place: &Place,
         desk: &Arc<Desk>,
     ) -> Result<(End, Option<Published>), AgentError> {
         if let (Spec::Trial(spec), Some(state)) = (what.spec, what.from)
@@ -275,10 +372,17 @@ impl Worker {
             }
         })
         .await?;
-        let (carried, ran_on) = self.train(&order, &recorder, slot, desk.stop()).await?;
-        let Carried::Finished { outcome, state } = carried else {
-            let reason = desk.stop().stopped().await;
-            return Ok((End::Left { reason }, None));
+        let worked = match place {
+            Place::Own(slot) => self.train(&order, &recorder, slot, desk.stop()).await?,
+            Place::Leased(grant, _) => {
+                let under = (*grant, from);
+                self.train_under((&order, &recorder), under, desk.stop()).await?
+            }
+        };
+        let (outcome, state, ran_on) = match worked {
+            Worked::Finished(outcome, state, ran_on) => (outcome, state, ran_on),
+            Worked::Left(why) => return Ok((End::Left { reason: short(&why) }, None)),
+            Worked::Refused(why) => return Ok((End::Failed { reason: short(&why) }, None)),
         };
         let library = Arc::clone(&self.library);
         let state = blocking("a state", move || {
@@ -301,7 +405,7 @@ impl Worker {
         recorder: &Arc<Recorder>,
         slot: &Slot,
         stop: &StopHandle,
-    ) -> Result<(Carried, Option<RanOn>), AgentError> {
+    ) -> Result<Worked, AgentError> {
         let identity = (slot.agent, slot.key.clone());
         let client = ChainClient::new(&self.ledger, &self.clock, identity, self.patience, RESUBMIT)?;
         let mut agent = Agent {
@@ -318,8 +422,10 @@ impl Worker {
             delays: None,
             ran_on: None,
         };
-        let carried = agent.carry_out(order).await?;
-        Ok((carried, agent.ran_on.take()))
+        Ok(match agent.carry_out(order).await? {
+            Carried::Finished { outcome, state } => Worked::Finished(outcome, state, agent.ran_on.take()),
+            Carried::Stopped => Worked::Left(stop.stopped().await),
+        })
     }
 
     /// Fetches a state unless it is there already.

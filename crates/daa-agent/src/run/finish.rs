@@ -278,13 +278,7 @@ impl Finish<'_> {
 
     /// Who agreed on the leases: the nodes, where they trained, else the run's own log.
     fn agreement(&self) -> AgreementSummary {
-        let Some(validators) = self.crew.map(Crew::validators) else {
-            return self.chain.agreement();
-        };
-        AgreementSummary {
-            validators,
-            ..AgreementSummary::default()
-        }
+        self.crew.map_or_else(|| self.chain.agreement(), Crew::agreement)
     }
 
     fn close(&self, outcome: &str, best: Option<BestSummary>) -> Result<Summary, AgentError> {

@@ -118,6 +118,11 @@ fn four_nodes_train_for_a_run_and_one_may_die() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let summary: serde_json::Value = serde_json::from_str(&ended.stdout).expect("one object");
     assert_eq!(summary["agreement"]["validators"], 4);
+    let agreement = &summary["agreement"];
+    let leases = summary["leases"]["granted"].as_u64().expect("a number");
+    // The run's own replica counts: each lease has a block, and each block's certificate is checked.
+    assert!(agreement["blocks"].as_u64() >= Some(leases / 4), "{summary}");
+    assert!(agreement["signature_checks"].as_u64() > Some(0), "{summary}");
     assert!(summary["leases"]["granted"].as_u64() > Some(2), "{summary}");
     let alone = place.run(&[&LONG_ENOUGH[..], &["--out", "alone"]].concat());
     assert_eq!(alone.code, Some(0), "{alone:?}");
@@ -131,6 +136,71 @@ fn four_nodes_train_for_a_run_and_one_may_die() {
         assert!(status["height"].as_u64() > Some(3), "{status}");
         assert_eq!(status["leased"], 0, "{status}");
     }
+}
+
+#[test]
+fn the_ledger_shares_one_place_between_runs_of_two_owners() {
+    let place = clouds();
+    let port = port();
+    for key in ["operator", "node0", "guest"] {
+        place.json(&["keys", "new", &format!("{key}.key"), "-o", "json"]);
+    }
+    place.json(&[
+        "genesis",
+        "new",
+        "genesis.json",
+        "--operator",
+        "operator.key",
+        "--validator",
+        "node0.key",
+        "--member",
+        "guest.key",
+        "-o",
+        "json",
+    ]);
+    let args = node(&[port], 0);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut node = Running::start(&place, &args);
+    node.until(|line| line.contains("it takes part"));
+    let address = format!("127.0.0.1:{port}");
+    let job = [
+        "run",
+        "--data",
+        "clouds.csv",
+        "--epochs-budget",
+        "150",
+        "-o",
+        "json",
+    ];
+    let join = |key: &str, out: &str| {
+        let join = [
+            "--join",
+            &address,
+            "--genesis",
+            "genesis.json",
+            "--key",
+            key,
+            "--out",
+            out,
+        ];
+        let mut run = Running::start(&place, &[&job[..], &join].concat());
+        run.until(|line| line.contains("got lease"));
+        run
+    };
+    let runs = [join("node0.key", "first"), join("guest.key", "second")];
+    place.json(&[&job[..], &["--device", "cpu", "--out", "alone"]].concat());
+    let model = |run: &str| place.read(&format!("{run}/model.safetensors"));
+    for (run, out) in runs.into_iter().zip(["first", "second"]) {
+        let ended = run.end();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert_eq!(model(out), model("alone"));
+        let events = String::from_utf8(place.read(&format!("{out}/events.jsonl"))).expect("text");
+        let queued = events.lines().filter(|line| line.contains("lease_queued"));
+        assert!(queued.count() > 0, "{out} never waited for the other");
+    }
+    signal(node.child.id(), "TERM");
+    let status = status(&node.end());
+    assert_eq!(status["leased"], 0, "{status}");
 }
 
 #[test]
