@@ -353,7 +353,13 @@ pub(crate) async fn ask(network: &Network, node: PublicKey, ask: &Ask) -> Result
     let answer = network.request(node, Request::Work(bytes));
     let answer = tokio::time::timeout(ANSWER_WITHIN, answer).await;
     match answer.unwrap_or(Err(RequestError::Timeout { peer: node })) {
-        Ok(Response::Work(bytes)) => Tell::decode(&bytes).map_err(internal),
+        Ok(Response::Work(bytes)) => {
+            let tell = Tell::decode(&bytes).map_err(internal)?;
+            match tell.is_plain() {
+                true => Ok(tell),
+                false => Err(internal("an answer with control characters")),
+            }
+        }
         Ok(_) => Err(internal("an answer of another kind")),
         Err(error) => Err(AgentError::from(error)),
     }

@@ -350,6 +350,33 @@ impl Ask {
 }
 
 impl Tell {
+    /// Whether its texts can be shown to people as they are: a terminal obeys control characters.
+    pub(crate) fn is_plain(&self) -> bool {
+        let is_plain = |text: &str| !text.chars().any(char::is_control);
+        let are_plain = |news: &[News]| {
+            news.iter().all(|one| match one {
+                News::Queued { reason, .. } | News::Yielded { reason, .. } => is_plain(reason),
+                _ => true,
+            })
+        };
+        match self {
+            Self::Here { device, .. } => is_plain(device),
+            Self::Job(JobStage::Refused { reason }) | Self::Invalid { reason } => is_plain(reason),
+            Self::Going { news } => are_plain(news),
+            Self::Ended { news, end } => {
+                let end = match end {
+                    End::Done { ran_on, .. } => {
+                        let ran_on = ran_on.as_ref();
+                        ran_on.is_none_or(|on| is_plain(&on.backend) && is_plain(&on.device))
+                    }
+                    End::Failed { reason } | End::Left { reason } => is_plain(reason),
+                };
+                are_plain(news) && end
+            }
+            _ => true,
+        }
+    }
+
     pub(crate) fn encode(&self) -> Result<Vec<u8>, CodecError> {
         codec::encode::<MAX_WORK, _>(self)
     }
@@ -359,8 +386,51 @@ impl Tell {
     }
 }
 
-/// The beginning of `text`, at most [`MAX_TEXT`] bytes.
+/// The beginning of `text`, at most [`MAX_TEXT`] bytes, without control characters.
 pub(crate) fn short(text: &str) -> String {
     let end = text.floor_char_boundary(MAX_TEXT);
-    text[..end].to_owned()
+    let plain = text[..end].chars();
+    plain.map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_a_terminal_would_obey_are_not_shown() {
+        let hostile = "\u{1b}[2Jgone";
+        let left = |reason: &str| End::Left {
+            reason: reason.to_owned(),
+        };
+        let queued = |reason: &str| {
+            vec![News::Queued {
+                ahead: 1,
+                reason: reason.to_owned(),
+            }]
+        };
+        let answers = |text: &str| {
+            [
+                Tell::Invalid {
+                    reason: text.to_owned(),
+                },
+                Tell::Going { news: queued(text) },
+                Tell::Ended {
+                    news: Vec::new(),
+                    end: left(text),
+                },
+                Tell::Here {
+                    device: text.to_owned(),
+                    capacity: Bytes(1),
+                    slots: 1,
+                    validators: 4,
+                    height: 1,
+                    peers: Vec::new(),
+                },
+            ]
+        };
+        assert!(answers(hostile).iter().all(|answer| !answer.is_plain()));
+        assert!(answers(&short(hostile)).iter().all(Tell::is_plain));
+        assert_eq!(short("ä".repeat(MAX_TEXT).as_str()).len(), MAX_TEXT);
+    }
 }

@@ -9,7 +9,7 @@ use crate::agent::{Agent, Carried, blocking};
 use crate::chain::{ChainClient, fair_share};
 use crate::device::SharedDevice;
 use crate::error::{AgentError, FolderError, RunErrorClass};
-use crate::events::Work;
+use crate::events::{RanOn, Work};
 use crate::library::{Library, Published};
 use crate::node::MAX_SLOTS;
 use crate::order::{Order, Spec, state_path};
@@ -394,7 +394,10 @@ impl Worker {
         let done = End::Done {
             state: state.id(),
             diverged: outcome == Outcome::Diverged,
-            ran_on,
+            ran_on: ran_on.map(|on| RanOn {
+                backend: short(&on.backend),
+                device: short(&on.device),
+            }),
         };
         Ok((done, Some(state)))
     }

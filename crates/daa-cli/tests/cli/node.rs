@@ -154,7 +154,9 @@ fn the_ledger_shares_one_place_between_runs_of_two_owners() {
         "--validator",
         "node0.key",
         "--member",
-        "guest.key",
+        "node0.key=1",
+        "--member",
+        "guest.key=2",
         "-o",
         "json",
     ]);
