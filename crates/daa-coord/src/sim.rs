@@ -20,6 +20,7 @@ mod network;
 mod plan;
 mod queue;
 mod report;
+mod shown;
 mod story;
 mod sweep;
 #[cfg(test)]

@@ -394,6 +394,9 @@ fn read_blocks(folder: &Path, genesis: &Genesis) -> Result<Stored, StorageError>
         if whole < bytes.len() {
             let last = at + 1 == segments.len();
             cut_torn((&path, &file), &bytes, whole, last)?;
+        } else if at + 1 == segments.len() {
+            // The last block may be whole and yet not durable, if only the process was killed. The log of its height goes next.
+            file.sync_all().map_err(|source| io_error(&path, source))?;
         }
         blocks.extend(read);
         open = Some((first, file));

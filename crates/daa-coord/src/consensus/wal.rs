@@ -66,6 +66,15 @@ impl WalRecord {
         }
     }
 
+    /// Whether it is a vote or proposal of this validator.
+    pub(crate) fn is_of(&self, validator: &PublicKey) -> bool {
+        match self {
+            Self::Vote(vote) => vote.message.validator == *validator,
+            Self::Proposal(proposal) => proposal.message.proposer == *validator,
+            Self::Block(_) | Self::Timeout(..) | Self::Polka(_) => false,
+        }
+    }
+
     /// The record as one frame.
     ///
     /// # Errors

@@ -4,9 +4,10 @@ use super::audit::Audit;
 use super::books::Books;
 use super::keys::{key_number, validator_key};
 use super::plan::DRIFT_MS;
+use super::shown::votes_in;
 use super::votes::{Electorate, Votes};
 use super::witness::Witness;
-use crate::consensus::{BlockId, ConsensusBlock, Decided, Message};
+use crate::consensus::{BlockId, ConsensusBlock, Decided, Message, Vote};
 use crate::genesis::{ChainId, Genesis};
 use crate::keys::{Digest, PublicKey, SignatureScheme, Signed};
 use crate::ledger::{Ledger, LedgerError, LedgerEvent, MembershipChange};
@@ -166,21 +167,35 @@ impl Checker {
         self.agreed.get(at).map(|agreed| Arc::clone(&agreed.events))
     }
 
-    /// A correct node sends a message.
-    pub(super) fn on_sent(&mut self, validator: usize, message: &Message) -> Wrong {
-        let Message::Vote(vote) = message else {
-            return Ok(());
-        };
-        if self.is_of(validator, &vote.message.validator) {
-            let at = self.at(vote.message.height.0);
-            self.votes.sent(validator, &vote.message, &self.sets[at].1)
-        } else {
-            Ok(())
+    /// A correct node sends a message. Its own votes count as sent in whatever they travel, and only durable ones may travel:
+    /// `is_durable` says which are, because the log or a stored block tells of them after a crash.
+    pub(super) fn on_sent(
+        &mut self,
+        validator: usize,
+        message: &Message,
+        is_durable: impl Fn(&Vote) -> bool,
+    ) -> Wrong {
+        for vote in votes_in(message) {
+            if !self.is_of(validator, &vote.validator) {
+                continue;
+            }
+            let (height, at) = (vote.height, self.at(vote.height.0));
+            require(is_durable(&vote), || {
+                let step = vote.kind;
+                format!(
+                    "validator {validator} shows its {step:?} at height {height} and could still forget it"
+                )
+            })?;
+            self.votes.sent(validator, &vote, &self.sets[at].1)?;
         }
+        Ok(())
     }
 
-    /// A correct node stores a decided block. It decides before it sends its own precommit, and may crash in between: the
-    /// certificate is then the first to show that vote.
+    /// A decided block is durable at a correct node. It decides before it sends its own precommit, and may crash in between:
+    /// the certificate is then the first to show that vote.
+    ///
+    /// A block that was not durable yet when its node crashed shows nothing: nobody has seen it, nor ever will, and the
+    /// validator, which remembers neither the block nor the vote, is free to vote again.
     pub(super) fn on_stored(&mut self, validator: usize, decided: &Decided) -> Wrong {
         let at = self.at(decided.height());
         let mut votes = decided.certificate.votes(decided.height(), decided.id());

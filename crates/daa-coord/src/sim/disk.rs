@@ -3,7 +3,7 @@
 
 use super::draw::Draw;
 use super::plan::Place;
-use crate::consensus::{Decided, Recovered, WalRecord, read_frames};
+use crate::consensus::{Decided, Recovered, Vote, WalRecord, read_frames};
 use daa_base::Rng;
 use std::sync::Arc;
 
@@ -50,6 +50,15 @@ impl Disk {
 
     pub(super) fn store(&mut self, decided: Arc<Decided>) {
         self.blocks.push(decided);
+    }
+
+    /// Whether a node that starts from what is durable knows of this vote of its own, or needs it no more.
+    pub(super) fn remembers(&self, own: &Vote) -> bool {
+        own.height.0 <= self.height()
+            || self
+                .durable
+                .iter()
+                .any(|record| matches!(record, WalRecord::Vote(vote) if vote.message == *own))
     }
 
     /// Stored blocks from `first` on.

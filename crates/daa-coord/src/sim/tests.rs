@@ -119,3 +119,17 @@ fn a_story_has_a_plan_and_ends_with_its_outcome() {
     assert!(tale.lines.iter().any(|line| line.contains("COMMITS height 1 ")));
     assert_eq!(tale.outcome, run(Options::default(), Seed(3)));
 }
+
+#[test]
+fn a_crash_while_a_decided_block_is_stored_is_no_contradiction() {
+    // Validator 1 decides at height 2, crashes before the block is durable, and precommits nil instead; it had shown neither.
+    let outcome = run(Options::default(), Seed(3_029_390));
+    assert_eq!(outcome.finding, None);
+}
+
+#[test]
+fn a_vote_that_follows_from_a_log_without_it_is_logged_before_it_is_said() {
+    // Validator 3 stops with a proposal and its block in the log, but not its answer, which it gives when it starts again.
+    let outcome = run(Options::default(), Seed(3_020_162));
+    assert_eq!(outcome.finding, None);
+}

@@ -60,6 +60,12 @@ pub(super) struct Votes {
 }
 
 impl Votes {
+    /// Whether votes at `height` were so long ago that they are not remembered.
+    fn is_forgotten(&self, height: u64) -> bool {
+        let first = self.heights.first_key_value();
+        self.heights.len() == HEIGHTS && first.is_some_and(|(&first, _)| first > height)
+    }
+
     /// Correct validator `who` sends a vote of its own.
     ///
     /// # Errors
@@ -68,6 +74,9 @@ impl Votes {
         let Some(round) = vote.round.as_u32() else {
             return Err(format!("validator {who} votes in no round"));
         };
+        if self.is_forgotten(vote.height.0) {
+            return Ok(());
+        }
         let precommit = vote.kind == VoteType::Precommit;
         let value = match vote.value {
             NilOrVal::Nil => None,
@@ -117,11 +126,7 @@ impl Votes {
     /// When fewer than a quorum can have voted so.
     pub(super) fn decided(&self, who: usize, decided: &Decided, among: &Electorate) -> Result<(), String> {
         let (height, id, round) = (decided.height(), decided.id(), decided.certificate.round);
-        let forgotten = self
-            .heights
-            .first_key_value()
-            .is_some_and(|(&first, _)| first > height);
-        if forgotten && self.heights.len() == HEIGHTS {
+        if self.is_forgotten(height) {
             return Ok(());
         }
         let seen = self.heights.get(&height);

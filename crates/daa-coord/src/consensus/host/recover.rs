@@ -84,6 +84,7 @@ impl Host {
                 told: BTreeSet::new(),
                 asked: None,
                 replaying: false,
+                recorded: Vec::new(),
                 unflushed: false,
                 finished: None,
                 halted: false,
@@ -115,16 +116,18 @@ impl Host {
         Ok((host, effects))
     }
 
-    /// Feeds the core what it had seen before it stopped. It sends its own messages again, with the recorded signatures.
+    /// Feeds the core what it had seen before it stopped. It sends its own messages again, with the recorded signatures; what
+    /// it says for the first time, because of records that outlived their answer, is logged like anything else it says.
     fn replay(&mut self, records: Vec<WalRecord>) {
         let height = self.shell.height();
         self.started = true;
         self.shell.replaying = true;
         let start = start_input(height, self.shell.app.ledger.validators().clone(), true);
         self.feed(start);
-        let own_proposal = records.iter().any(
-            |record| matches!(record, WalRecord::Proposal(own) if own.message.proposer == self.shell.me),
-        );
+        let own = records.iter().filter(|record| record.is_of(&self.shell.me));
+        self.shell.recorded = own.cloned().collect();
+        let proposals = &mut self.shell.recorded.iter();
+        let own_proposal = proposals.any(|record| matches!(record, WalRecord::Proposal(_)));
         let Some(inputs) = self.inputs(records) else {
             return;
         };
@@ -135,6 +138,7 @@ impl Host {
         }
         self.core.reset_entries_index();
         self.shell.replaying = false;
+        self.shell.recorded.clear();
         // What it has proposed before it must not propose anew; an unanswered later wish stands.
         let asked_first = self
             .shell

@@ -36,6 +36,8 @@ pub(super) struct Shell {
     /// The core wants a block to propose in this round.
     pub(super) asked: Option<(Height, Round)>,
     pub(super) replaying: bool,
+    /// While the log is replayed: this validator's own messages in it.
+    pub(super) recorded: Vec<WalRecord>,
     /// Records were appended and not flushed.
     pub(super) unflushed: bool,
     pub(super) finished: Option<Finished>,
@@ -122,7 +124,8 @@ impl Shell {
     fn handle_rest(&mut self, effect: Core) -> Resumed {
         match effect {
             Core::PublishLivenessMsg(message, r) => {
-                self.broadcast(match message {
+                // A certificate may hold an own vote of this very step, whose record is not durable yet.
+                self.outgoing.push(match message {
                     LivenessMsg::Vote(vote) => Message::Vote(vote.into()),
                     LivenessMsg::PolkaCertificate(polka) => Message::Polka((&polka).into()),
                     LivenessMsg::SkipRoundCertificate(proof) => Message::RoundProof((&proof).into()),
@@ -222,13 +225,14 @@ impl Shell {
     }
 
     /// What the core wants remembered. Certificates of rounds and inputs that can be had again are not logged by the core.
+    ///
+    /// While the log is replayed it holds all that the core is given. But what this validator says because of that may not have
+    /// become durable before it stopped: it does now, before it leaves.
     fn append(&mut self, input: Input<ChainContext>) {
-        if self.replaying {
-            return;
-        }
         let record = match input {
             Input::Vote(vote) => WalRecord::Vote(vote.into()),
             Input::Proposal(proposal) => WalRecord::Proposal(proposal.into()),
+            _ if self.replaying => return,
             Input::TimeoutElapsed(timeout) => WalRecord::Timeout(Height(self.height()), timeout),
             Input::PolkaCertificate(polka) => WalRecord::Polka((&polka).into()),
             Input::ProposedValue(value, origin) => match self.app.candidates.get(&value.value) {
@@ -245,6 +249,9 @@ impl Shell {
                 });
             }
         };
+        if self.replaying && (!record.is_of(&self.me) || self.recorded.contains(&record)) {
+            return;
+        }
         self.unflushed = true;
         self.emit(Effect::Wal(record));
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::command::{Command, ResourceRequest};
+use crate::consensus::Vote;
 use crate::genesis::{Genesis, LedgerConfig, OPERATOR};
 use crate::keys::{AgentKey, Ed25519};
 use crate::text::ShortText;
@@ -49,6 +50,28 @@ struct Disk {
     durable: Vec<WalRecord>,
     pending: Vec<WalRecord>,
     blocks: Vec<Arc<Decided>>,
+}
+
+impl Disk {
+    /// Whatever own vote a message shows, a restart from this disk must find it: recorded, or in a block that is decided.
+    fn must_hold_own(&self, me: PublicKey, message: &Message) {
+        let shown = match message {
+            Message::Vote(vote) if vote.message.validator == me => vote.message.clone(),
+            Message::Polka(polka) if polka.signatures.iter().any(|(who, _)| *who == me) => Vote {
+                kind: core::VoteType::Prevote,
+                height: polka.height,
+                round: polka.round,
+                value: core::NilOrVal::Val(polka.value),
+                validator: me,
+            },
+            _ => return,
+        };
+        let recorded = |record: &WalRecord| matches!(record, WalRecord::Vote(vote) if vote.message == shown);
+        assert!(
+            shown.height.0 <= self.blocks.len() as u64 || self.durable.iter().any(recorded),
+            "{shown:?} leaves and is not durable"
+        );
+    }
 }
 
 #[derive(Debug)]
@@ -166,6 +189,7 @@ impl Cluster {
                     node.disk.pending.retain(|record| record.height() >= height);
                 }
                 Effect::Broadcast(message) => {
+                    node.disk.must_hold_own(me, &message);
                     for other in (0..self.nodes.len()).filter(|&other| other != index) {
                         self.post(index, other, me, &message);
                     }
@@ -476,11 +500,62 @@ fn a_restart_from_what_was_durable_leads_to_no_contradiction() {
         cluster.agree();
         for (at, a) in voted.iter().enumerate() {
             for b in &voted[at + 1..] {
-                let key = |v: &crate::consensus::Vote| (v.kind, v.height, v.round);
+                let key = |v: &Vote| (v.kind, v.height, v.round);
                 assert_ne!(key(a), key(b), "stop {stop}: voted twice");
             }
         }
     }
+}
+
+/// Which of four validators proposes in this round of height 1.
+fn proposer_of(round: core::Round) -> usize {
+    let set = genesis(4).validators().clone();
+    let key = core::Context::select_proposer(&ChainContext, &set, Height(1), round).key;
+    let found = (0..4).find(|&index| validator_key(index).public() == key);
+    found.expect("a validator")
+}
+
+#[test]
+fn a_certificate_shows_no_own_vote_that_is_not_durable() {
+    // No block arrives before the round from which validators publish the prevotes on which they lock. In that round one
+    // validator hears neither the proposer nor whole certificates: its own prevote, on the proposal that the others hand on,
+    // is the one that completes the quorum.
+    const LOCKING: core::Round = engine::HIDDEN_LOCK_ROUND;
+    let mut cluster = Cluster::with(4, |from, to, message| {
+        let proposer = proposer_of(LOCKING);
+        let deaf = (proposer + 1) % 4;
+        match message {
+            Message::Block(block) => core::Round::new(block.round) < LOCKING,
+            Message::Proposal(_) | Message::Vote(_) => from == proposer && to == deaf,
+            Message::Polka(_) => to == deaf,
+            _ => false,
+        }
+    });
+    let deaf = (proposer_of(LOCKING) + 1) % 4;
+    let register = register(&cluster.genesis, 0);
+    cluster.submit(0, register);
+    let mut shown = 0;
+    while cluster.heights().iter().any(|&height| height < 1) {
+        assert!(
+            cluster.next() && cluster.now < Duration::from_secs(300),
+            "{:?}",
+            cluster.heights()
+        );
+        let own = validator_key(deaf).public();
+        shown += cluster
+            .wire
+            .iter()
+            .filter(|(_, _, from, message)| {
+                let mut signers = match message {
+                    Message::Polka(polka) => polka.signatures.iter(),
+                    _ => [].iter(),
+                };
+                *from == own && signers.any(|(who, _)| *who == own)
+            })
+            .count();
+    }
+    assert!(shown > 0, "the case came up");
+    cluster.agree();
 }
 
 #[test]

@@ -40,11 +40,11 @@ impl WalFile {
         file.read_to_end(&mut bytes)
             .map_err(|source| io_error(&path, source))?;
         let (records, end) = current_records(&bytes, height);
-        if end < bytes.len() as u64 {
-            file.set_len(end)
-                .and_then(|()| file.sync_all())
-                .map_err(|source| io_error(&path, source))?;
-        }
+        // A process that was killed may have left records that only the system's memory holds. What follows from them leaves
+        // this validator again soon: they have to be durable as well.
+        file.set_len(end)
+            .and_then(|()| file.sync_all())
+            .map_err(|source| io_error(&path, source))?;
         let opened = Self {
             path,
             file,

@@ -8,13 +8,16 @@
 //! appends its own messages before it publishes them. So a flush that finds none among what waits can leave it waiting: since
 //! the last flush nothing of this validator's has left. Blocks are stored durably before anybody hears of a decision, so a
 //! decision needs no flush either.
+//!
+//! From [`HIDDEN_LOCK_ROUND`] on the engine publishes the prevotes on which it locks, its own among them, and asks for no
+//! flush before that. So own votes of these rounds are durable as soon as they are logged.
 
 use super::codec::Undecided;
 use crate::consensus::storage::{StorageError, WalFile};
 use crate::consensus::{ChainContext, Height, JudgedBlock, WalRecord};
 use crate::keys::PublicKey;
 use arc_malachitebft_app_channel::app::engine::wal::Msg;
-use arc_malachitebft_core_consensus::{Input, ProposedValue};
+use arc_malachitebft_core_consensus::{HIDDEN_LOCK_ROUND, Input, ProposedValue};
 use arc_malachitebft_core_types::{Validity, ValueOrigin};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::io;
@@ -84,12 +87,16 @@ impl Log {
             return Ok(());
         }
         let record = self.record(input)?;
-        self.own_waits |= match &record {
-            WalRecord::Vote(vote) => vote.message.validator == self.me,
-            WalRecord::Proposal(proposal) => proposal.message.proposer == self.me,
-            _ => false,
-        };
-        Ok(self.file.append(&record)?)
+        self.own_waits |= record.is_of(&self.me);
+        self.file.append(&record)?;
+        match &record {
+            WalRecord::Vote(vote)
+                if vote.message.validator == self.me && vote.message.round >= HIDDEN_LOCK_ROUND =>
+            {
+                self.flush()
+            }
+            _ => Ok(()),
+        }
     }
 
     fn flush(&mut self) -> Result<(), WalError> {
@@ -174,5 +181,62 @@ impl Actor for Wal {
             Msg::Dump => tracing::debug!(height = %log.height, "write-ahead log"),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consensus::storage::FileStorage;
+    use crate::consensus::{BlockId, Vote, read_frames};
+    use crate::genesis::{Genesis, LedgerConfig};
+    use crate::keys::{AgentKey, Signature};
+    use crate::text::ShortText;
+    use crate::validators::ValidatorSet;
+    use arc_malachitebft_core_types::{NilOrVal, Round, SignedMessage, VoteType};
+
+    #[test]
+    fn an_own_vote_is_durable_before_a_certificate_can_show_it() {
+        let me = AgentKey::from_secret(&[1; 32]).public();
+        let set = ValidatorSet::equal([me]).expect("one key");
+        let name = ShortText::fitted("log tests");
+        let genesis = Genesis::new(name, me, LedgerConfig::default()).expect("valid");
+        let folder = tempfile::tempdir().expect("a folder");
+        let (storage, _) =
+            FileStorage::open(folder.path(), &genesis.with_validators(set)).expect("an empty folder");
+        let (_, file) = storage.split();
+        let mut log = Log {
+            file,
+            found: Vec::new(),
+            undecided: Undecided::default(),
+            me,
+            height: Height(1),
+            own_waits: false,
+        };
+        let durable = || {
+            let bytes = std::fs::read(folder.path().join("wal")).expect("there");
+            read_frames(&bytes).records.len()
+        };
+        let mut append = |round, validator| {
+            let vote = Vote {
+                kind: VoteType::Prevote,
+                height: Height(1),
+                round,
+                value: NilOrVal::Val(BlockId::default()),
+                validator,
+            };
+            let vote = SignedMessage::new(vote, Signature([0; 64]));
+            log.append(Height(1), Input::Vote(vote)).expect("room");
+        };
+        let other = AgentKey::from_secret(&[2; 32]).public();
+        append(Round::ZERO, me);
+        append(HIDDEN_LOCK_ROUND, other);
+        assert_eq!(
+            durable(),
+            0,
+            "nothing that follows from these leaves without a flush"
+        );
+        append(HIDDEN_LOCK_ROUND, me);
+        assert_eq!(durable(), 3, "this may leave inside a certificate");
     }
 }

@@ -20,6 +20,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(test)]
+mod tests;
+
 /// Inputs that wait while the disk works; more are lost, as in a full socket.
 const MAX_INBOX: usize = 8_192;
 
@@ -246,13 +249,7 @@ impl Cluster {
         match effect {
             Effect::Wal(record) => self.log(at, record),
             Effect::Flush => self.use_disk(at, DiskWork::Flush),
-            Effect::Store(decided) => {
-                if node.plan.is_correct() {
-                    let outcome = self.checker.on_stored(node.plan.validator, &decided);
-                    self.require(outcome);
-                }
-                self.use_disk(at, DiskWork::Store(decided));
-            }
+            Effect::Store(decided) => self.use_disk(at, DiskWork::Store(decided)),
             Effect::WalReset { height } => node.disk.reset(height),
             Effect::Broadcast(message) => self.say_to_all(at, message),
             Effect::Send { to, message } => self.say_to(at, to, &Arc::new(message)),
@@ -308,11 +305,25 @@ impl Cluster {
             self.rng.within(0..=longest)
         };
         if wait == 0 {
-            return work.done(&mut node.disk);
+            return self.disk_is_done(at, work);
         }
         node.at_disk = Some(work);
         let life = node.life;
         self.queue.after(wait, Event::Disk { node: at, life });
+    }
+
+    /// What was given to the disk is durable now, and was not before.
+    fn disk_is_done(&mut self, at: usize, work: DiskWork) {
+        let node = &mut self.nodes[at];
+        let stored = match &work {
+            DiskWork::Store(decided) if node.plan.is_correct() => Some(Arc::clone(decided)),
+            _ => None,
+        };
+        work.done(&mut node.disk);
+        if let Some(decided) = stored {
+            let outcome = self.checker.on_stored(node.plan.validator, &decided);
+            self.require(outcome);
+        }
     }
 
     pub(super) fn on_disk(&mut self, at: usize, life: u32) {
@@ -321,7 +332,7 @@ impl Cluster {
             return;
         }
         if let Some(work) = node.at_disk.take() {
-            work.done(&mut node.disk);
+            self.disk_is_done(at, work);
         }
         self.drive(at);
     }

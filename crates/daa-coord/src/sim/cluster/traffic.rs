@@ -1,7 +1,7 @@
 //! Messages between nodes, and what liars make of theirs.
 
 use super::{Cluster, Event};
-use crate::consensus::{HostInput, Message};
+use crate::consensus::{HostInput, Message, Vote};
 use crate::keys::PublicKey;
 use crate::sim::keys::Signatures;
 use crate::sim::liar::SplitRound;
@@ -16,10 +16,7 @@ impl Cluster {
         if self.nodes[at].liar.is_some() {
             return self.lie_to_all(at, message);
         }
-        if self.nodes[at].plan.is_correct() {
-            let outcome = self.checker.on_sent(self.nodes[at].plan.validator, &message);
-            self.require(outcome);
-        }
+        self.listen(at, &message);
         let message = Arc::new(message);
         for to in 0..self.nodes.len() {
             if to != at {
@@ -28,8 +25,19 @@ impl Cluster {
         }
     }
 
+    /// The judge hears what correct nodes say.
+    fn listen(&mut self, at: usize, message: &Message) {
+        let node = &self.nodes[at];
+        if node.plan.is_correct() {
+            let is_durable = |vote: &Vote| node.disk.remembers(vote);
+            let outcome = self.checker.on_sent(node.plan.validator, message, is_durable);
+            self.require(outcome);
+        }
+    }
+
     /// A host says something to whoever holds a key.
     pub(super) fn say_to(&mut self, at: usize, key: PublicKey, message: &Arc<Message>) {
+        self.listen(at, message);
         for to in 0..self.nodes.len() {
             if to == at || self.key_of(to) != key {
                 continue;
